@@ -1,0 +1,89 @@
+/** The requests that cohortd answers on its socket. Each has a zod schema for what comes in; answers are typed. */
+import { z } from "zod";
+import { runSpecSchema } from "./task.ts";
+import type { ChildSummary, RunEvent, RunSummary, TaskResult } from "./result.ts";
+
+/** Grows when a client and a cohortd of different builds could misunderstand each other. */
+export const API_VERSION = 1;
+
+export const originSchema = z.strictObject({
+  surface: z.enum(["cli", "sdk", "daemon", "test"]),
+  device: z.string().max(200),
+  pid: z.number().int().optional(),
+});
+
+const run = z.string().regex(/^[a-z0-9]{4,32}$/);
+const index = z.number().int().min(0);
+const child = z.string().regex(/^[a-z][a-z0-9-]{0,62}$/);
+const cursor = z.number().int().min(0);
+
+/** First request of each connection; nothing else is answered before it. The token stands in the state directory, 0600. */
+export const helloSchema = z.strictObject({ version: z.number().int(), token: z.string(), origin: originSchema });
+
+/** Calls: one request, one answer. */
+export const calls = {
+  hello: helloSchema,
+  "run.start": z.strictObject({ spec: runSpecSchema, key: z.string().min(1).max(200).optional() }),
+  "run.get": z.strictObject({ run }),
+  "run.list": z.strictObject({ limit: z.number().int().min(1).max(1000).default(100) }),
+  "run.results": z.strictObject({ run, after: cursor.default(0), limit: z.number().int().min(1).max(1000).default(1000) }),
+  "run.cancel": z.strictObject({ run, mode: z.enum(["grace", "kill"]), reason: z.string().max(500).default("") }),
+  /** Starts a new run of those tasks that did not succeed. */
+  "run.resume": z.strictObject({ run }),
+  "child.list": z.strictObject({}),
+  "child.resize": z.strictObject({ child, execId: z.number().int(), rows: z.number().int().min(1).max(10_000), columns: z.number().int().min(1).max(10_000) }),
+  doctor: z.strictObject({ child: child.optional() }),
+  "daemon.stop": z.strictObject({}),
+} as const;
+
+/** Streams: one request, many items from the server, with credit; some also take items from the client. */
+export const streams = {
+  /** Items: RunEventItem. Ends after run-finished. */
+  "run.watch": z.strictObject({ run, after: cursor.default(0) }),
+  /** Items: OutputItem. With follow it ends when the attempt ends. */
+  "task.logs": z.strictObject({ run, index, attempt: z.number().int().min(1).optional(), follow: z.boolean().default(false), stdoutOffset: cursor.default(0), stderrOffset: cursor.default(0) }),
+  /** A shell (or another command) beside the task, in its sandbox. Items: first {execId}, then OutputItem, last {exit}. The client's items are stdin bytes; its end is end of file. */
+  "child.exec": z.strictObject({ child, command: z.array(z.string()).min(1), pty: z.strictObject({ rows: z.number().int(), columns: z.number().int() }).nullable() }),
+} as const;
+
+export interface RunStarted { readonly run: string; /** False when the key named an earlier run. */ readonly created: boolean }
+export interface RunEventItem { readonly cursor: number; readonly event: RunEvent }
+export interface OutputItem { readonly stream: "stdout" | "stderr"; readonly offset: number; readonly bytes: Uint8Array }
+export interface ExecItem { readonly execId?: number; readonly output?: OutputItem; readonly exit?: { readonly code: number; readonly signal: number } }
+
+export interface DoctorRow {
+  readonly area: string;
+  readonly check: string;
+  readonly status: "ok" | "degraded" | "missing";
+  readonly detail: string;
+}
+export interface DoctorReport {
+  readonly rows: readonly DoctorRow[];
+  readonly wardenSha256: string;
+  readonly eventLoopDelayP99Ms: number;
+}
+
+export interface CallAnswers {
+  hello: { readonly version: number; readonly pid: number; readonly instance: string };
+  "run.start": RunStarted;
+  "run.get": RunSummary;
+  "run.list": { readonly runs: readonly RunSummary[] };
+  "run.results": { readonly results: readonly { readonly cursor: number; readonly result: TaskResult }[]; readonly next: number | null };
+  "run.cancel": Record<string, never>;
+  "run.resume": RunStarted;
+  "child.list": { readonly children: readonly ChildSummary[] };
+  "child.resize": Record<string, never>;
+  doctor: DoctorReport;
+  "daemon.stop": Record<string, never>;
+}
+
+export interface StreamItems {
+  "run.watch": RunEventItem;
+  "task.logs": OutputItem;
+  "child.exec": ExecItem;
+}
+
+export type CallName = keyof typeof calls;
+export type StreamName = keyof typeof streams;
+export type CallInput<N extends CallName> = z.input<(typeof calls)[N]>;
+export type StreamInput<N extends StreamName> = z.input<(typeof streams)[N]>;

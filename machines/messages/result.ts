@@ -1,0 +1,99 @@
+/** What became of a task, and what a run tells its watchers. */
+import { z } from "zod";
+
+/**
+ * succeeded exit 0 · failed exit ≠ 0 · signaled ended by a signal of its own · timed-out · out-of-memory · output-limit · cancelled ·
+ * not-started the command could not be executed · refused the sandbox could not be built as promised · sandbox-died its init ended ·
+ * lost the lease ended while no supervisor lived · unknown the warden died: it may or may not have run to its end.
+ */
+export const taskStatusSchema = z.enum([
+  "succeeded", "failed", "signaled", "timed-out", "out-of-memory", "output-limit", "cancelled",
+  "not-started", "refused", "sandbox-died", "lost", "unknown",
+]);
+export type TaskStatus = z.infer<typeof taskStatusSchema>;
+
+export const streamSummarySchema = z.object({
+  bytes: z.number(),
+  /** The first bytes, decoded as UTF-8 with replacement, at most PREVIEW_CHARS_MAX characters. */
+  preview: z.string(),
+  truncated: z.boolean(),
+});
+
+export const PREVIEW_CHARS_MAX = 4096;
+
+export const outFileSchema = z.object({ path: z.string(), bytes: z.number(), sha256: z.string() });
+
+export const taskResultSchema = z.object({
+  /** Position in the run, from 0. */
+  index: z.number(),
+  title: z.string(),
+  /** Session name of the last attempt's child; empty if none was built. */
+  child: z.string(),
+  /** From 1. */
+  attempt: z.number(),
+  status: taskStatusSchema,
+  exitCode: z.number().nullable(),
+  signal: z.number().nullable(),
+  /** One sentence for a person, where the status alone does not say it. */
+  detail: z.string(),
+  startedAtMs: z.number(),
+  wallMs: z.number(),
+  cpuMs: z.number(),
+  maxRssBytes: z.number(),
+  stdout: streamSummarySchema,
+  stderr: streamSummarySchema,
+  out: z.array(outFileSchema),
+  /** Files of $COHORT_OUT that were not collected, with the reason. */
+  outSkipped: z.array(z.object({ path: z.string(), reason: z.string() })),
+  /** Directory on this machine that holds the collected files, or null. */
+  outDirectory: z.string().nullable(),
+});
+export type TaskResult = z.infer<typeof taskResultSchema>;
+
+/** Rows of a run's log. `cursor` is added by the reader. */
+export const runEventSchema = z.discriminatedUnion("type", [
+  z.object({ type: z.literal("run-started"), run: z.string(), atMs: z.number(), total: z.number(), jobs: z.number() }),
+  z.object({ type: z.literal("task-started"), index: z.number(), attempt: z.number(), child: z.string(), atMs: z.number() }),
+  z.object({ type: z.literal("task-retried"), index: z.number(), attempt: z.number(), status: taskStatusSchema, detail: z.string(), atMs: z.number() }),
+  z.object({ type: z.literal("task-finished"), index: z.number(), atMs: z.number(), result: taskResultSchema }),
+  z.object({ type: z.literal("run-cancelling"), mode: z.enum(["grace", "kill"]), reason: z.string(), atMs: z.number() }),
+  z.object({ type: z.literal("run-finished"), atMs: z.number(), summary: z.lazy(() => runCountsSchema), status: z.enum(["completed", "cancelled", "halted", "deadline"]) }),
+]);
+export type RunEvent = z.infer<typeof runEventSchema>;
+
+export const runCountsSchema = z.object({
+  total: z.number(),
+  /** Not yet started. */
+  waiting: z.number(),
+  running: z.number(),
+  succeeded: z.number(),
+  cancelled: z.number(),
+  /** Every other end. */
+  failed: z.number(),
+});
+export type RunCounts = z.infer<typeof runCountsSchema>;
+
+export const runSummarySchema = z.object({
+  run: z.string(),
+  title: z.string(),
+  status: z.enum(["running", "cancelling", "completed", "cancelled", "halted", "deadline"]),
+  createdAtMs: z.number(),
+  finishedAtMs: z.number().nullable(),
+  jobs: z.number(),
+  counts: runCountsSchema,
+  key: z.string().nullable(),
+});
+export type RunSummary = z.infer<typeof runSummarySchema>;
+
+export const childSummarySchema = z.object({
+  child: z.string(),
+  run: z.string(),
+  index: z.number(),
+  attempt: z.number(),
+  title: z.string(),
+  state: z.enum(["starting", "running", "collecting", "cancelling", "destroying"]),
+  startedAtMs: z.number(),
+  /** When its last output or state change was seen. */
+  lastSignAtMs: z.number(),
+});
+export type ChildSummary = z.infer<typeof childSummarySchema>;

@@ -1,0 +1,73 @@
+/** What was asked: a task, and a run of tasks. The zod schemas are the boundary; sizes are bytes, times milliseconds. */
+import { z } from "zod";
+
+const bytes = z.number().int().positive().max(2 ** 46);
+const durationMs = z.number().int().positive().max(30 * 24 * 3_600_000);
+
+export const mountSchema = z
+  .strictObject({
+    path: z.string().startsWith("/").max(4095).describe("Absolute path of a directory or file on this machine"),
+    as: z
+      .string()
+      .regex(/^(?!\.\.?$)[^/\0]{1,127}$/)
+      .optional()
+      .describe("Name under ~/mnt in the sandbox; default: the last component of path"),
+    mode: z.enum(["ro", "rw"]).default("ro"),
+  })
+  .describe("A directory that the task may see");
+export type Mount = z.infer<typeof mountSchema>;
+
+export const limitsSchema = z
+  .strictObject({
+    memoryBytes: bytes.default(512 * 1024 ** 2),
+    diskBytes: bytes.default(256 * 1024 ** 2),
+    tmpBytes: bytes.default(64 * 1024 ** 2),
+    diskInodes: z.number().int().min(64).max(10_000_000).default(65_536),
+    pidsMax: z.number().int().min(2).max(30_000).default(256),
+    cpuPermille: z.number().int().min(0).max(1_000_000).default(0).describe("1000 is one core; 0: no quota, only a fair share"),
+    openFilesMax: z.number().int().min(16).max(1_048_576).default(1024),
+    outputBytes: bytes.default(64 * 1024 ** 2).describe("Most bytes of stdout and stderr together; more ends the task as output-limit"),
+    outBytes: bytes.default(64 * 1024 ** 2).describe("Most bytes collected from $COHORT_OUT"),
+    outFiles: z.number().int().min(0).max(100_000).default(1000),
+  })
+  .describe("Limits of one child");
+export type Limits = z.infer<typeof limitsSchema>;
+
+export const taskSchema = z
+  .strictObject({
+    title: z.string().min(1).max(500),
+    engine: z.literal("command").default("command"),
+    command: z.array(z.string().max(131_072)).min(1).max(8000).describe("Program and arguments; no shell is involved"),
+    env: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), z.string().max(131_072)).default({}),
+    stdin: z.string().max(16 * 1024 ** 2).optional().describe("Text given to the task's standard input"),
+    cwd: z.string().max(4095).optional().describe("Working directory in the sandbox, absolute or relative to ~; default ~"),
+    mounts: z.array(mountSchema).max(16).default([]),
+    limits: limitsSchema.prefault({}),
+    timeoutMs: durationMs.optional().describe("Wall time of one attempt"),
+    retries: z.number().int().min(0).max(100).default(0).describe("Further attempts after a failure"),
+    idempotent: z.boolean().default(false).describe("May be run again when its outcome is unknown"),
+  })
+  .describe("One subtask");
+export type Task = z.infer<typeof taskSchema>;
+export type TaskInput = z.input<typeof taskSchema>;
+
+export const haltSchema = z
+  .strictObject({
+    when: z.enum(["never", "soon", "now"]).default("never").describe("soon: start no more; now: cancel the others too"),
+    failures: z.number().int().min(1).default(1).describe("after so many failed tasks"),
+  })
+  .describe("What failures do to the rest of the run");
+
+export const RUN_TASKS_MAX = 100_000;
+
+export const runSpecSchema = z.strictObject({
+  title: z.string().min(1).max(500),
+  jobs: z.number().int().min(1).max(4000).optional().describe("Children at once; default: twice the cores"),
+  deadlineMs: durationMs.optional().describe("Wall time of the whole run"),
+  halt: haltSchema.prefault({}),
+  tasks: z.array(taskSchema).min(1).max(RUN_TASKS_MAX),
+  /** Set by resume: index of each task in the run that it continues. */
+  resumes: z.strictObject({ run: z.string(), indexes: z.array(z.number().int().min(0)) }).optional(),
+});
+export type RunSpec = z.infer<typeof runSpecSchema>;
+export type RunSpecInput = z.input<typeof runSpecSchema>;

@@ -1,0 +1,98 @@
+/** The runtime as its users see it: definitions go in, a Runtime comes out. */
+import type { AnyStateMachine } from "xstate";
+import type { ActorEvent, ActorRef, Json } from "./kernel/actions.ts";
+
+/** Who commanded: journaled with every event that came from outside. */
+export interface Origin {
+  readonly surface: "cli" | "sdk" | "daemon" | "test";
+  /** Host name and, where there is one, the terminal. */
+  readonly device: string;
+  /** Process id of the client, where it told. */
+  readonly pid?: number;
+}
+
+export interface ActorDefinition {
+  /** First part of an ActorRef. */
+  readonly kind: string;
+  /** Grows with each change of states or context. */
+  readonly version: number;
+  readonly machine: AnyStateMachine;
+  /** Snapshot of version n → n+1, pure. Missing steps refuse to load. */
+  readonly migrations?: Readonly<Record<number, (snapshot: Json) => Json>>;
+  /** Event types that may be ignored by a state without being a dead letter. */
+  readonly ignores?: readonly string[];
+  /** What happens when an event makes the machine throw. Default temporary: it ends as failed, its parent hears `actorFailed`. */
+  readonly restart?: "permanent" | "transient" | "temporary";
+}
+
+/**
+ * keyed: running it twice with one key is harmless, so recovery runs it again.
+ * once: marked started before it runs; if a crash leaves it started, `unknown` is delivered in place of an outcome.
+ */
+export interface EffectDefinition {
+  readonly name: string;
+  readonly safety: "keyed" | "once";
+  /** Most of this effect that run at a time. Default 64. */
+  readonly concurrency?: number;
+  /** Returns the event that completes it, or null. A throw becomes `{ type: "effectFailed", name, key, code, message }`. */
+  run(params: Json, context: EffectContext): Promise<ActorEvent | null>;
+  /** Undo, when its actor ended or its scope was cancelled before the outcome was applied. Must be idempotent. */
+  compensate?(params: Json, context: EffectContext): Promise<void>;
+}
+
+export interface EffectContext {
+  readonly key: string;
+  readonly owner: ActorRef;
+  /** Aborts when the runtime stops. Cancellation of an actor goes through its machine, not through this signal. */
+  readonly signal: AbortSignal;
+  /** True when a crash came between an earlier start and this one. */
+  readonly recovered: boolean;
+}
+
+export interface LogRow {
+  readonly cursor: number;
+  readonly value: Json;
+}
+
+export interface RuntimeOptions {
+  /** Directory of the journal, created 0700. */
+  readonly directory: string;
+  readonly definitions: readonly ActorDefinition[];
+  readonly effects: readonly EffectDefinition[];
+  /** Milliseconds since the epoch. Default Date.now. */
+  readonly now?: () => number;
+}
+
+export interface Runtime {
+  /** Creates a root actor in its own scope (or the named one). Resolves after the commit; a known ref is left as it is and answers false. */
+  spawn(ref: ActorRef, input: Json, options: { readonly origin: Origin; readonly scope?: string }): Promise<boolean>;
+  /** Resolves after the commit. Rejects with ACTOR_UNKNOWN or DEAD_LETTER. */
+  post(ref: ActorRef, event: ActorEvent, origin: Origin): Promise<void>;
+  /** Journals the request and sends `{ type: "cancel", mode, reason }` to every live actor of the scope, and to each that joins later. Idempotent; kill overrides grace. */
+  cancelScope(scope: string, mode: "grace" | "kill", reason: string, origin: Origin): Promise<void>;
+  get(collection: string, key: string): Promise<Json>;
+  /** Rows in key order. */
+  list(collection: string, options?: { readonly after?: string; readonly limit?: number }): Promise<readonly { readonly key: string; readonly value: Json }[]>;
+  readLog(log: string, after: number, limit: number): Promise<readonly LogRow[]>;
+  /** All rows after the cursor, first from the journal, then live, each once and in order, until the signal aborts. A slow reader falls back to the journal: memory is bounded. */
+  followLog(log: string, after: number, signal: AbortSignal): AsyncIterable<LogRow>;
+  /** A durable counter: reserves `count` numbers and answers the first. */
+  reserve(counter: string, count: number): Promise<number>;
+  stats(): RuntimeStats;
+  /** Finishes the commit in flight and closes the journal. Running effects are aborted and will be recovered. */
+  stop(): Promise<void>;
+}
+
+export interface RuntimeStats {
+  readonly actors: number;
+  readonly pendingEffects: number;
+  readonly pendingTimers: number;
+  readonly queuedEvents: number;
+  readonly committedEvents: number;
+  /** Of the event loop since the last call, at 1 ms resolution. */
+  readonly eventLoopDelayP99Ms: number;
+  readonly eventLoopDelayMaxMs: number;
+}
+
+/** Loads every snapshot, re-arms timers, redelivers the outbox, recovers effects, then returns. */
+export type OpenRuntime = (options: RuntimeOptions) => Promise<Runtime>;

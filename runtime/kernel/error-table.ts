@@ -1,0 +1,57 @@
+/** The one table of errors. docs/errors.md lists exactly these codes; a test compares both ways. */
+
+export interface ErrorEntry {
+  readonly message: string;
+  /** What a person can do about it. */
+  readonly hint: string;
+  readonly retryable: boolean;
+  readonly audience: "user" | "operator" | "developer";
+}
+
+function entry(audience: ErrorEntry["audience"], retryable: boolean, message: string, hint: string): ErrorEntry {
+  return { message, hint, retryable, audience };
+}
+
+export const errorTable = {
+  // runtime
+  INTERNAL: entry("developer", false, "an internal rule was broken", "report it with `cohort doctor --json` and the log"),
+  CANCELLED: entry("user", false, "cancelled", "run it again when you are ready"),
+  DEADLINE: entry("user", true, "the deadline passed", "allow more time"),
+  JOURNAL_LOCKED: entry("user", true, "another supervisor uses this journal", "one cohortd per person and state directory; end the other one"),
+  JOURNAL_FULL: entry("user", true, "the journal cannot be written: no space", "free some space; nothing that was accepted is lost"),
+  JOURNAL_VERSION: entry("user", false, "the journal was written by another version", "use the version of Cohort that wrote it"),
+  JOURNAL_CORRUPT: entry("operator", false, "the journal does not verify", "restore it from a backup"),
+  MACHINE_REFUSED: entry("developer", false, "a machine uses what cannot be durable", "use named actions only; see ARCHITECTURE.md"),
+  ACTOR_UNKNOWN: entry("developer", false, "no such actor", "it ended, or it never was"),
+  DEAD_LETTER: entry("developer", false, "the actor does not take this event now", "see its statechart"),
+  MAILBOX_FULL: entry("user", true, "too many requests wait", "try again a little later"),
+  FRAME_INVALID: entry("developer", false, "a frame breaks the protocol", "both sides must be of one version"),
+  TRANSPORT_CLOSED: entry("user", true, "the connection closed", "it is opened again by the next command"),
+  // warden
+  WARDEN_ABSENT: entry("user", true, "no warden is running for you", "start it once: sudo cohort vm up"),
+  WARDEN_GONE: entry("user", true, "the warden ended", "start it again: sudo cohort vm up"),
+  WARDEN_REFUSED: entry("operator", false, "the warden refused", "see the message; `cohort doctor` tells what this machine offers"),
+  WARDEN_BUILD: entry("user", false, "the warden could not be built", "install a C compiler with static libc: apt-get install gcc libc6-dev"),
+  CGROUP_UNAVAILABLE: entry("operator", false, "no usable cgroup hierarchy", "mount cgroup v2, or v1 with memory and pids, and run the warden as root"),
+  MOUNT_REFUSED: entry("user", false, "a directory cannot be mounted", "see the reason; the person who runs Cohort must be able to read it"),
+  LAYER_MISSING: entry("operator", false, "a layer of the confinement is missing, so nothing was run", "see `cohort doctor`"),
+  SANDBOX_FAILED: entry("operator", true, "the sandbox could not be built", "see the message and `cohort doctor`"),
+  EXEC_FAILED: entry("user", false, "the command could not be started", "is it installed inside the sandbox (/usr), or in a mounted directory?"),
+  // daemon and clients
+  DAEMON_UNREACHABLE: entry("user", true, "cohortd cannot be reached", "see its log in the state directory"),
+  DAEMON_UNTRUSTED: entry("user", false, "the state directory is not private", "it must belong to you with mode 0700"),
+  DAEMON_VERSION: entry("user", false, "cohortd is of another version", "end it with `cohort daemon stop`, then try again"),
+  NOT_AUTHORIZED: entry("user", false, "not authorized", "only the person who owns this cohortd may command it"),
+  ROOT_WITHOUT_USER: entry("operator", false, "there is no user to drop root to", "create one: useradd --system cohort"),
+  UNREADABLE_AS_USER: entry("user", false, "the user that Cohort runs as cannot read this", "grant that user access, or run Cohort as an ordinary user"),
+  // requests
+  REQUEST_INVALID: entry("user", false, "the request is not valid", "see the field that is named"),
+  TASK_FILE_INVALID: entry("user", false, "the task file is not valid", "nothing was run; mend the line that is named"),
+  TASK_FILE_UNREADABLE: entry("user", false, "the task file cannot be read", "check the path"),
+  RUN_UNKNOWN: entry("user", false, "no such run", "list them: cohort ps --all"),
+  TASK_UNKNOWN: entry("user", false, "no such task", "list them: cohort results RUN"),
+  CHILD_UNKNOWN: entry("user", false, "no such child", "list them: cohort ps"),
+  CONTENT_GONE: entry("user", false, "the content was deleted", "facts remain; outputs of a deleted run do not"),
+} as const satisfies Record<string, ErrorEntry>;
+
+export type ErrorCode = keyof typeof errorTable;

@@ -1,0 +1,174 @@
+/** What the rest of Cohort knows of a place where children live: one interface, and a contract suite (test/vm) that every backend passes. */
+
+/** Ids of a stream of one exec. `stdout` also carries a pty's output and the archive of a collect. */
+export type OutputStream = "stdout" | "stderr";
+
+export interface MountPlan {
+  /** Absolute path on the host, without symbolic links. */
+  readonly source: string;
+  /** One path component: it appears as /sessions/<name>/mnt/<target>. */
+  readonly target: string;
+  readonly mode: "ro" | "rw";
+}
+
+export interface SandboxLimits {
+  readonly memoryBytes: number;
+  /** Size of the session disk, /sessions/<name>. */
+  readonly diskBytes: number;
+  readonly diskInodes: number;
+  /** Size of the private /tmp. */
+  readonly tmpBytes: number;
+  readonly pidsMax: number;
+  /** 1000 is one core; 0 sets no quota. */
+  readonly cpuPermille: number;
+  readonly openFilesMax: number;
+}
+
+export interface SandboxPlan {
+  readonly name: string;
+  /** Wall time that the warden itself enforces, in milliseconds from creation; 0 for none. */
+  readonly timeoutMs: number;
+  readonly limits: SandboxLimits;
+  readonly network: "none";
+  readonly mounts: readonly MountPlan[];
+}
+
+export interface SandboxInfo {
+  readonly name: string;
+  readonly uid: number;
+  readonly initPid: number;
+  /** Names of the layers that were proven active, in the order of docs/design/wire.md. */
+  readonly layers: readonly string[];
+}
+
+export interface ExecPlan {
+  readonly execId: number;
+  readonly kind: "command" | "collect";
+  /** For collect: [maxBytes, maxFiles] in decimal. */
+  readonly argv: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly cwd: string;
+  readonly pty: { readonly rows: number; readonly columns: number } | null;
+  readonly stdin: "none" | "stream";
+  /** Most output bytes per stream that may wait for an acknowledgement. */
+  readonly windowBytes: number;
+}
+
+export interface ExecExit {
+  readonly name: string;
+  readonly execId: number;
+  readonly cause: "exited" | "signaled" | "not-started" | "sandbox-died" | "layer-missing";
+  readonly code: number;
+  readonly signal: number;
+  readonly oomKilled: boolean;
+  readonly pidsLimitHit: boolean;
+  readonly deadlineHit: boolean;
+  readonly leaseExpired: boolean;
+  readonly wallUs: number;
+  readonly userUs: number;
+  readonly systemUs: number;
+  readonly maxRssKib: number;
+  readonly stdoutBytes: number;
+  readonly stderrBytes: number;
+  readonly detail: string;
+}
+
+export interface OutputChunk {
+  readonly name: string;
+  readonly execId: number;
+  readonly stream: OutputStream;
+  /** Bytes of this stream before this chunk. */
+  readonly offset: number;
+  readonly bytes: Uint8Array;
+  /** The stream ends after these bytes (which may be none). */
+  readonly fin: boolean;
+}
+
+export interface SandboxDeath {
+  readonly name: string;
+  readonly reason: "asked" | "itself" | "deadline" | "lease" | "oom";
+  readonly detail: string;
+}
+
+export interface SandboxStats {
+  readonly memoryBytes: number;
+  readonly memoryPeakBytes: number;
+  readonly pids: number;
+  readonly cpuUs: number;
+  readonly oomKills: number;
+  readonly pidsRefused: number;
+  readonly throttledUs: number;
+}
+
+export interface ListedExec {
+  readonly execId: number;
+  readonly state: "running" | "exited";
+  /** Bytes acknowledged and bytes read so far, per stream. */
+  readonly stdout: { readonly acked: number; readonly produced: number };
+  readonly stderr: { readonly acked: number; readonly produced: number };
+}
+
+export interface ListedSandbox {
+  readonly name: string;
+  readonly uid: number;
+  readonly state: "alive" | "frozen" | "dead";
+  readonly execs: readonly ListedExec[];
+}
+
+export interface VmIdentity {
+  /** Random for each start of the warden: another value means that every earlier child is gone. */
+  readonly wardenId: string;
+  readonly binarySha256: string;
+  readonly features: readonly string[];
+  readonly sandboxesMax: number;
+  readonly windowBytesMax: number;
+  readonly memoryBytesTotal: number;
+}
+
+/** What a backend tells. Handlers run on the event loop and must not block; a throw in one is a bug and ends the connection. */
+export interface VmEvents {
+  output(chunk: OutputChunk): void;
+  /** Bytes of stdin that reached the process, in all. */
+  stdinAcked(name: string, execId: number, offset: number): void;
+  exit(exit: ExecExit): void;
+  died(death: SandboxDeath): void;
+  notice(name: string, kind: string, detail: string): void;
+  /** The connection is gone; nothing further comes. */
+  closed(reason: Error): void;
+}
+
+/**
+ * One connection to a warden. Every method rejects with a CohortError whose code
+ * is in docs/errors.md; after `closed` each rejects with WARDEN_GONE.
+ */
+export interface Vm {
+  readonly identity: VmIdentity;
+  /** Idempotent by name: a living sandbox of that name is answered. */
+  create(plan: SandboxPlan): Promise<SandboxInfo>;
+  /** Idempotent by (name, execId). Resolves when the process runs. May be called right after create, without awaiting it. */
+  exec(name: string, plan: ExecPlan): Promise<void>;
+  writeStdin(name: string, execId: number, offset: number, bytes: Uint8Array, fin: boolean): void;
+  /** All bytes of the stream before `offset` are safe (written down). */
+  ackOutput(name: string, execId: number, stream: OutputStream, offset: number): void;
+  ackExit(name: string, execId: number): void;
+  setWindow(name: string, execId: number, stream: OutputStream, windowBytes: number): void;
+  signal(name: string, execId: number, signal: number): Promise<void>;
+  resize(name: string, execId: number, rows: number, columns: number): Promise<void>;
+  freeze(name: string): Promise<void>;
+  thaw(name: string): Promise<void>;
+  kill(name: string): Promise<void>;
+  stats(name: string): Promise<SandboxStats>;
+  /** Asks both sides which layers are active now. */
+  probe(name: string): Promise<{ readonly inside: readonly string[]; readonly outside: readonly string[] }>;
+  /** Resolves only with the proof that no process and no cgroup of it is left. Idempotent. */
+  destroy(name: string): Promise<void>;
+  list(): Promise<readonly ListedSandbox[]>;
+  shutdown(): Promise<void>;
+  close(): void;
+}
+
+export interface VmConnectOptions {
+  readonly supervisorId: string;
+  readonly freezeAfterMs: number;
+  readonly killAfterMs: number;
+}

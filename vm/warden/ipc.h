@@ -1,0 +1,150 @@
+/* Messages between the warden's own processes: codec, broker, zygote and the
+ * init of each sandbox. All come from one binary, so the structs travel in
+ * native layout over SOCK_SEQPACKET socketpairs, one struct a packet; a packet
+ * of another size is a fatal error of the reader, not something to parse.
+ *
+ *   codec  ──create_request──────► broker ──create_request + mount fds──► zygote
+ *   codec  ◄─create_reply (+ control socket of the new init)──────────── zygote
+ *   codec  ◄─create_reply (refused)── broker
+ *   codec  ──op_request──► zygote ──op_reply / died_notice──► codec
+ *   codec  ──exec_request + fds / signal_request──► init
+ *   codec  ◄─exec_started / exec_exited── init
+ *
+ * The codec is unprivileged and parses what cohortd sent. The init is as
+ * untrusted as its child: what it says only ever becomes data. Root (broker,
+ * zygote) reads nothing that a child wrote. */
+#ifndef COHORT_IPC_H
+#define COHORT_IPC_H
+
+#include <stdint.h>
+
+enum {
+	SESSION_NAME_SIZE = 64,   /* with its NUL */
+	MOUNTS_MAX = 16,
+	MOUNT_SOURCE_SIZE = 4096, /* PATH_MAX, with its NUL */
+	MOUNT_TARGET_SIZE = 128,
+	DETAIL_SIZE = 256,
+	SANDBOXES_MAX = 4096,
+	EXECS_MAX = 64,           /* per sandbox, living or not yet acknowledged */
+	EXEC_BLOB_MAX = 512 * 1024,
+	ARGS_MAX = 8192,          /* argv entries; the same for env */
+};
+
+/* What ERROR says; the order is that of warden_error_names[] in errors.c. */
+enum warden_error {
+	E_NONE, E_BAD_FRAME, E_BAD_VERSION, E_NOT_AUTHORIZED, E_NAME_UNKNOWN, E_NAME_INVALID, E_EXEC_UNKNOWN,
+	E_LIMIT_SANDBOXES, E_LIMIT_EXECS, E_LIMIT_MOUNTS, E_UID_EXHAUSTED, E_CGROUP_UNAVAILABLE,
+	E_MOUNT_SOURCE_UNREADABLE, E_MOUNT_SOURCE_LINK, E_MOUNT_SOURCE_TYPE, E_MOUNT_SOURCE_SUBMOUNTS,
+	E_MOUNT_FS_UNSUPPORTED, E_MOUNT_TARGET_INVALID, E_SETUP_FAILED, E_LAYER_MISSING, E_EXEC_FAILED,
+	E_SANDBOX_DEAD, E_SHUTTING_DOWN, E_INTERNAL,
+};
+
+/* Bits of `layers`; a sandbox runs only with all of them. */
+enum layer {
+	LAYER_UID, LAYER_NO_CAPABILITIES, LAYER_NO_NEW_PRIVS, LAYER_SECCOMP, LAYER_LANDLOCK, LAYER_MOUNT_NS,
+	LAYER_PID_NS, LAYER_IPC_NS, LAYER_UTS_NS, LAYER_NET_NS, LAYER_CGROUP_NS, LAYER_CGROUP_LIMITS,
+	LAYER_NO_INHERITED_FD, LAYER_INIT_NOT_DUMPABLE, LAYER_NO_SOCKET, LAYER_ROOT_READ_ONLY, LAYER_RLIMITS,
+	LAYER_KEYRING, LAYER_NO_SETUID_GAIN, LAYER_PROC_MASKED, LAYER_COUNT,
+};
+#define LAYERS_ALL ((1u << LAYER_COUNT) - 1)
+
+struct mount_request {
+	char source[MOUNT_SOURCE_SIZE];
+	char target[MOUNT_TARGET_SIZE]; /* one path component below ~/mnt */
+	uint32_t writable;
+	uint32_t reserved;
+};
+
+/* Sent with only mount_count mounts: create_request_size() bytes. From the
+ * broker to the zygote the same struct carries mount_count detached, idmapped
+ * mounts as descriptors, in order. */
+struct create_request {
+	uint32_t seq;
+	uint32_t uid;             /* 0 from the codec; set by the broker, which owns the uid counter */
+	char name[SESSION_NAME_SIZE];
+	uint64_t timeout_ms;      /* 0: none */
+	uint64_t memory_bytes, disk_bytes, tmp_bytes, disk_inodes;
+	uint32_t pids_max, cpu_permille, open_files_max, network;
+	uint32_t mount_count;
+	uint32_t reserved;
+	struct mount_request mounts[MOUNTS_MAX];
+};
+
+/* A failure carries error, sys_errno and a detail; success carries uid,
+ * init_pid, layers and one descriptor: the codec's end of the init's socket. */
+struct create_reply {
+	uint32_t kind;            /* enum from_zygote */
+	uint32_t seq;
+	char name[SESSION_NAME_SIZE];
+	uint32_t error;           /* enum warden_error */
+	int32_t sys_errno;
+	uint32_t uid;
+	int32_t init_pid;         /* in the warden's pid namespace */
+	uint32_t layers;
+	char detail[DETAIL_SIZE];
+};
+
+enum zygote_op { OP_FREEZE = 1, OP_THAW, OP_KILL, OP_STATS, OP_DESTROY, OP_PROBE, OP_FREEZE_ALL, OP_THAW_ALL, OP_KILL_ALL };
+
+struct op_request {
+	uint32_t seq, op;
+	uint32_t reason;          /* enum death_reason, for OP_KILL and OP_KILL_ALL */
+	uint32_t reserved;
+	char name[SESSION_NAME_SIZE]; /* unused by the *_ALL operations */
+};
+
+enum from_zygote { FROM_CREATE_REPLY = 1, FROM_OP_REPLY, FROM_DIED };
+
+enum death_reason { DEATH_ASKED, DEATH_ITSELF, DEATH_DEADLINE, DEATH_LEASE, DEATH_OOM };
+
+/* values by op: STATS memory, peak, pids, cpu_us, oom_kills, pids_refused, throttled_us;
+ * PROBE layers seen from outside; DESTROY processes left, cgroups left (both 0, or it failed). */
+struct op_reply {
+	uint32_t kind, seq, op, error;
+	int32_t sys_errno;
+	uint32_t reserved;
+	char name[SESSION_NAME_SIZE];
+	uint64_t values[8];
+	char detail[DETAIL_SIZE];
+};
+
+struct died_notice {
+	uint32_t kind, reason;    /* reason: enum death_reason */
+	char name[SESSION_NAME_SIZE];
+	uint64_t oom_kills;
+	char detail[DETAIL_SIZE];
+};
+
+enum to_init { TO_INIT_EXEC = 1, TO_INIT_SIGNAL, TO_INIT_PROBE };
+enum exec_kind { EXEC_COMMAND, EXEC_COLLECT };
+enum exec_flag { EXEC_PTY = 1 };
+
+/* Carries four descriptors: a sealed memfd with the blob, then stdin, stdout,
+ * stderr (a pty's slave thrice). The blob is argc + envc NUL-ended strings. */
+struct exec_request {
+	uint32_t kind;            /* enum to_init */
+	uint32_t exec_id;
+	uint32_t exec_kind, flags;
+	uint32_t argc, envc, blob_size, reserved;
+	char cwd[MOUNT_SOURCE_SIZE];
+};
+
+/* TO_INIT_SIGNAL: exec_id 0 = every process but init, else that exec's process group. */
+struct signal_request {
+	uint32_t kind, exec_id, signal_number, reserved;
+};
+
+enum from_init { FROM_INIT_STARTED = 1, FROM_INIT_EXITED, FROM_INIT_PROBED };
+
+struct init_message {
+	uint32_t kind;            /* enum from_init */
+	uint32_t exec_id;
+	uint32_t error;           /* STARTED: E_NONE, E_EXEC_FAILED or E_LAYER_MISSING */
+	int32_t sys_errno;
+	uint32_t layers;          /* STARTED, PROBED: seen from inside */
+	int32_t wait_status;      /* EXITED: as waitpid gives it */
+	uint64_t wall_us, user_us, system_us, max_rss_kib;
+	char detail[DETAIL_SIZE];
+};
+
+#endif
