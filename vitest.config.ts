@@ -1,10 +1,14 @@
 import { defineConfig } from "vitest/config";
 
+const shared = { pool: "forks" as const, testTimeout: 30_000, hookTimeout: 60_000 };
+
 export default defineConfig({
   test: {
-    include: ["test/**/*.test.ts"],
-    pool: "forks",
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    passWithNoTests: false,
+    projects: [
+      { test: { ...shared, name: "main", include: ["test/**/*.test.ts"], exclude: ["test/long/**", "test/style/**", "test/docs/**"] } },
+      { test: { ...shared, name: "style", include: ["test/style/**/*.test.ts", "test/docs/**/*.test.ts"] } },
+      { test: { ...shared, name: "long", include: ["test/long/**/*.test.ts"], testTimeout: 600_000 } },
+    ],
   },
 });

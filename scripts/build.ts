@@ -1,0 +1,100 @@
+/** `npm run build`: bundles what starts often into dist/ and compiles the warden. A call with nothing to do costs a few stat calls. */
+import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { basename, dirname, join, relative } from "node:path";
+import type { BuildOptions } from "esbuild";
+
+const root = dirname(import.meta.dirname);
+const dist = join(root, "dist");
+const stampFile = join(dist, "build.json");
+
+/** Modification time and size of each file that went into the bundles. */
+type Stamp = Readonly<Record<string, readonly [number, number]>>;
+
+interface Bundle {
+  readonly entry: string;
+  readonly output: string;
+}
+
+function bundles(): readonly Bundle[] {
+  const workers = readdirSync(join(root, "runtime"), { recursive: true, encoding: "utf8" }).filter((path) => path.endsWith("-worker.ts"));
+  return [
+    { entry: "app/cli/main.ts", output: "cohort" },
+    { entry: "app/daemon/main.ts", output: "cohortd" },
+    ...workers.map((path) => ({ entry: join("runtime", path), output: basename(path, ".ts") })),
+  ];
+}
+
+function stampOf(paths: Iterable<string>): Stamp {
+  return Object.fromEntries(
+    [...paths].map((path) => {
+      const found = statSync(join(root, path), { throwIfNoEntry: false });
+      return [path, [found?.mtimeMs ?? 0, found?.size ?? 0]] as const;
+    }),
+  );
+}
+
+function isUpToDate(wanted: readonly Bundle[]): boolean {
+  if (!existsSync(stampFile) || wanted.some(({ output }) => !existsSync(join(dist, `${output}.js`)))) return false;
+  const before = JSON.parse(readFileSync(stampFile, "utf8")) as Stamp;
+  return JSON.stringify(stampOf(Object.keys(before))) === JSON.stringify(before);
+}
+
+function optionsFor(wanted: readonly Bundle[], splitting: boolean): BuildOptions & { write: false; metafile: true } {
+  return {
+    absWorkingDir: root,
+    entryPoints: wanted.map(({ entry, output }) => ({ in: entry, out: output })),
+    outdir: dist,
+    bundle: true,
+    write: false,
+    metafile: true,
+    splitting,
+    chunkNames: "chunks/[name]-[hash]",
+    platform: "node",
+    target: "node24",
+    format: "esm",
+    sourcemap: "external",
+    legalComments: "none",
+    logLevel: "warning",
+    // piscina starts its worker by file name; msgpackr-extract is native and optional.
+    external: ["piscina", "msgpackr-extract"],
+    banner: { js: 'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);' },
+  };
+}
+
+/** Readers see the old file or the new one, whole: two builds may run at once. */
+function replaceFile(path: string, bytes: Uint8Array): void {
+  mkdirSync(dirname(path), { recursive: true });
+  const temporary = `${path}.${process.pid}`;
+  writeFileSync(temporary, bytes);
+  renameSync(temporary, path);
+}
+
+async function bundle(wanted: readonly Bundle[]): Promise<void> {
+  const { build } = await import("esbuild");
+  // Only the command line loads parts on demand; a daemon that loads a chunk after a rebuild would find it gone.
+  const [cli, ...others] = wanted;
+  if (cli === undefined) return;
+  const results = await Promise.all([build(optionsFor([cli], true)), build(optionsFor(others, false))]);
+  const files = results.flatMap((result) => result.outputFiles);
+  for (const file of files) replaceFile(file.path, file.contents);
+  const kept = new Set(files.map((file) => relative(dist, file.path)));
+  for (const path of readdirSync(dist, { recursive: true, encoding: "utf8" })) {
+    if (/\.js(\.map)?$/.test(path) && !kept.has(path)) rmSync(join(dist, path), { force: true });
+  }
+  const inputs = new Set(["scripts/build.ts", "package-lock.json", ...results.flatMap((result) => Object.keys(result.metafile.inputs))]);
+  replaceFile(stampFile, Buffer.from(JSON.stringify(stampOf(inputs))));
+}
+
+async function main(): Promise<void> {
+  process.umask(0o022);
+  const wanted = bundles();
+  if (!isUpToDate(wanted)) {
+    const startedAt = performance.now();
+    await bundle(wanted);
+    console.error(`built ${wanted.map(({ output }) => `dist/${output}.js`).join(" ")} in ${Math.round(performance.now() - startedAt)} ms`);
+  }
+  const { buildWarden } = await import("../vm/warden-binary.ts");
+  await buildWarden();
+}
+
+await main();
