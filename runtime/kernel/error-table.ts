@@ -45,6 +45,7 @@ export const errorTable = {
   ROOT_WITHOUT_USER: entry("operator", false, "there is no user to drop root to", "create one: useradd --system cohort"),
   UNREADABLE_AS_USER: entry("user", false, "the user that Cohort runs as cannot read this", "grant that user access, or run Cohort as an ordinary user"),
   // requests
+  USAGE: entry("user", false, "the command line is not valid", "see cohort --help, or cohort COMMAND --help"),
   REQUEST_INVALID: entry("user", false, "the request is not valid", "see the field that is named"),
   TASK_FILE_INVALID: entry("user", false, "the task file is not valid", "nothing was run; mend the line that is named"),
   TASK_FILE_UNREADABLE: entry("user", false, "the task file cannot be read", "check the path"),
