@@ -1,0 +1,147 @@
+/** Frames from the supervisor: checked before they are sent, because one that the warden cannot read closes the connection. */
+import { CohortError } from "../../runtime/kernel/error.ts";
+import { encodeFrame } from "../../runtime/kernel/frame-codec.ts";
+import type { ExecPlan, SandboxPlan } from "../backend.ts";
+import { frameTypes, WIRE_FRAME_BYTES_MAX, type SupervisorFrame } from "./frames.ts";
+
+const NAME = /^[a-z][a-z0-9-]{0,62}$/;
+const UINT32_MAX = 0xffff_ffff;
+const MOUNTS_MAX = 16;
+const FLAG_PTY = 1;
+const FLAG_STDIN = 2;
+
+/** Throws REQUEST_INVALID and names the field. */
+export function encodeSupervisorFrame(frame: SupervisorFrame): Buffer {
+  const bytes = encodeFrame(supervisorFrameFields(frame));
+  if (bytes.length - 4 > WIRE_FRAME_BYTES_MAX) {
+    throw new CohortError("REQUEST_INVALID", { on: `${frame.type} takes ${bytes.length - 4} bytes, at most ${WIRE_FRAME_BYTES_MAX} are possible` });
+  }
+  return bytes;
+}
+
+function supervisorFrameFields(frame: SupervisorFrame): readonly unknown[] {
+  switch (frame.type) {
+    case "data":
+      return [
+        frameTypes.data,
+        name(frame.name),
+        execId(frame.execId),
+        frame.stream,
+        uint("offset", frame.offset),
+        frame.bytes,
+        frame.fin,
+      ];
+    case "ack":
+      return [frameTypes.ack, name(frame.name), execId(frame.execId), frame.stream, uint("offset", frame.offset)];
+    case "credit":
+      return [frameTypes.credit, name(frame.name), execId(frame.execId), frame.stream, uint("windowBytes", frame.windowBytes)];
+    case "exitAck":
+      return [frameTypes.exitAck, name(frame.name), execId(frame.execId)];
+    case "renew":
+      return [frameTypes.renew];
+    case "hello":
+      return [
+        frameTypes.hello,
+        frame.version,
+        text("supervisorId", frame.supervisorId),
+        uint("freezeAfterMs", frame.freezeAfterMs),
+        uint("killAfterMs", frame.killAfterMs),
+      ];
+    case "create":
+      return createFields(frame.seq, frame.plan);
+    case "exec":
+      return execFields(frame.seq, frame.name, frame.plan);
+    case "signal":
+      return [frameTypes.signal, frame.seq, name(frame.name), uint32("execId", frame.execId), uint32("signal", frame.signal)];
+    case "resize":
+      return [
+        frameTypes.resize,
+        frame.seq,
+        name(frame.name),
+        execId(frame.execId),
+        uint32("rows", frame.rows),
+        uint32("columns", frame.columns),
+      ];
+    case "list":
+    case "shutdown":
+      return [frameTypes[frame.type], frame.seq];
+    case "freeze":
+    case "thaw":
+    case "kill":
+    case "stats":
+    case "probe":
+    case "destroy":
+      return [frameTypes[frame.type], frame.seq, name(frame.name)];
+    default:
+      return frame satisfies never;
+  }
+}
+
+function createFields(seq: number, plan: SandboxPlan): readonly unknown[] {
+  const { limits, mounts } = plan;
+  if (mounts.length > MOUNTS_MAX) throw refused(`${mounts.length} mounts, at most ${MOUNTS_MAX} are possible`);
+  const network = 0;
+  return [
+    frameTypes.create,
+    seq,
+    name(plan.name),
+    uint("timeoutMs", plan.timeoutMs),
+    uint("memoryBytes", limits.memoryBytes),
+    uint("diskBytes", limits.diskBytes),
+    uint("tmpBytes", limits.tmpBytes),
+    uint("diskInodes", limits.diskInodes),
+    uint32("pidsMax", limits.pidsMax),
+    uint32("cpuPermille", limits.cpuPermille),
+    uint32("openFilesMax", limits.openFilesMax),
+    network,
+    mounts.map((mount) => [text("source of a mount", mount.source), text("target of a mount", mount.target), mount.mode === "rw" ? 1 : 0]),
+  ];
+}
+
+function execFields(seq: number, session: string, plan: ExecPlan): readonly unknown[] {
+  return [
+    frameTypes.exec,
+    seq,
+    name(session),
+    execId(plan.execId),
+    plan.kind === "collect" ? 1 : 0,
+    plan.argv.map((argument) => text("argv", argument)),
+    Object.entries(plan.env).map(([key, value]) => text("env", `${key}=${value}`)),
+    text("cwd", plan.cwd),
+    (plan.pty === null ? 0 : FLAG_PTY) | (plan.stdin === "stream" ? FLAG_STDIN : 0),
+    uint32("rows", plan.pty?.rows ?? 0),
+    uint32("columns", plan.pty?.columns ?? 0),
+    uint("windowBytes", plan.windowBytes),
+  ];
+}
+
+function refused(on: string): CohortError {
+  return new CohortError("REQUEST_INVALID", { on });
+}
+
+function uint(field: string, value: number): number {
+  if (!Number.isSafeInteger(value) || value < 0) throw refused(`${field} is ${value}, not an unsigned integer`);
+  return value;
+}
+
+function uint32(field: string, value: number): number {
+  if (uint(field, value) > UINT32_MAX) throw refused(`${field} is ${value}, over 32 bits`);
+  return value;
+}
+
+function execId(value: number): number {
+  if (uint32("execId", value) < 1) throw refused("execId is 0");
+  return value;
+}
+
+function name(value: string): string {
+  if (!NAME.test(value)) throw refused(`${JSON.stringify(value)} is no session name`);
+  return value;
+}
+
+/** The warden turns these into C strings, and refuses what is not UTF-8. */
+function text(field: string, value: string): string {
+  if (value.includes("\0")) throw refused(`${field} contains a NUL`);
+  if (!value.isWellFormed()) throw refused(`${field} is not well-formed Unicode`);
+  return value;
+}

@@ -1,0 +1,15 @@
+/** The warden's error codes as errors of the one table; the warden's own code and words stay in the message. */
+import { CohortError } from "../../runtime/kernel/error.ts";
+import type { ErrorCode } from "../../runtime/kernel/error-table.ts";
+
+const codes: ReadonlyMap<string, ErrorCode> = new Map([
+  ["LAYER_MISSING", "LAYER_MISSING"],
+  ["CGROUP_UNAVAILABLE", "CGROUP_UNAVAILABLE"],
+  ["EXEC_FAILED", "EXEC_FAILED"],
+  ["SETUP_FAILED", "SANDBOX_FAILED"],
+]);
+
+export function wardenError(code: string, message: string): CohortError {
+  const mapped = codes.get(code) ?? (code.startsWith("MOUNT_") ? "MOUNT_REFUSED" : "WARDEN_REFUSED");
+  return new CohortError(mapped, { on: message === "" ? code : `${code}: ${message}` });
+}
