@@ -6,8 +6,8 @@ export default defineConfig({
   test: {
     passWithNoTests: false,
     projects: [
-      { test: { ...shared, name: "main", include: ["test/**/*.test.ts"], exclude: ["test/long/**", "test/style/**", "test/docs/**"] } },
-      { test: { ...shared, name: "style", include: ["test/style/**/*.test.ts", "test/docs/**/*.test.ts"] } },
+      { test: { ...shared, name: "main", include: ["test/**/*.test.ts"], exclude: ["test/long/**", "test/style/**"] } },
+      { test: { ...shared, name: "style", include: ["test/style/**/*.test.ts"] } },
       { test: { ...shared, name: "long", include: ["test/long/**/*.test.ts"], testTimeout: 600_000 } },
     ],
   },

@@ -1,0 +1,87 @@
+/** The rules of the tidy test as data. Lists of exceptions only ever shrink: a stale entry fails the test. */
+
+/** Longest file in lines; tests may be longer. */
+export const FILE_LINES_MAX = 300;
+export const TEST_FILE_LINES_MAX = 600;
+/** Longest function of the warden; those of TypeScript are measured by oxlint. */
+export const FUNCTION_LINES_MAX = 70;
+
+/** Files that are longer than the limit, with the length that they may not exceed. */
+export const LONG_FILES: Readonly<Record<string, number>> = {};
+export const LONG_FUNCTIONS: Readonly<Record<string, number>> = {};
+
+export interface FolderRule {
+  /** Prefix of paths that the rule is for; the longest match counts. */
+  readonly folder: string;
+  /** Prefixes of paths of the repository that it may import, besides its own. */
+  readonly imports: readonly string[];
+  /** Packages that it may import; undefined allows every dependency. */
+  readonly packages?: readonly string[];
+  readonly nodeModules: "allowed" | "forbidden";
+}
+
+const LOWER_THAN_APP = ["runtime/", "machines/", "vm/", "tools/", "actors/", "sdk/"];
+
+export const FOLDER_RULES: readonly FolderRule[] = [
+  { folder: "runtime/", imports: [], nodeModules: "allowed" },
+  { folder: "machines/", imports: ["runtime/kernel/"], packages: ["xstate", "zod"], nodeModules: "forbidden" },
+  { folder: "vm/", imports: ["runtime/"], nodeModules: "allowed" },
+  { folder: "tools/", imports: ["runtime/", "machines/messages/"], nodeModules: "allowed" },
+  { folder: "actors/", imports: ["runtime/", "machines/", "vm/", "tools/"], nodeModules: "allowed" },
+  { folder: "sdk/", imports: ["runtime/kernel/", "runtime/transport/", "machines/messages/"], nodeModules: "allowed" },
+  { folder: "app/", imports: LOWER_THAN_APP, nodeModules: "allowed" },
+  { folder: "app/cli/", imports: ["sdk/", "machines/messages/", "runtime/kernel/"], nodeModules: "allowed" },
+  { folder: "app/daemon/", imports: LOWER_THAN_APP, nodeModules: "allowed" },
+  { folder: "examples/", imports: ["sdk/"], nodeModules: "allowed" },
+];
+
+/** Files outside test/, scripts/, bench/ and examples/ that may start a process, and why. */
+export const STARTS_PROCESSES: Readonly<Record<string, string>> = {};
+
+/** Calls that change the user of a process: only in files whose name ends in .root.ts, which do nothing else. */
+export const ROOT_CALLS = /\bprocess\.(setuid|setgid|seteuid|setegid|setgroups|initgroups)\b/;
+
+export interface Ban {
+  readonly pattern: RegExp;
+  readonly instead: string;
+  /** Prefixes of paths; default: all product code. */
+  readonly within?: readonly string[];
+  readonly except?: readonly string[];
+}
+
+export const PRODUCT = ["runtime/", "machines/", "vm/", "tools/", "actors/", "sdk/", "app/"];
+
+export const BANS: readonly Ban[] = [
+  { pattern: /\bMath\.random\b/, instead: "randomBytes or randomUUID of node:crypto: an id must not be guessable or repeat" },
+  {
+    pattern: /\bDate\.now\b|\bnew Date\(\)|\bperformance\.now\b|\bsetTimeout\b|\bsetInterval\b/,
+    instead: "the `at` of the event, or startTimer: machines have no clock",
+    within: ["machines/"],
+  },
+  { pattern: /\bPromise\b|\basync\b|\bawait\b/, instead: "a named effect: machines are pure", within: ["machines/"] },
+  {
+    pattern: /\bconsole\.(log|error|warn|info|debug)\b/,
+    instead: "the log of runtime, or the output of the command line",
+    except: ["app/cli/"],
+  },
+  {
+    pattern: /\bprocess\.exit\(/,
+    instead: "process.exitCode and an orderly end, so that what was written is flushed",
+    except: ["app/cli/main.ts", "app/daemon/main.ts"],
+  },
+  { pattern: /@ts-(ignore|nocheck)/, instead: "@ts-expect-error with its reason" },
+  { pattern: /\b(TODO|FIXME|XXX)\b/, instead: "an issue, or the thing itself" },
+  { pattern: /\bnew Function\(|(?<![.\w])eval\(/, instead: "code that can be read" },
+  { pattern: /^\s*(export\s+)?(const\s+)?enum\s/m, instead: "a union of string literals: enums are not erasable" },
+  {
+    pattern: /\b(utf-?8|latin1|binary)"\)\.split\("\\n"\)\s*\.map\(\(?\w+\)?\s*=>\s*JSON\.parse/,
+    instead: "a reader that survives a torn tail",
+  },
+  { pattern: /\bshell:\s*true\b/, instead: "a program and its arguments: no shell parses what a person wrote" },
+  { pattern: /\b(MNT_DETACH)\b/, instead: "umount2(…, 0) with its proof", within: ["vm/warden/"], except: ["vm/warden/"] },
+];
+
+/** Words that say where or by whom a text was written; the repository stands for itself. */
+export const WORKPLACE = /(^|[^\w.])\/work\/(main|shared)\b|\/tmp\/brief\b|DESIGN\.md|STYLE\.md/;
+
+export const VAGUE_NAMES = /(^|[/.-])(utils?|helpers?|misc|common|managers?)(?=[/.-]|$)/;
