@@ -1,0 +1,243 @@
+/* Decodes what the supervisor sends. Pure. Strict: exact arity, exact types, every bound checked here. */
+#include <errno.h>
+#include <string.h>
+
+#include "frame.h"
+
+static void refuse(struct frame *frame, enum warden_error error, int sys_errno, const char *text)
+{
+	if (frame->refused != E_NONE)
+		return;
+	frame->refused = error;
+	frame->refused_errno = sys_errno;
+	frame->refused_text = text;
+}
+
+static bool is_name(struct msgpack_view view)
+{
+	if (view.size == 0 || view.size >= SESSION_NAME_SIZE || view.bytes[0] < 'a' || view.bytes[0] > 'z')
+		return false;
+	for (size_t index = 1; index < view.size; index++) {
+		uint8_t byte = view.bytes[index];
+		if (!((byte >= 'a' && byte <= 'z') || (byte >= '0' && byte <= '9') || byte == '-'))
+			return false;
+	}
+	return true;
+}
+
+/* A view that fits, as a C string. The buffer was zeroed. */
+static void copy_text(char *target, struct msgpack_view view)
+{
+	memcpy(target, view.bytes, view.size);
+	target[view.size] = '\0';
+}
+
+static void read_name(struct msgpack_reader *reader, struct frame *frame)
+{
+	struct msgpack_view view = msgpack_read_str(reader, 4096);
+	if (is_name(view))
+		copy_text(frame->name, view);
+	else
+		refuse(frame, E_NAME_INVALID, 0, "a session name is [a-z][a-z0-9-]{0,62}");
+}
+
+static uint32_t read_u32(struct msgpack_reader *reader)
+{
+	return (uint32_t)msgpack_read_uint(reader, UINT32_MAX);
+}
+
+static void read_seq_and_name(struct msgpack_reader *reader, struct frame *frame)
+{
+	frame->seq = read_u32(reader);
+	read_name(reader, frame);
+}
+
+static void read_exec_id(struct msgpack_reader *reader, struct frame *frame)
+{
+	frame->exec_id = read_u32(reader);
+	if (frame->exec_id == 0)
+		reader->bad = true;
+}
+
+static void read_stream(struct msgpack_reader *reader, struct frame *frame, uint32_t first, uint32_t last)
+{
+	frame->stream = (uint32_t)msgpack_read_uint(reader, last);
+	if (frame->stream < first)
+		reader->bad = true;
+}
+
+static void read_hello(struct msgpack_reader *reader, struct frame *frame)
+{
+	frame->version = read_u32(reader);
+	copy_text(frame->supervisor_id, msgpack_read_str(reader, SUPERVISOR_ID_SIZE - 1));
+	frame->freeze_after_ms = msgpack_read_uint(reader, MSGPACK_UINT_MAX);
+	frame->kill_after_ms = msgpack_read_uint(reader, MSGPACK_UINT_MAX);
+}
+
+static void read_mount(struct msgpack_reader *reader, struct frame *frame, struct mount_request *mount)
+{
+	if (msgpack_read_array(reader, 3) != 3)
+		reader->bad = true;
+	struct msgpack_view source = msgpack_read_str(reader, FRAME_SIZE_MAX);
+	struct msgpack_view target = msgpack_read_str(reader, FRAME_SIZE_MAX);
+	uint32_t writable = (uint32_t)msgpack_read_uint(reader, 1);
+	if (source.size == 0 || source.size >= sizeof mount->source)
+		refuse(frame, E_MOUNT_SOURCE_UNREADABLE, source.size == 0 ? ENOENT : ENAMETOOLONG, "the path of a mount's source");
+	else if (target.size == 0 || target.size >= sizeof mount->target)
+		refuse(frame, E_MOUNT_TARGET_INVALID, target.size == 0 ? ENOENT : ENAMETOOLONG, "the name of a mount's target");
+	if (frame->refused != E_NONE || reader->bad)
+		return;
+	memset(mount, 0, sizeof *mount);
+	copy_text(mount->source, source);
+	copy_text(mount->target, target);
+	mount->writable = writable;
+}
+
+static void read_create(struct msgpack_reader *reader, struct frame *frame, struct create_request *create)
+{
+	read_seq_and_name(reader, frame);
+	memset(create, 0, offsetof(struct create_request, mounts));
+	memcpy(create->name, frame->name, sizeof create->name);
+	create->timeout_ms = msgpack_read_uint(reader, MSGPACK_UINT_MAX);
+	create->memory_bytes = msgpack_read_uint(reader, MSGPACK_UINT_MAX);
+	create->disk_bytes = msgpack_read_uint(reader, MSGPACK_UINT_MAX);
+	create->tmp_bytes = msgpack_read_uint(reader, MSGPACK_UINT_MAX);
+	create->disk_inodes = msgpack_read_uint(reader, MSGPACK_UINT_MAX);
+	create->pids_max = read_u32(reader);
+	create->cpu_permille = read_u32(reader);
+	create->open_files_max = read_u32(reader);
+	create->network = read_u32(reader);
+	if (create->network != 0)
+		refuse(frame, E_SETUP_FAILED, EOPNOTSUPP, "this warden knows network 0 (none) only");
+	uint32_t count = msgpack_read_array(reader, FRAME_SIZE_MAX);
+	if (count > MOUNTS_MAX)
+		refuse(frame, E_LIMIT_MOUNTS, 0, "at most 16 mounts");
+	struct mount_request beyond;
+	for (uint32_t index = 0; index < count && !reader->bad; index++)
+		read_mount(reader, frame, index < MOUNTS_MAX ? &create->mounts[index] : &beyond);
+	create->mount_count = count <= MOUNTS_MAX ? count : 0;
+}
+
+/* Appends the strings of an array to the blob, each with its NUL. */
+static uint32_t read_strings(struct msgpack_reader *reader, struct frame *frame, uint8_t *blob)
+{
+	uint32_t count = msgpack_read_array(reader, FRAME_SIZE_MAX);
+	if (count > ARGS_MAX)
+		refuse(frame, E_EXEC_FAILED, E2BIG, "too many arguments or variables");
+	for (uint32_t index = 0; index < count && !reader->bad; index++) {
+		struct msgpack_view view = msgpack_read_str(reader, FRAME_SIZE_MAX);
+		if (view.size + 1 > EXEC_BLOB_MAX - (size_t)frame->blob_size) {
+			refuse(frame, E_EXEC_FAILED, E2BIG, "arguments and environment are too long");
+			continue;
+		}
+		memcpy(blob + frame->blob_size, view.bytes, view.size);
+		blob[frame->blob_size + view.size] = '\0';
+		frame->blob_size += (uint32_t)view.size + 1;
+	}
+	return count;
+}
+
+static void read_exec(struct msgpack_reader *reader, struct frame *frame, uint8_t *blob)
+{
+	read_seq_and_name(reader, frame);
+	read_exec_id(reader, frame);
+	frame->exec_kind = (uint32_t)msgpack_read_uint(reader, EXEC_COLLECT);
+	frame->argc = read_strings(reader, frame, blob);
+	frame->envc = read_strings(reader, frame, blob);
+	if (frame->argc == 0)
+		refuse(frame, E_EXEC_FAILED, EINVAL, "argv is empty");
+	struct msgpack_view cwd = msgpack_read_str(reader, FRAME_SIZE_MAX);
+	if (cwd.size >= sizeof frame->cwd)
+		refuse(frame, E_EXEC_FAILED, ENAMETOOLONG, "the working directory");
+	else
+		copy_text(frame->cwd, cwd);
+	frame->exec_flags = (uint32_t)msgpack_read_uint(reader, WIRE_EXEC_PTY | WIRE_EXEC_STDIN);
+	frame->rows = read_u32(reader);
+	frame->columns = read_u32(reader);
+	frame->window_bytes = msgpack_read_uint(reader, MSGPACK_UINT_MAX);
+}
+
+static void read_data(struct msgpack_reader *reader, struct frame *frame)
+{
+	read_name(reader, frame);
+	read_exec_id(reader, frame);
+	read_stream(reader, frame, 0, 0);
+	frame->offset = msgpack_read_uint(reader, MSGPACK_UINT_MAX);
+	frame->bytes = msgpack_read_bin(reader, FRAME_SIZE_MAX);
+	frame->fin = msgpack_read_bool(reader);
+}
+
+static void read_signal_or_resize(struct msgpack_reader *reader, struct frame *frame)
+{
+	read_seq_and_name(reader, frame);
+	if (frame->type == FRAME_SIGNAL) {
+		frame->exec_id = read_u32(reader);
+		frame->signal_number = (uint32_t)msgpack_read_uint(reader, 64);
+		if (frame->signal_number == 0)
+			reader->bad = true;
+		return;
+	}
+	read_exec_id(reader, frame);
+	frame->rows = (uint32_t)msgpack_read_uint(reader, UINT16_MAX);
+	frame->columns = (uint32_t)msgpack_read_uint(reader, UINT16_MAX);
+}
+
+static void read_named_exec(struct msgpack_reader *reader, struct frame *frame)
+{
+	read_name(reader, frame);
+	read_exec_id(reader, frame);
+	if (frame->type == FRAME_EXIT_ACK)
+		return;
+	read_stream(reader, frame, 1, 2);
+	uint64_t value = msgpack_read_uint(reader, MSGPACK_UINT_MAX);
+	if (frame->type == FRAME_ACK)
+		frame->offset = value;
+	else
+		frame->window_bytes = value;
+}
+
+/* Fields of each type of frame from the supervisor, its type included; 0: no such type. */
+static const uint8_t field_counts[FRAME_SHUTDOWN + 1] = {
+	[FRAME_HELLO] = 5, [FRAME_CREATE] = 13, [FRAME_EXEC] = 12, [FRAME_DATA] = 7, [FRAME_ACK] = 5, [FRAME_SIGNAL] = 5,
+	[FRAME_RESIZE] = 6, [FRAME_FREEZE] = 3, [FRAME_THAW] = 3, [FRAME_KILL] = 3, [FRAME_STATS] = 3, [FRAME_PROBE] = 3,
+	[FRAME_DESTROY] = 3, [FRAME_LIST] = 2, [FRAME_EXIT_ACK] = 3, [FRAME_RENEW] = 1, [FRAME_CREDIT] = 5, [FRAME_SHUTDOWN] = 2,
+};
+
+bool frame_has_answer(enum frame_type type)
+{
+	return type != FRAME_DATA && type != FRAME_ACK && type != FRAME_EXIT_ACK && type != FRAME_RENEW && type != FRAME_CREDIT;
+}
+
+static void read_fields(struct msgpack_reader *reader, struct frame *frame, struct frame_scratch *scratch)
+{
+	switch ((unsigned int)frame->type) {
+	case FRAME_HELLO: read_hello(reader, frame); break;
+	case FRAME_CREATE: read_create(reader, frame, &scratch->create); break;
+	case FRAME_EXEC: read_exec(reader, frame, scratch->blob); break;
+	case FRAME_DATA: read_data(reader, frame); break;
+	case FRAME_ACK: case FRAME_CREDIT: case FRAME_EXIT_ACK: read_named_exec(reader, frame); break;
+	case FRAME_SIGNAL: case FRAME_RESIZE: read_signal_or_resize(reader, frame); break;
+	case FRAME_LIST: case FRAME_SHUTDOWN: frame->seq = read_u32(reader); break;
+	case FRAME_RENEW: break;
+	default: read_seq_and_name(reader, frame); break;
+	}
+}
+
+bool frame_decode(struct frame *frame, struct frame_scratch *scratch, const void *data, size_t size)
+{
+	struct msgpack_reader reader;
+	msgpack_read_start(&reader, data, size);
+	/* cwd is set where it means something: clearing its 4 KiB for each frame would be the dearest step of most. */
+	memset(frame, 0, offsetof(struct frame, cwd));
+	frame->cwd[0] = '\0';
+	frame->refused = E_NONE;
+	frame->refused_errno = 0;
+	frame->refused_text = "";
+	uint32_t fields = msgpack_read_array(&reader, 16);
+	uint32_t type = (uint32_t)msgpack_read_uint(&reader, FRAME_SHUTDOWN);
+	if (reader.bad || field_counts[type] == 0 || fields != field_counts[type])
+		return false;
+	frame->type = (enum frame_type)type;
+	read_fields(&reader, frame, scratch);
+	return msgpack_read_end(&reader) && (frame->refused == E_NONE || frame_has_answer(frame->type));
+}
