@@ -1,7 +1,6 @@
 /** Which directories a task of `cohort map` sees: looks at the file system, changes nothing. */
 import { realpathSync } from "node:fs";
 import path from "node:path";
-import type { Mount } from "../../../machines/messages/task.ts";
 import { CohortError } from "../../../runtime/kernel/error.ts";
 
 export interface MountRequest {
@@ -12,8 +11,15 @@ export interface MountRequest {
   readonly writable: readonly string[];
 }
 
+export interface NamedMount {
+  readonly path: string;
+  /** It appears as ~/mnt/<as>. */
+  readonly as: string;
+  readonly mode: "ro" | "rw";
+}
+
 export interface MountChoice {
-  readonly mounts: readonly Required<Mount>[];
+  readonly mounts: readonly NamedMount[];
   /** Relative to the home of the task. */
   readonly cwd: string | undefined;
 }
@@ -31,7 +37,7 @@ export function realDirectory(written: string, base: string, onProblem: (reason:
   }
 }
 
-function requested(option: string, mode: "ro" | "rw", request: string, base: string): Required<Mount> {
+function requested(option: string, mode: "ro" | "rw", request: string, base: string): NamedMount {
   const colon = request.lastIndexOf(":");
   const named = colon > 0 && NAME.test(request.slice(colon + 1));
   const written = named ? request.slice(0, colon) : request;

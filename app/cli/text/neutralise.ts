@@ -8,9 +8,7 @@ const FORBIDDEN =
   /[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]|\p{Cs}/gu;
 
 /** Colours carry no text: they are dropped. Every other escape sequence is shown, so that nobody wonders where it went. */
-// oxlint-disable-next-line no-control-regex
 const COLOUR = /\x1b\[[0-9;:]{0,64}m/g;
-// oxlint-disable-next-line no-control-regex
 const COLOUR_BEGUN = /\x1b(\[[0-9;:]{0,64})?$/;
 
 const PLAIN = /^[\x20-\x7e]*$/;
