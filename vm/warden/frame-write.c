@@ -1,5 +1,4 @@
 /* Encodes what the warden sends. Pure. */
-#include <stdio.h>
 #include <string.h>
 
 #include "codec.h"
@@ -63,14 +62,11 @@ size_t frame_write_ok(void *buffer, size_t capacity, uint32_t seq, const uint64_
 size_t frame_write_error(void *buffer, size_t capacity, uint32_t seq, enum warden_error error, const char *message, int sys_errno)
 {
 	struct msgpack_writer writer;
-	char text[2 * DETAIL_SIZE];
 	enum warden_error known = error > E_NONE && error <= E_INTERNAL ? error : E_INTERNAL;
-	const char *errno_text = sys_errno > 0 ? strerrordesc_np(sys_errno) : NULL;
-	snprintf(text, sizeof text, "%.*s%s%s", DETAIL_SIZE, message, errno_text ? ": " : "", errno_text ? errno_text : "");
 	frame_write_start(&writer, buffer, capacity, FRAME_ERROR, 4);
 	msgpack_write_uint(&writer, seq);
 	msgpack_write_text(&writer, warden_error_names[known], 64);
-	msgpack_write_text(&writer, text, sizeof text);
+	msgpack_write_text(&writer, message, DETAIL_SIZE);
 	msgpack_write_int(&writer, sys_errno);
 	return frame_write_finish(&writer);
 }
