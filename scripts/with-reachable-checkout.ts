@@ -12,6 +12,7 @@ import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { basename, delimiter, dirname, join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { runProgram } from "./process.ts";
 
 const root = dirname(import.meta.dirname);
@@ -93,10 +94,15 @@ function mountCheckout(): void {
   }
 }
 
+/** A zombie has no command line, and a reused pid has another one. */
+function isLiving(pid: string): boolean {
+  const commandLine = `/proc/${pid}/cmdline`;
+  return existsSync(commandLine) && readFileSync(commandLine, "utf8").includes(basename(import.meta.filename));
+}
+
 function livingUsers(): string[] {
   if (!existsSync(users)) return [];
-  const pids = readdirSync(users);
-  for (const pid of pids) if (!existsSync(`/proc/${pid}`)) rmSync(join(users, pid));
+  for (const pid of readdirSync(users)) if (!isLiving(pid)) rmSync(join(users, pid));
   return readdirSync(users);
 }
 
@@ -141,26 +147,40 @@ function environmentThere(): NodeJS.ProcessEnv {
   );
 }
 
-async function runThere(command: string, args: readonly string[]): Promise<number> {
-  console.error(
-    `cohort: ${root} cannot be read by the user that root is dropped to (${droppedUser()}); it is mounted at ${target} while this runs.`,
-  );
+async function runMounted(command: string, args: readonly string[]): Promise<number> {
+  let interrupted = 0;
+  const note = (_: NodeJS.Signals, number: number): void => {
+    interrupted = 128 + number;
+  };
+  const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+  for (const signal of signals) process.on(signal, note);
   try {
     underLock("--enter");
-    if (!isReadable(target)) {
-      console.error(
-        `cohort: files in ${root} are not readable by other users (made under umask 077?). Run: chmod -R o+rX '${root}'   or run as an ordinary user.`,
-      );
-      return 1;
-    }
-    return await runProgram(command, args, { cwd: target, env: environmentThere() });
-  } catch (error) {
+    // A signal that came while the mount was made is delivered by now.
+    await setImmediate();
+    if (interrupted > 0) return interrupted;
+    if (isReadable(target)) return await runProgram(command, args, { cwd: target, env: environmentThere() });
     console.error(
-      `cohort: ${error instanceof Error ? error.message : String(error)}\nMove the checkout to where every user can read it (for example /srv), or run as an ordinary user.`,
+      `cohort: files in ${root} are not readable by other users (made under umask 077?). Run: chmod -R o+rX '${root}'   or run as an ordinary user.`,
     );
     return 1;
   } finally {
     underLock("--leave");
+    for (const signal of signals) process.off(signal, note);
+  }
+}
+
+async function runThere(command: string, args: readonly string[]): Promise<number> {
+  const user = droppedUser();
+  console.error(
+    `cohort: ${root} cannot be read by the user that root is dropped to (${user}); it is mounted at ${target} while this runs.`,
+  );
+  try {
+    return await runMounted(command, args);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    console.error(`cohort: ${reason}\nMove the checkout to where every user can read it (for example /srv), or run as an ordinary user.`);
+    return 1;
   }
 }
 

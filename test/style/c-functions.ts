@@ -16,7 +16,7 @@ export function functionLengths(path: string, text: string): readonly FunctionLe
     } else if (line === "}" && start >= 0) {
       found.push({ name: `${path}:${name}`, lines: index - start + 1 });
       start = -1;
-    } else if (/^}/.test(line)) {
+    } else if (line.startsWith("}")) {
       start = -1;
     }
   }
