@@ -37,6 +37,7 @@ export const errorTable = {
   LAYER_MISSING: entry("operator", false, "a layer of the confinement is missing, so nothing was run", "see `cohort doctor`"),
   SANDBOX_FAILED: entry("operator", true, "the sandbox could not be built", "see the message and `cohort doctor`"),
   EXEC_FAILED: entry("user", false, "the command could not be started", "is it installed inside the sandbox (/usr), or in a mounted directory?"),
+  COLLECT_INVALID: entry("user", false, "the archive of the collected files is not valid", "the child broke it, or ended early; its output streams are kept"),
   // daemon and clients
   DAEMON_UNREACHABLE: entry("user", true, "cohortd cannot be reached", "see its log in the state directory"),
   DAEMON_UNTRUSTED: entry("user", false, "the state directory is not private", "it must belong to you with mode 0700"),
