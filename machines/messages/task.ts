@@ -57,6 +57,7 @@ export const haltSchema = z
     failures: z.number().int().min(1).default(1).describe("after so many failed tasks"),
   })
   .describe("What failures do to the rest of the run");
+export type Halt = z.infer<typeof haltSchema>;
 
 export const RUN_TASKS_MAX = 100_000;
 

@@ -1,0 +1,196 @@
+/** What a child remembers, how each event changes it, and the actions' parameters that follow from it: pure. */
+import type { ActorRef, AppendParams, EffectParams, Json, ProjectParams, SendParams, StartTimerParams } from "../runtime/kernel/actions.ts";
+import { childEffects, type AttemptParams, type ChildEvent, type ChildInput, type KillParams, type SettleParams, type SignalParams } from "./messages/child-events.ts";
+import type { ChildRow, ExitFacts, RecordRef, ResultFacts, RetryPolicy, RunLogRow } from "./messages/facts.ts";
+import type { TaskStatus } from "./messages/result.ts";
+import { backoffMs, isRetried, statusOf, type Intervention } from "./outcome.ts";
+import { sessionName } from "./session-name.ts";
+
+export type ChildContext = {
+  readonly run: string;
+  readonly index: number;
+  readonly counter: number;
+  readonly attempt: number;
+  readonly policy: RetryPolicy;
+  readonly cancel: "none" | "grace" | "kill";
+  readonly intervention: Intervention;
+  /** Of the attempt; null until it is known. */
+  readonly status: TaskStatus | null;
+  readonly exit: ExitFacts | null;
+  readonly record: RecordRef | null;
+  readonly startedAtMs: number;
+  readonly endedAtMs: number;
+  readonly lastSignAtMs: number;
+  /** Effects asked for in this attempt: each has a key of its own. */
+  readonly effects: number;
+  readonly settles: number;
+  /** The result has gone to the relay. */
+  readonly delivered: boolean;
+};
+
+/** Between SIGTERM and SIGKILL. */
+export const GRACE_MS = 5000;
+/** The warden holds the deadline; the journal's timer speaks only when the warden did not. */
+const TIMEOUT_BACKUP_MS = 3000;
+export const SETTLES_MAX = 5;
+export const DESTROY_RETRY_MS = 5000;
+
+const noPolicy: RetryPolicy = { retries: 0, idempotent: false, timeoutMs: 0 };
+
+function freshAttempt(attempt: number, atMs: number) {
+  return {
+    attempt,
+    intervention: "none",
+    status: null,
+    exit: null,
+    record: null,
+    startedAtMs: atMs,
+    endedAtMs: atMs,
+    lastSignAtMs: atMs,
+    effects: 0,
+    settles: 0,
+  } as const;
+}
+
+export function childContext(input: ChildInput): ChildContext {
+  const { run, index, counter, atMs } = input;
+  return { run, index, counter, policy: noPolicy, cancel: "none", delivered: false, ...freshAttempt(1, atMs) };
+}
+
+/** How an event changes the context, whatever the state; the states decide which events count. */
+export function reduceChild(context: ChildContext, event: ChildEvent): Partial<ChildContext> {
+  const seen = { lastSignAtMs: event.at, effects: context.effects + 1 };
+  switch (event.type) {
+    case "started":
+      return { ...seen, policy: event.policy, startedAtMs: event.at };
+    case "startFailed":
+      return { ...seen, policy: event.policy, status: context.intervention === "none" ? event.status : context.intervention, endedAtMs: event.at };
+    case "exited":
+      return { ...seen, exit: event.exit, status: statusOf(context.intervention, event.exit), endedAtMs: event.at };
+    case "lost":
+      return { ...seen, status: context.intervention === "none" ? event.status : context.intervention, endedAtMs: event.at };
+    case "outputLimit":
+      return { ...seen, intervention: first(context, "output-limit") };
+    case "cancel":
+      return {
+        ...seen,
+        cancel: event.mode === "kill" || context.cancel === "kill" ? "kill" : "grace",
+        intervention: context.status === null ? first(context, "cancelled") : context.intervention,
+      };
+    case "timer":
+      if (event.name === "timeout") return { ...seen, intervention: first(context, "timed-out") };
+      if (event.name === "retry") return freshAttempt(context.attempt + 1, event.at);
+      return seen;
+    case "effectFailed":
+      if (event.name !== childEffects.start) return seen;
+      return { ...seen, status: context.intervention === "none" ? "refused" : context.intervention, endedAtMs: event.at };
+    case "settled":
+      return { ...seen, record: event.record };
+    case "progress":
+    case "destroyed":
+      return seen;
+  }
+}
+
+function first(context: ChildContext, intervention: Intervention): Intervention {
+  return context.intervention === "none" ? intervention : context.intervention;
+}
+
+export function willRetry(context: ChildContext): boolean {
+  return context.cancel === "none" && context.status !== null && isRetried(context.status, context.attempt, context.policy);
+}
+
+export function childName(context: ChildContext): string {
+  return sessionName(context.counter, context.attempt);
+}
+
+function attemptParams(context: ChildContext): AttemptParams {
+  return { run: context.run, index: context.index, attempt: context.attempt, name: childName(context) };
+}
+
+function effect(context: ChildContext, name: string, params: Json): EffectParams {
+  return { name, key: `${context.run}/${context.index}/${context.attempt}/${name}/${context.effects}`, params };
+}
+
+export function startEffect(context: ChildContext): EffectParams {
+  return effect(context, childEffects.start, attemptParams(context));
+}
+
+export function killEffect(context: ChildContext, beforeStart: boolean): EffectParams {
+  return effect(context, childEffects.kill, { ...attemptParams(context), beforeStart } satisfies KillParams);
+}
+
+export function terminateEffect(context: ChildContext): EffectParams {
+  return effect(context, childEffects.signal, { ...attemptParams(context), signal: 15 } satisfies SignalParams);
+}
+
+export function settleEffect(context: ChildContext): EffectParams {
+  const { status, exit, startedAtMs, endedAtMs } = context;
+  return effect(context, childEffects.settle, { ...attemptParams(context), status: status ?? "unknown", exit, startedAtMs, endedAtMs } satisfies SettleParams);
+}
+
+export function destroyEffect(context: ChildContext): EffectParams {
+  return effect(context, childEffects.destroy, attemptParams(context));
+}
+
+export function childRow(context: ChildContext, state: ChildRow["state"]): ProjectParams {
+  const { run, index, attempt, startedAtMs, lastSignAtMs } = context;
+  return { collection: "children", key: childName(context), value: { run, index, attempt, state, startedAtMs, lastSignAtMs } satisfies ChildRow };
+}
+
+export function noChildRow(context: ChildContext): ProjectParams {
+  return { collection: "children", key: childName(context), value: null };
+}
+
+export function resultFacts(context: ChildContext): ResultFacts {
+  const { index, attempt, exit, startedAtMs, endedAtMs, record } = context;
+  return {
+    index,
+    attempt,
+    child: childName(context),
+    status: context.status ?? "unknown",
+    exitCode: exit?.cause === "exited" ? exit.code : null,
+    signal: exit?.cause === "signaled" ? exit.signal : null,
+    startedAtMs,
+    wallMs: exit === null ? Math.max(0, endedAtMs - startedAtMs) : Math.round(exit.wallUs / 1000),
+    cpuMs: exit === null ? 0 : Math.round(exit.cpuUs / 1000),
+    maxRssBytes: exit === null ? 0 : exit.maxRssKib * 1024,
+    stdoutBytes: exit?.stdoutBytes ?? 0,
+    stderrBytes: exit?.stderrBytes ?? 0,
+    record,
+  };
+}
+
+function runLog(context: ChildContext, value: RunLogRow): AppendParams {
+  return { log: `run:${context.run}`, value };
+}
+
+export function startedRow(context: ChildContext, atMs: number): AppendParams {
+  return runLog(context, { type: "task-started", index: context.index, attempt: context.attempt, child: childName(context), atMs });
+}
+
+export function retriedRow(context: ChildContext, atMs: number): AppendParams {
+  return runLog(context, { type: "task-retried", atMs, facts: resultFacts(context) });
+}
+
+export function sendResult(context: ChildContext, gone: boolean): SendParams {
+  return { to: `relay:${context.run}` satisfies ActorRef, event: { type: "result", facts: resultFacts(context), gone } };
+}
+
+/** By way of the relay, so that it cannot overtake the result. */
+export function sendGone(context: ChildContext): SendParams {
+  return { to: `relay:${context.run}` satisfies ActorRef, event: { type: "childGone", index: context.index } };
+}
+
+export function timeoutTimer(context: ChildContext, atMs: number): StartTimerParams {
+  return { name: "timeout", atMs: atMs + context.policy.timeoutMs + TIMEOUT_BACKUP_MS };
+}
+
+export function retryTimer(context: ChildContext, atMs: number): StartTimerParams {
+  return { name: "retry", atMs: atMs + backoffMs(`${context.run}/${context.index}`, context.attempt) };
+}
+
+/** 1, 2, 4, 8 s: a full disk may be freed in time. */
+export function settleTimer(context: ChildContext, atMs: number): StartTimerParams {
+  return { name: "settle", atMs: atMs + 1000 * 2 ** context.settles };
+}
