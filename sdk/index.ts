@@ -1,0 +1,26 @@
+/**
+ * Cohort's public door: run many commands in parallel, each confined to a Linux user, mounts, process tree and network of its own.
+ *
+ * ```ts
+ * import { connect } from "cohort";
+ *
+ * await using cohort = await connect();
+ * const run = await cohort.map(["wc", "-l", "{}"], ["a.txt", "b.txt"], { mounts: [{ path: "/srv/texts" }], cwd: "mnt/texts" });
+ * for await (const result of run.results()) console.log(result.title, result.status, result.stdout.preview);
+ * ```
+ *
+ * Sizes are bytes, times milliseconds. Every error is a CohortError with a `code` (docs/errors.md), a message that says what failed on what, and a
+ * `hint` that says what to do. Runs belong to cohortd, not to the process that started them.
+ */
+export { connect, Cohort, type ConnectOptions, type RunOptions } from "./cohort.ts";
+export { Run } from "./run.ts";
+export { ExecSession, type ExecExitStatus } from "./exec-session.ts";
+export { wardenDown, wardenUp, type WardenOptions } from "./warden.ts";
+export { fillTemplate, namesItem } from "./template.ts";
+export type { MapOptions } from "./map-spec.ts";
+export type { Origin } from "./link.ts";
+export { CohortError, isCohortError, type ErrorDetails } from "../runtime/kernel/error.ts";
+export type { ErrorCode } from "../runtime/kernel/error-table.ts";
+export type { DoctorReport, DoctorRow, OutputItem, RunEventItem } from "../machines/messages/api.ts";
+export type { ChildSummary, RunCounts, RunEvent, RunSummary, TaskResult, TaskStatus } from "../machines/messages/result.ts";
+export type { Limits, Mount, RunSpec, RunSpecInput, Task, TaskInput } from "../machines/messages/task.ts";
