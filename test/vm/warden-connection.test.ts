@@ -9,7 +9,7 @@ const options = { supervisorId: "test", freezeAfterMs: 60_000, killAfterMs: 120_
 const cleanups: (() => Promise<void> | void)[] = [];
 
 afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
 });
 
 type Script = (frame: readonly unknown[], peer: Peer) => void;
@@ -95,7 +95,7 @@ describe("requests", () => {
     const { vm } = await connected((frame, peer) => {
       waiting.push(frame);
       if (waiting.length < 3) return;
-      for (const one of waiting.reverse()) answerOk(one, peer, one[0] === 11 ? [1, 2, 3, 4, 5, 6, 7] : one[0] === 12 ? [1, 1] : []);
+      for (const one of waiting.toReversed()) answerOk(one, peer, one[0] === 11 ? [1, 2, 3, 4, 5, 6, 7] : one[0] === 12 ? [1, 1] : []);
     });
     const [stats, probe] = await Promise.all([vm.stats("a"), vm.probe("a"), vm.freeze("a")]);
     expect(stats.pids).toBe(3);
