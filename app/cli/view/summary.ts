@@ -1,0 +1,60 @@
+/** Pure: how a run ended, for a person. */
+import type { TaskResult } from "../../../machines/messages/result.ts";
+import { formatDuration } from "../text/measure.ts";
+import { neutraliseLine } from "../text/neutralise.ts";
+import { truncate } from "../text/width.ts";
+import { verdictOf, type RunView } from "./run-view.ts";
+import type { Style } from "./style.ts";
+
+export const FAILURES_SHOWN_MAX = 5;
+
+export interface SummaryOptions {
+  readonly style: Style;
+  readonly columns: number;
+  /** The last line of stderr of a failed task, by index. */
+  readonly lastLines: ReadonlyMap<number, string>;
+}
+
+function ending(view: RunView): string {
+  switch (view.end) {
+    case "cancelled": return "cancelled; ";
+    case "halted": return "halted by failures; ";
+    case "deadline": return "the run's deadline passed; ";
+    case "completed": case null: return "";
+  }
+}
+
+function failureLines(result: TaskResult, view: RunView, options: SummaryOptions): readonly string[] {
+  const { style, columns } = options;
+  const last = options.lastLines.get(result.index);
+  const why = result.detail === "" ? last : result.detail;
+  return [
+    `  ${style.red("✗")} ${truncate(`${result.index}  ${neutraliseLine(result.title)}  ${verdictOf(result)}${why === undefined || why === "" ? "" : `: ${neutraliseLine(why)}`}`, columns - 4)}`,
+    `    ${style.dim(`cohort logs ${view.run}/${result.index}`)}`,
+  ];
+}
+
+/** Lines with their final newline. */
+export function summaryText(view: RunView, options: SummaryOptions): string {
+  const { counts } = view;
+  const { style } = options;
+  const wallMs = view.startedAtMs === null || view.finishedAtMs === null ? 0 : view.finishedAtMs - view.startedAtMs;
+  const parts = [
+    counts.succeeded === counts.total ? style.green(`all ${counts.total} succeeded`) : `${counts.succeeded} of ${counts.total} succeeded`,
+    ...(counts.failed > 0 ? [style.red(`${counts.failed} failed`)] : []),
+    ...(counts.cancelled > 0 ? [style.yellow(`${counts.cancelled} cancelled`)] : []),
+    ...(counts.waiting > 0 ? [`${counts.waiting} not started`] : []),
+    `in ${formatDuration(wallMs)}`,
+  ];
+  const lines = [`cohort: ${ending(view)}${parts.join(", ")}  ${style.dim(`run ${view.run}`)}`];
+  const [slowest] = view.slowest;
+  if (counts.total > 2 && slowest !== undefined && slowest.wallMs > 1000) {
+    const named = view.slowest.map((task) => `${truncate(neutraliseLine(task.title), 40)} ${formatDuration(task.wallMs)}`).join(", ");
+    lines.push(truncate(`  slowest: ${named}`, options.columns));
+  }
+  for (const failed of view.failures.slice(0, FAILURES_SHOWN_MAX)) lines.push(...failureLines(failed, view, options));
+  if (counts.failed > FAILURES_SHOWN_MAX) lines.push(`  … and ${counts.failed - FAILURES_SHOWN_MAX} more: cohort results ${view.run} --failed`);
+  const again = counts.cancelled + counts.waiting + counts.failed;
+  if (again > 0) lines.push(`  run ${again === 1 ? "the one" : `the ${again}`} that did not succeed again: cohort resume ${view.run}`);
+  return `${lines.join("\n")}\n`;
+}
