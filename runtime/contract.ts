@@ -36,7 +36,10 @@ export interface EffectDefinition {
   readonly concurrency?: number;
   /** Returns the event that completes it, or null. A throw becomes `{ type: "effectFailed", name, key, code, message }`. */
   run(params: Json, context: EffectContext): Promise<ActorEvent | null>;
-  /** Undo, when its actor ended or its scope was cancelled before the outcome was applied. Must be idempotent. */
+  /**
+   * Undo, when no transition took the outcome: its actor ended before, or the actor's state (after a cancel, say) does not take the event.
+   * An effect that was planned by the very transition that ended its actor is a farewell: it runs, and is not undone. Must be idempotent.
+   */
   compensate?(params: Json, context: EffectContext): Promise<void>;
 }
 
@@ -45,7 +48,7 @@ export interface EffectContext {
   readonly owner: ActorRef;
   /** Aborts when the runtime stops. Cancellation of an actor goes through its machine, not through this signal. */
   readonly signal: AbortSignal;
-  /** True when a crash came between an earlier start and this one. */
+  /** True when a crash may have come between an earlier start and this one. For keyed effects, that is whenever it was pending at the opening. */
   readonly recovered: boolean;
 }
 

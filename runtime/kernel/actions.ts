@@ -34,7 +34,7 @@ export interface StopTimerParams {
   readonly name: string;
 }
 
-/** Create a root actor, in the scope of its creator unless one is named. Spawning a ref that exists is no error and changes nothing. */
+/** Create a root actor, in the scope of its creator unless one is named. Spawning a ref that exists (or ended) is no error and changes nothing. The host adds `at` to an input that is an object. */
 export interface SpawnParams {
   readonly ref: ActorRef;
   readonly input: Json;

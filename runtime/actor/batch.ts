@@ -1,0 +1,195 @@
+/**
+ * Owns what the events since the last flush changed, until it travels to the journal as one transaction.
+ * Does not own: when it is flushed, what the changes mean.
+ * 1. Of a row that changes several times only the last state is written.
+ * 2. A message sent and consumed within one batch leaves no row.
+ * 3. Answers and `committed` callbacks come after the transaction, in the order they were added.
+ */
+import type { AnyMachineSnapshot } from "xstate";
+import type { ActorRef } from "../kernel/actions.ts";
+import { CohortError } from "../kernel/error.ts";
+import type { BatchRows, BatchTable, Cell, EffectState } from "../journal/batch-rows.ts";
+import type { Scope } from "../scopes/scopes.ts";
+import type { PreparedDefinition } from "./definition.ts";
+
+export type Outcome = "applied" | "ignored" | "dead" | "failed" | "duplicate";
+
+/** The parts of an actor that its row holds. */
+export interface StoredActor {
+  readonly ref: ActorRef;
+  readonly definition: PreparedDefinition;
+  readonly scope: string;
+  readonly parent: ActorRef | null;
+  readonly input: string | null;
+  snapshot: AnyMachineSnapshot | null;
+  status: "active" | "done" | "failed";
+  inboxHigh: number;
+}
+
+export interface EventFacts {
+  readonly seq: number;
+  readonly atMs: number;
+  readonly actor: string;
+  readonly cause: "post" | "message" | "timer" | "effect" | "spawn" | "scope";
+  /** Who: the origin as JSON, the sender's ref, the effect's name. */
+  readonly source: string | null;
+  readonly sourceId: number | null;
+  readonly type: string;
+  readonly payload: string;
+  readonly outcome: Outcome;
+  readonly detail: string | null;
+}
+
+/** Someone who asked, and is answered once the batch is durable. */
+export interface Waiter {
+  resolve(value: number | boolean): void;
+  reject(error: CohortError): void;
+}
+
+export interface LoggedRow {
+  readonly log: string;
+  readonly cursor: number;
+  readonly text: string;
+}
+
+function encodeSnapshot(actor: StoredActor): string {
+  try {
+    return actor.snapshot === null ? "null" : actor.definition.encode(actor.snapshot);
+  } catch (cause) {
+    throw new CohortError("INTERNAL", { on: `the context of ${actor.ref} cannot be written as JSON`, cause });
+  }
+}
+
+export class Batch {
+  readonly logged: LoggedRow[] = [];
+  events = 0;
+  chars = 0;
+  readonly #tables: { [T in BatchTable]?: Cell[] } = {};
+  readonly #actors = new Set<StoredActor>();
+  readonly #outbox = new Map<number, readonly Cell[]>();
+  readonly #timers = new Map<string, readonly [owner: string, name: string, atMs: number | null]>();
+  readonly #projections = new Map<string, readonly [collection: string, key: string, value: string | null]>();
+  readonly #logHeads = new Map<string, number>();
+  readonly #counters = new Map<string, number>();
+  readonly #scopes = new Map<string, Scope | null>();
+  readonly #committed: (() => void)[] = [];
+  #waiters: { readonly waiter: Waiter; readonly verdict: number | boolean | CohortError }[] = [];
+  #touched = false;
+
+  get empty(): boolean {
+    return !this.#touched;
+  }
+
+  committed(callback: () => void): void {
+    this.#touched = true;
+    this.#committed.push(callback);
+  }
+
+  /** An error is an answer too: it is given after what it reports is durable. */
+  answer(waiter: Waiter, verdict: number | boolean | CohortError): void {
+    this.#touched = true;
+    this.#waiters.push({ waiter, verdict });
+  }
+
+  settle(): void {
+    for (const { waiter, verdict } of this.#waiters) {
+      if (verdict instanceof CohortError) waiter.reject(verdict);
+      else waiter.resolve(verdict);
+    }
+    for (const callback of this.#committed) callback();
+  }
+
+  rejectWaiters(error: CohortError): void {
+    for (const { waiter } of this.#waiters) waiter.reject(error);
+    this.#waiters = [];
+  }
+
+  #add(table: BatchTable, ...cells: readonly Cell[]): void {
+    this.#touched = true;
+    (this.#tables[table] ??= []).push(...cells);
+  }
+
+  event(facts: EventFacts): void {
+    this.events++;
+    this.chars += facts.payload.length;
+    const { seq, atMs, actor, cause, source, sourceId, type, payload, outcome, detail } = facts;
+    this.#add("events", seq, atMs, actor, cause, source, sourceId, type, payload, outcome, detail);
+  }
+
+  actor(actor: StoredActor): void {
+    this.#touched = true;
+    this.#actors.add(actor);
+  }
+
+  send(id: number, sender: string, receiver: string, event: string): void {
+    this.#touched = true;
+    this.chars += event.length;
+    this.#outbox.set(id, [id, sender, receiver, event]);
+  }
+
+  consume(id: number): void {
+    if (!this.#outbox.delete(id)) this.#add("outboxGone", id);
+  }
+
+  timer(owner: ActorRef, name: string, atMs: number | null): void {
+    this.#touched = true;
+    this.#timers.set(`${owner}\0${name}`, [owner, name, atMs]);
+  }
+
+  effect(id: number, owner: ActorRef, name: string, key: string, params: string, farewell: boolean): void {
+    this.chars += params.length;
+    this.#add("effects", id, owner, name, key, params, farewell ? 1 : 0);
+  }
+
+  effectState(id: number, state: EffectState): void {
+    this.#add("effectStates", state, id);
+  }
+
+  project(collection: string, key: string, value: string | null): void {
+    this.#touched = true;
+    this.chars += value?.length ?? 0;
+    this.#projections.set(`${collection}\0${key}`, [collection, key, value]);
+  }
+
+  append(log: string, cursor: number, text: string): void {
+    this.chars += text.length;
+    this.#logHeads.set(log, cursor);
+    this.logged.push({ log, cursor, text });
+    this.#add("logs", log, cursor, text);
+  }
+
+  counter(name: string, value: number): void {
+    this.#touched = true;
+    this.#counters.set(name, value);
+  }
+
+  scope(name: string, scope: Scope | null): void {
+    this.#touched = true;
+    this.#scopes.set(name, scope);
+  }
+
+  /** Reads the snapshots as they are now: everything computed so far belongs to this batch. */
+  encode(sequence: number): BatchRows {
+    for (const actor of this.#actors) {
+      const { ref, definition, scope, parent, status, inboxHigh, input } = actor;
+      const snapshot = encodeSnapshot(actor);
+      this.#add("actors", ref, definition.kind, definition.version, definition.hash, scope, parent, status, inboxHigh, input, snapshot);
+    }
+    for (const row of this.#outbox.values()) this.#add("outbox", ...row);
+    for (const [owner, name, atMs] of this.#timers.values()) {
+      if (atMs === null) this.#add("timersGone", owner, name);
+      else this.#add("timers", owner, name, atMs);
+    }
+    for (const [collection, key, value] of this.#projections.values()) {
+      if (value === null) this.#add("projectionsGone", collection, key);
+      else this.#add("projections", collection, key, value);
+    }
+    for (const [log, cursor] of this.#logHeads) this.#add("logHeads", log, cursor);
+    for (const [name, value] of this.#counters) this.#add("counters", name, value);
+    for (const [name, scope] of this.#scopes) {
+      if (scope === null) this.#add("scopesGone", name);
+      else this.#add("scopes", name, scope.parent?.name ?? null, scope.cancelled?.mode ?? null, scope.cancelled?.reason ?? "");
+    }
+    return { sequence, tables: this.#tables };
+  }
+}

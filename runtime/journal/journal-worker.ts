@@ -1,0 +1,60 @@
+/** The thread that writes the journal: takes requests in order, answers each. */
+import { parentPort, workerData } from "node:worker_threads";
+import type { BatchRows } from "./batch-rows.ts";
+import { JournalStore, journalError } from "./store.ts";
+
+export type WorkerRequest =
+  | { readonly id: number; readonly type: "load" }
+  | { readonly id: number; readonly type: "commit"; readonly batch: BatchRows }
+  | { readonly id: number; readonly type: "get"; readonly collection: string; readonly key: string }
+  | { readonly id: number; readonly type: "list"; readonly collection: string; readonly after: string; readonly limit: number }
+  | { readonly id: number; readonly type: "readLog"; readonly log: string; readonly after: number; readonly limit: number }
+  | { readonly id: number; readonly type: "close" };
+
+export type WorkerAnswer =
+  | { readonly id: number; readonly ok: true; readonly value: unknown }
+  | { readonly id: number; readonly ok: false; readonly code: string; readonly on: string };
+
+function answer(store: JournalStore, request: WorkerRequest): unknown {
+  switch (request.type) {
+    case "load":
+      return store.load();
+    case "commit":
+      return store.commit(request.batch);
+    case "get":
+      return store.get(request.collection, request.key);
+    case "list":
+      return store.list(request.collection, request.after, request.limit);
+    case "readLog":
+      return store.readLog(request.log, request.after, request.limit);
+    case "close":
+      return store.close();
+  }
+}
+
+function serve(): void {
+  const port = parentPort;
+  if (port === null) throw new Error("the journal's worker runs in a worker thread only");
+  const failed = (id: number, error: unknown): void => {
+    const named = journalError(error);
+    port.postMessage({ id, ok: false, code: named.code, on: named.message } satisfies WorkerAnswer);
+  };
+  let store: JournalStore;
+  try {
+    store = new JournalStore(String(workerData.directory));
+  } catch (error) {
+    failed(0, error);
+    return;
+  }
+  port.postMessage({ id: 0, ok: true, value: null } satisfies WorkerAnswer);
+  port.on("message", (request: WorkerRequest) => {
+    try {
+      port.postMessage({ id: request.id, ok: true, value: answer(store, request) } satisfies WorkerAnswer);
+    } catch (error) {
+      failed(request.id, error);
+    }
+    if (request.type === "close") port.close();
+  });
+}
+
+serve();

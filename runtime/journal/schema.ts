@@ -1,0 +1,39 @@
+/** The tables of the journal, and the format number that guards them. */
+
+/** Grows with each change of the tables. PRAGMA user_version of the file. */
+export const JOURNAL_FORMAT = 1;
+
+/** PRAGMA application_id: "COHJ". A file with another one is not ours. */
+export const JOURNAL_APPLICATION_ID = 0x434f484a;
+
+/**
+ * event: what happened, in order; nothing reads it for recovery, so old rows may be deleted.
+ * actor: latest snapshot; rows of ended actors stay, so that a ref is never used twice.
+ * outbox: sent and not yet consumed. The receiver's inbox_high (the highest message id it consumed) makes a second delivery void.
+ * effect: key is null for a row whose key was used before.
+ */
+export const SCHEMA = `
+CREATE TABLE sequence (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), value INTEGER NOT NULL) STRICT;
+INSERT INTO sequence VALUES (1, 0);
+CREATE TABLE event (
+  seq INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, actor TEXT NOT NULL, cause TEXT NOT NULL, source TEXT, source_id INTEGER,
+  type TEXT NOT NULL, payload TEXT NOT NULL, outcome TEXT NOT NULL, detail TEXT
+) STRICT;
+CREATE TABLE actor (
+  ref TEXT PRIMARY KEY, kind TEXT NOT NULL, version INTEGER NOT NULL, hash TEXT NOT NULL, scope TEXT NOT NULL, parent TEXT,
+  status TEXT NOT NULL, inbox_high INTEGER NOT NULL, input TEXT, snapshot TEXT NOT NULL
+) STRICT;
+CREATE INDEX actor_status ON actor (status, ref);
+CREATE TABLE outbox (id INTEGER PRIMARY KEY, sender TEXT NOT NULL, receiver TEXT NOT NULL, event TEXT NOT NULL) STRICT;
+CREATE TABLE timer (owner TEXT NOT NULL, name TEXT NOT NULL, at_ms REAL NOT NULL, PRIMARY KEY (owner, name)) STRICT, WITHOUT ROWID;
+CREATE TABLE effect (
+  id INTEGER PRIMARY KEY, owner TEXT NOT NULL, name TEXT NOT NULL, key TEXT UNIQUE, asked_key TEXT, params TEXT NOT NULL,
+  farewell INTEGER NOT NULL, state TEXT NOT NULL
+) STRICT;
+CREATE INDEX effect_pending ON effect (id) WHERE state <> 'done';
+CREATE TABLE projection (collection TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (collection, key)) STRICT, WITHOUT ROWID;
+CREATE TABLE log (log TEXT NOT NULL, cursor INTEGER NOT NULL, value TEXT NOT NULL, PRIMARY KEY (log, cursor)) STRICT, WITHOUT ROWID;
+CREATE TABLE log_head (log TEXT PRIMARY KEY, cursor INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE scope (name TEXT PRIMARY KEY, parent TEXT, mode TEXT, reason TEXT NOT NULL) STRICT, WITHOUT ROWID;
+`;

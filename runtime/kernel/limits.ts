@@ -1,0 +1,62 @@
+/** Every limit of the runtime, each with its reason. Units stand last in the names. */
+
+/** A turn of the loop ends after this long: at 5 ms a socket of a client never waits noticeably. */
+export const TURN_MS_MAX = 5;
+
+/** Requests from outside that may wait for their turn; about one second of work. More get MAILBOX_FULL. */
+export const EDGE_QUEUE_MAX = 8192;
+
+/** Events computed ahead of the commit in flight; a batch beyond this gains nothing (measured: 256 are near the top of the curve). */
+export const BATCH_EVENTS_MAX = 2048;
+
+/** Characters of events and parameters in one batch, so that a few large events cannot hold much memory. */
+export const BATCH_CHARS_MAX = 8 * 1024 ** 2;
+
+/** One event or parameter, as JSON: content belongs into transcripts and blobs, not into the journal. */
+export const EVENT_CHARS_MAX = 32 * 1024 ** 2;
+
+/** A macrostep of a machine: far above any honest one, so that a cycle of raised events throws and does not hang the process. */
+export const MICROSTEPS_MAX = 200_000;
+
+/** Actors that create actors in their first transition, nested: recursion must end. */
+export const SPAWN_DEPTH_MAX = 32;
+
+/** Throws of one actor within the window before a restart gives up and its parent hears of it: Erlang's default order of magnitude. */
+export const RESTARTS_MAX = 5;
+export const RESTART_WINDOW_MS = 60_000;
+
+/** Effects of one name that run at a time, where the definition does not say. */
+export const EFFECT_CONCURRENCY = 64;
+
+/** Undo is retried with a doubling, jittered delay between these, so many times per start of the runtime. */
+export const COMPENSATION_DELAY_MS_MIN = 100;
+export const COMPENSATION_DELAY_MS_MAX = 30_000;
+export const COMPENSATION_ATTEMPTS_MAX = 20;
+
+/** setTimeout overflows above 2^31-1 ms; the timer heap looks again after an hour at most, which also follows a changed wall clock. */
+export const TIMER_SLEEP_MS_MAX = 3_600_000;
+
+/** Rows that wait for one follower of a log; a slower reader falls back to the journal. */
+export const FOLLOW_BUFFER_ROWS_MAX = 256;
+
+/** Rows of one read of a log or a collection. */
+export const READ_ROWS_MAX = 10_000;
+export const LIST_ROWS_DEFAULT = 1000;
+/** Rows per page when a follower reads from the journal: small, so that the writer is never held up long. */
+export const FOLLOW_PAGE_ROWS = 500;
+
+/** A full disk is tried again this often; requests that wait hear JOURNAL_FULL after the second figure. */
+export const JOURNAL_RETRY_MS = 500;
+export const JOURNAL_FULL_WAIT_MS_MAX = 5_000;
+
+/** The journal is verified whole at its opening up to this size (about 0.2 s); beyond it, page by page as it is read. */
+export const JOURNAL_CHECK_BYTES_MAX = 64 * 1024 ** 2;
+
+/** After stop, running effects get this long to hear of their signal. */
+export const STOP_EFFECTS_MS_MAX = 1000;
+
+/** Closing the journal checkpoints its log; more means a dead disk. */
+export const JOURNAL_CLOSE_MS_MAX = 30_000;
+
+/** The operational log is moved aside at this size, once: two files at most. */
+export const LOG_BYTES_MAX = 16 * 1024 ** 2;

@@ -1,0 +1,143 @@
+/**
+ * Owns a runtime from its opening to its stop: journal, log file, host, followers of logs, the measure of the event loop.
+ * Does not own: what any of them does; this file only wires them and guards the door.
+ */
+import { monitorEventLoopDelay } from "node:perf_hooks";
+import { join } from "node:path";
+import { PreparedDefinition } from "./actor/definition.ts";
+import { Host } from "./actor/host.ts";
+import type { LogRow, OpenRuntime, Origin, Runtime, RuntimeOptions, RuntimeStats } from "./contract.ts";
+import { Journal } from "./journal/journal.ts";
+import { LogFollowers } from "./journal/log-followers.ts";
+import type { ActorEvent, ActorRef, Json } from "./kernel/actions.ts";
+import { systemClock } from "./kernel/clock.ts";
+import { CohortError } from "./kernel/error.ts";
+import { isActorRef } from "./kernel/ids.ts";
+import { encodeJson } from "./kernel/json.ts";
+import { LIST_ROWS_DEFAULT, READ_ROWS_MAX } from "./kernel/limits.ts";
+import { openRuntimeLog, type OpenedLog } from "./log/runtime-log.ts";
+import type { CancelMode } from "./scopes/scopes.ts";
+
+interface Opened {
+  readonly journal: Journal;
+  readonly host: Host;
+  readonly followers: LogFollowers;
+  readonly log: OpenedLog;
+}
+
+/** Refuses here what would otherwise fail its event, or the journal, later. */
+function checkRef(ref: ActorRef): void {
+  if (!isActorRef(ref)) throw new CohortError("REQUEST_INVALID", { on: `${String(ref)} is not <kind>:<id>` });
+}
+
+function checkJson(value: Json, what: string): void {
+  try {
+    encodeJson(value);
+  } catch (cause) {
+    throw new CohortError("REQUEST_INVALID", { on: `${what} is not JSON`, cause });
+  }
+}
+
+function rowLimit(limit: number): number {
+  return Math.max(0, Math.min(Math.floor(limit), READ_ROWS_MAX));
+}
+
+class DurableRuntime implements Runtime {
+  readonly #opened: Opened;
+  readonly #delay = monitorEventLoopDelay({ resolution: 1 });
+  #stopping: Promise<void> | null = null;
+
+  constructor(opened: Opened) {
+    this.#opened = opened;
+    this.#delay.enable();
+  }
+
+  async spawn(ref: ActorRef, input: Json, options: { readonly origin: Origin; readonly scope?: string }): Promise<boolean> {
+    checkRef(ref);
+    checkJson(input, "input");
+    return (await this.#opened.host.request({ type: "spawn", ref, input, scope: options.scope ?? null, origin: options.origin })) === true;
+  }
+
+  async post(ref: ActorRef, event: ActorEvent, origin: Origin): Promise<void> {
+    checkRef(ref);
+    checkJson(event, "event");
+    await this.#opened.host.request({ type: "post", to: ref, event, origin });
+  }
+
+  async cancelScope(scope: string, mode: CancelMode, reason: string, origin: Origin): Promise<void> {
+    await this.#opened.host.request({ type: "cancelScope", scope, mode, reason, origin });
+  }
+
+  get(collection: string, key: string): Promise<Json> {
+    return this.#opened.journal.get(collection, key);
+  }
+
+  list(collection: string, options: { readonly after?: string; readonly limit?: number } = {}): Promise<readonly { readonly key: string; readonly value: Json }[]> {
+    return this.#opened.journal.list(collection, options.after ?? "", rowLimit(options.limit ?? LIST_ROWS_DEFAULT));
+  }
+
+  readLog(log: string, after: number, limit: number): Promise<readonly LogRow[]> {
+    return this.#opened.journal.readLog(log, after, rowLimit(limit));
+  }
+
+  followLog(log: string, after: number, signal: AbortSignal): AsyncIterable<LogRow> {
+    return this.#opened.followers.follow(log, after, signal);
+  }
+
+  async reserve(counter: string, count: number): Promise<number> {
+    if (!Number.isSafeInteger(count) || count < 1) throw new CohortError("REQUEST_INVALID", { on: `count ${count}` });
+    return Number(await this.#opened.host.request({ type: "reserve", counter, count }));
+  }
+
+  stats(): RuntimeStats {
+    const { actors, pendingEffects, pendingTimers, queuedEvents, committedEvents } = this.#opened.host;
+    const nothing = this.#delay.count === 0;
+    const eventLoopDelayP99Ms = nothing ? 0 : this.#delay.percentile(99) / 1e6;
+    const eventLoopDelayMaxMs = nothing ? 0 : this.#delay.max / 1e6;
+    this.#delay.reset();
+    return { actors, pendingEffects, pendingTimers, queuedEvents, committedEvents, eventLoopDelayP99Ms, eventLoopDelayMaxMs };
+  }
+
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  async #stop(): Promise<void> {
+    const { host, journal, followers, log } = this.#opened;
+    const reason = new CohortError("CANCELLED", { on: "the runtime stopped" });
+    await host.stop(reason);
+    followers.end(reason);
+    await journal.close();
+    this.#delay.disable();
+    log.close();
+  }
+}
+
+function prepare(options: RuntimeOptions): ReadonlyMap<string, PreparedDefinition> {
+  const definitions = new Map(options.definitions.map((definition) => [definition.kind, new PreparedDefinition(definition)]));
+  if (definitions.size < options.definitions.length) throw new CohortError("MACHINE_REFUSED", { on: "two definitions of one kind" });
+  return definitions;
+}
+
+/** Rejects with MACHINE_REFUSED, JOURNAL_LOCKED, JOURNAL_VERSION, JOURNAL_CORRUPT or JOURNAL_FULL. */
+export const openRuntime: OpenRuntime = async (options) => {
+  const definitions = prepare(options);
+  const journal = await Journal.open(options.directory);
+  let log: OpenedLog | null = null;
+  try {
+    const loaded = await journal.load();
+    log = openRuntimeLog(join(options.directory, "runtime.log"));
+    const followers = new LogFollowers((name, after, limit) => journal.readLog(name, after, limit));
+    const host = new Host({
+      journal, loaded, definitions, effects: options.effects, now: options.now ?? systemClock, log: log.log,
+      logged: (rows) => followers.publish(rows),
+      failed: (error) => followers.end(error),
+    });
+    return new DurableRuntime({ journal, host, followers, log });
+  } catch (error) {
+    log?.close();
+    await journal.close();
+    throw error;
+  }
+};
