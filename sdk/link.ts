@@ -9,12 +9,12 @@
  * L4 after close() nothing is opened again.
  */
 import { hostname } from "node:os";
-import { connect as connectSocket } from "node:net";
 import { CohortError, isCohortError } from "../runtime/kernel/error.ts";
 import { RpcClient } from "../runtime/transport/client.ts";
 import { API_VERSION, type CallAnswers, type CallInput, type CallName, type StreamInput, type StreamItems, type StreamName } from "../machines/messages/api.ts";
 import { accountOf, isRoot, type Account, type Environment } from "./account.ts";
 import { Backoff } from "./backoff.ts";
+import { isListening } from "./listening.ts";
 import { statePaths, type StatePaths } from "./paths.ts";
 import { runProgram } from "./program.ts";
 import { trustedToken } from "./trust.ts";
@@ -164,18 +164,4 @@ export class Link {
       throw error;
     }
   }
-}
-
-export function isListening(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connectSocket(path);
-    const timer = setTimeout(() => answer(false), CONNECT_TIMEOUT_MS);
-    const answer = (listening: boolean): void => {
-      clearTimeout(timer);
-      socket.destroy();
-      resolve(listening);
-    };
-    socket.once("connect", () => answer(true));
-    socket.once("error", () => answer(false));
-  });
 }

@@ -19,8 +19,8 @@ export type ProgramStep = "start" | "vm-up" | "vm-down";
 
 const NODE_MAJOR_MIN = 24;
 const OUTPUT_BYTES_MAX = 64 * 1024;
-/** The step has deadlines of its own (20 s for the daemon, 10 s for the warden, and a first build of it); this one is for a step that hangs. */
-const STEP_TIMEOUT_MS = 90_000;
+/** The step has deadlines of its own (20 s for the daemon, 10 s for the warden, 5 minutes for its first build); this one is for a step that hangs. */
+const STEP_TIMEOUT_MS = 360_000;
 /** What the step may know of our environment. */
 const PASSED = ["COHORT_HOME", "COHORT_WARDEN_SOCKET", "COHORT_IDLE_EXIT_MS", "COHORT_LEASE_FREEZE_MS", "COHORT_LEASE_KILL_MS",
   "SUDO_UID", "SUDO_GID", "HOME", "XDG_STATE_HOME", "LANG", "TZ"] as const;

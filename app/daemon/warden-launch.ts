@@ -1,0 +1,78 @@
+/**
+ * Starts and ends the warden of one account. As root.
+ *
+ * Owns nothing: the warden goes into the background once its socket listens, and lives on.
+ *
+ * W1 one warden per socket: whoever calls holds the launch lock.
+ * W2 a warden started on demand ends when it is idle; one started by `vm up` stays.
+ */
+import { spawn } from "node:child_process";
+import { mkdirSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { CohortError } from "../../runtime/kernel/error.ts";
+import type { Account } from "../../sdk/account.ts";
+import { isListening } from "../../sdk/listening.ts";
+import { buildWarden } from "../../vm/warden-binary.ts";
+import { connectWarden } from "../../vm/host/warden-connection.ts";
+import { groupsOf } from "./system-user.ts";
+
+export const LAUNCH_DIRECTORY = "/run/cohort";
+export const LAUNCH_LOCK = `${LAUNCH_DIRECTORY}/launch.lock`;
+const START_TIMEOUT_MS = 10_000;
+const END_TIMEOUT_MS = 30_000;
+const IDLE_EXIT_MS = 60_000;
+const ERRORS_CHARS_MAX = 4000;
+
+export function makeLaunchDirectory(): void {
+  mkdirSync(LAUNCH_DIRECTORY, { recursive: true, mode: 0o755 });
+}
+
+/** Rejects with WARDEN_BUILD, WARDEN_REFUSED, CGROUP_UNAVAILABLE. */
+export async function ensureWarden(account: Account, socket: string, stays: "while-used" | "until-ended"): Promise<void> {
+  if (await isListening(socket)) return;
+  const binary = await buildWarden();
+  const args = ["--user", String(account.uid), "--gid", String(account.gid), "--groups", groupsOf(account).join(","), "--socket", socket];
+  if (stays === "while-used") args.push("--exit-when-idle-ms", String(IDLE_EXIT_MS));
+  const ended = await runToBackground(binary, args);
+  if (ended.code === 0 && (await isListening(socket))) return;
+  const said = ended.errors.trim() || `it ended with ${ended.code === null ? "a signal" : `status ${ended.code}`}`;
+  throw new CohortError(/cgroup/i.test(said) ? "CGROUP_UNAVAILABLE" : "WARDEN_REFUSED", { on: said });
+}
+
+/** As the account itself: the warden serves nobody else. Every child ends with it. */
+export async function endWarden(socket: string): Promise<void> {
+  if (!(await isListening(socket))) return;
+  const ignored = (): void => undefined;
+  const vm = await connectWarden(
+    socket,
+    { supervisorId: `vm-down-${process.pid}`, freezeAfterMs: END_TIMEOUT_MS, killAfterMs: END_TIMEOUT_MS },
+    { output: ignored, stdinAcked: ignored, exit: ignored, died: ignored, notice: ignored, closed: ignored },
+  );
+  await vm.shutdown();
+  vm.close();
+  const deadline = performance.now() + END_TIMEOUT_MS;
+  while (await isListening(socket)) {
+    if (performance.now() > deadline) throw new CohortError("DEADLINE", { on: `the warden still listens at ${socket}` });
+    await sleep(50);
+  }
+}
+
+function runToBackground(binary: string, args: readonly string[]): Promise<{ readonly code: number | null; readonly errors: string }> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(binary, args, { cwd: "/", env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" }, stdio: ["ignore", "ignore", "pipe"], detached: true });
+    let errors = "";
+    child.stderr.setEncoding("utf8").on("data", (text: string) => (errors = (errors + text).slice(0, ERRORS_CHARS_MAX)));
+    const timer = setTimeout(() => {
+      child.kill("SIGKILL");
+      finish(() => reject(new CohortError("WARDEN_REFUSED", { on: `it did not listen within ${START_TIMEOUT_MS} ms ${errors.trim()}` })));
+    }, START_TIMEOUT_MS);
+    const finish = (settle: () => void): void => {
+      clearTimeout(timer);
+      child.stderr.destroy();
+      settle();
+    };
+    child.once("error", (cause) => finish(() => reject(new CohortError("WARDEN_REFUSED", { on: cause.message, cause }))));
+    // "exit", not "close": the warden in the background may keep the pipe. What it said before its parent ended is read in the next turn.
+    child.once("exit", (code) => setImmediate(() => finish(() => resolve({ code, errors }))));
+  });
+}
