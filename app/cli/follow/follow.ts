@@ -15,7 +15,6 @@ import { lastLines } from "./last-line.ts";
 import { Outlet } from "./outlet.ts";
 import { OutputOrder, outputOf } from "./output-order.ts";
 import { Sink } from "./sink.ts";
-import { steadyEvents } from "./steady-events.ts";
 
 export interface FollowOptions {
   readonly title: string;
@@ -59,7 +58,7 @@ async function followForPeople(following: Following, listChildren: ListChildren)
   const order = new OutputOrder(options.output === "ordered", HELD_CHARS_MAX);
   live?.start();
   try {
-    for await (const { event } of steadyEvents(run, (error) => outlet.note(`cohort: ${neutraliseLine(error.message)}; trying again\n`))) {
+    for await (const { event } of run.events()) {
       const line = live === null && !options.quiet ? plainLine(event, view) : null;
       view.apply(event);
       if (event.type === "task-finished") {

@@ -1,4 +1,4 @@
-/** What following needs of a run: a part of the SDK's Run. */
+/** What following needs of a run: a part of the SDK's Run, which hides lost connections. */
 import type { OutputItem, RunEventItem } from "../../../machines/messages/api.ts";
 import type { ChildSummary } from "../../../machines/messages/result.ts";
 

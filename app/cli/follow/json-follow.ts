@@ -6,7 +6,6 @@ import type { FollowedRun } from "./followed-run.ts";
 import { OutputRecords } from "./json-output.ts";
 import { outputOf } from "./output-order.ts";
 import type { Sink } from "./sink.ts";
-import { steadyEvents } from "./steady-events.ts";
 
 export interface JsonFollowOptions {
   readonly stdout: Sink;
@@ -35,7 +34,7 @@ async function writeOutput(run: FollowedRun, result: TaskResult, stdout: Sink): 
 /** Lines: `{type:"event", cursor, event}` and `{type:"output", index, attempt, stream, offset, text | base64}`. */
 export async function followAsJson(run: FollowedRun, view: RunView, options: JsonFollowOptions): Promise<void> {
   const { stdout } = options;
-  for await (const { cursor, event } of steadyEvents(run, () => {})) {
+  for await (const { cursor, event } of run.events()) {
     view.apply(event);
     if (event.type === "task-finished") {
       await options.onResult(event.result);

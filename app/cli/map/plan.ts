@@ -11,16 +11,16 @@ import { fillCommand, fillShellLine, shellQuote } from "./template.ts";
 /** As commander hands them over. */
 export interface MapOptions {
   readonly jobs?: string;
-  readonly halt: string;
+  readonly halt?: string;
   readonly timeout?: string;
   readonly deadline?: string;
   readonly retries?: string;
-  readonly env: readonly string[];
+  readonly env?: readonly string[];
   readonly memory?: string;
   readonly disk?: string;
   readonly cpu?: string;
-  readonly in: readonly string[];
-  readonly write: readonly string[];
+  readonly in?: readonly string[];
+  readonly write?: readonly string[];
   readonly cwd: boolean;
   readonly shell?: boolean;
   readonly idempotent?: boolean;
@@ -63,9 +63,9 @@ export function planMap(options: MapOptions, command: readonly string[], rows: r
   if (options.shell !== true && command.length === 1 && /\s/.test(program)) {
     throw new CohortError("USAGE", { on: `the command is one word with spaces in it: ${program}`, hint: "write its words apart, or add --shell to have /bin/sh read it" });
   }
-  const { mounts, cwd } = chooseMounts({ workingDirectory: options.cwd ? around.workingDirectory : null, readOnly: options.in, writable: options.write });
+  const { mounts, cwd } = chooseMounts({ workingDirectory: options.cwd ? around.workingDirectory : null, readOnly: options.in ?? [], writable: options.write ?? [] });
   const shared = present({
-    env: chooseEnvironment(options.env, around.environment),
+    env: chooseEnvironment(options.env ?? [], around.environment),
     cwd,
     mounts: [...mounts],
     limits: present({
@@ -88,7 +88,7 @@ export function planMap(options: MapOptions, command: readonly string[], rows: r
       deadlineMs: measured("--deadline", options.deadline, parseDuration, "10m, 2h"),
     }),
     title: titleOf(options.title ?? command.map((word) => (options.shell === true ? word : shellQuote(word).replace(/^'(\{[^']*\})'$/, "$1"))).join(" ")),
-    halt: parseHalt(options.halt, rows.length),
+    halt: parseHalt(options.halt ?? "never", rows.length),
     tasks,
   };
 }

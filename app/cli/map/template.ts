@@ -1,27 +1,12 @@
 /** Pure: the replacement strings of GNU parallel, applied to the words of a command. */
 import { CohortError } from "../../../runtime/kernel/error.ts";
+import { fillTemplate } from "../../../sdk/template.ts";
 
 const REPLACEMENT = /\{(\d*)(\/\/|\/\.|\/|\.)?\}|\{(#|%)\}/g;
 
-function directoryOf(path: string): string {
-  const bare = path.replace(/\/+$/, "");
-  if (bare === "") return path === "" ? "." : "/";
-  const slash = bare.lastIndexOf("/");
-  if (slash === -1) return ".";
-  return bare.slice(0, slash).replace(/\/+$/, "") || "/";
-}
-
-const basenameOf = (path: string): string => path.replace(/^.*\//s, "");
-const withoutExtension = (path: string): string => path.replace(/\.[^/.]+$/, "");
-
+/** `{/.}` and the like of one item: the SDK's map gives them their meaning, so that both agree. */
 function changed(item: string, change: string): string {
-  switch (change) {
-    case "/": return basenameOf(item);
-    case "//": return directoryOf(item);
-    case ".": return withoutExtension(item);
-    case "/.": return withoutExtension(basenameOf(item));
-    default: return item;
-  }
+  return fillTemplate([`{${change}}`], item, 1)[0] ?? "";
 }
 
 /** POSIX shell quoting: what comes out is one word, whatever the item holds. */

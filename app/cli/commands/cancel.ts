@@ -1,0 +1,26 @@
+/** `cohort cancel`: says what it does, and waits until nothing is left. */
+import { writeNow } from "../report.ts";
+import { findRun, withCohort } from "../session.ts";
+import { jsonLine, neutraliseLine } from "../text/neutralise.ts";
+
+export function cancelCommand(written: string, options: { readonly kill?: boolean; readonly json?: boolean }): Promise<number> {
+  return withCohort(async (cohort) => {
+    const { run: id, title, status, counts } = await findRun(cohort, written);
+    const told = (text: string): void => {
+      if (options.json !== true) writeNow(2, `cohort: run ${id} (${neutraliseLine(title)}): ${text}\n`);
+    };
+    if (status !== "running" && status !== "cancelling") {
+      told(`has ended already: ${status}`);
+      if (options.json === true) writeNow(1, jsonLine(await cohort.attach(id).summary()));
+      return 0;
+    }
+    const mode = options.kill === true ? "kill" : "grace";
+    told(`${counts.running} running ${counts.running === 1 ? "child is" : "children are"} ${mode === "kill" ? "killed" : "asked to end, and killed after their grace"}; ${counts.waiting} will not start`);
+    const run = cohort.attach(id);
+    await run.cancel(mode, "cohort cancel");
+    const summary = await run.finished();
+    if (options.json === true) writeNow(1, jsonLine(summary));
+    told(`${summary.status}: ${summary.counts.succeeded} succeeded, ${summary.counts.failed} failed, ${summary.counts.cancelled} cancelled; their results are kept`);
+    return 0;
+  });
+}

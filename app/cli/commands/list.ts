@@ -1,0 +1,109 @@
+/** `cohort ps` and `cohort results`: what there is, as a table or as JSON. */
+import type { ChildSummary, RunSummary, TaskResult } from "../../../machines/messages/result.ts";
+import type { Run } from "../../../sdk/index.ts";
+import { writeNow } from "../report.ts";
+import { findRun, splitTarget, withCohort } from "../session.ts";
+import { stdoutColumns } from "../terminal.ts";
+import { formatDuration, formatSize } from "../text/measure.ts";
+import { jsonLine, neutraliseLine } from "../text/neutralise.ts";
+import { table, type Column } from "../text/table.ts";
+import { verdictOf } from "../view/run-view.ts";
+
+const RUNS_SHOWN_MAX = 1000;
+
+const isLive = (run: RunSummary): boolean => run.status === "running" || run.status === "cancelling";
+
+function runColumns(nowMs: number): readonly Column<RunSummary>[] {
+  return [
+    { title: "run", cell: (run) => run.run },
+    { title: "status", cell: (run) => run.status },
+    { title: "done", align: "right", cell: ({ counts }) => `${counts.succeeded + counts.failed + counts.cancelled}/${counts.total}` },
+    { title: "failed", align: "right", cell: ({ counts }) => String(counts.failed) },
+    { title: "running", align: "right", cell: ({ counts }) => String(counts.running) },
+    { title: "began", align: "right", cell: (run) => `${formatDuration(nowMs - run.createdAtMs)} ago` },
+    { title: "took", align: "right", cell: (run) => formatDuration((run.finishedAtMs ?? nowMs) - run.createdAtMs) },
+    { title: "title", cell: (run) => run.title },
+  ];
+}
+
+function childColumns(nowMs: number): readonly Column<ChildSummary>[] {
+  return [
+    { title: "child", cell: (child) => child.child },
+    { title: "task", cell: (child) => `${child.run}/${child.index}` },
+    { title: "state", cell: (child) => child.state },
+    { title: "for", align: "right", cell: (child) => formatDuration(nowMs - child.startedAtMs) },
+    { title: "last sign", align: "right", cell: (child) => `${formatDuration(nowMs - child.lastSignAtMs)} ago` },
+    { title: "title", cell: (child) => child.title },
+  ];
+}
+
+export function psCommand(options: { readonly all?: boolean; readonly json?: boolean }): Promise<number> {
+  return withCohort(async (cohort) => {
+    const [runs, children] = await Promise.all([cohort.runs({ limit: RUNS_SHOWN_MAX }), cohort.children()]);
+    const shown = options.all === true ? runs : runs.filter(isLive);
+    if (options.json === true) {
+      writeNow(1, jsonLine({ runs: shown, children }));
+      return 0;
+    }
+    const nowMs = Date.now();
+    const columns = stdoutColumns();
+    if (shown.length > 0) writeNow(1, table(shown, runColumns(nowMs), columns));
+    else writeNow(2, options.all === true ? "cohort: there was no run yet\n" : "cohort: nothing runs now; --all shows earlier runs\n");
+    if (children.length > 0) writeNow(1, `\n${table(children, childColumns(nowMs), columns)}`);
+    return 0;
+  });
+}
+
+/** What has finished by now: a run that goes on is not waited for. */
+export async function* resultsByNow(run: Run): AsyncGenerator<TaskResult> {
+  const { status, counts } = await run.summary();
+  let left = counts.succeeded + counts.failed + counts.cancelled;
+  if (left === 0) return;
+  for await (const result of run.results()) {
+    yield result;
+    left -= 1;
+    if (left <= 0 && (status === "running" || status === "cancelling")) return;
+  }
+}
+
+const resultColumns: readonly Column<TaskResult>[] = [
+  { title: "task", align: "right", cell: (result) => String(result.index) },
+  { title: "end", cell: (result) => verdictOf(result) },
+  { title: "tries", align: "right", cell: (result) => String(result.attempt) },
+  { title: "wall", align: "right", cell: (result) => formatDuration(result.wallMs) },
+  { title: "cpu", align: "right", cell: (result) => formatDuration(result.cpuMs) },
+  { title: "memory", align: "right", cell: (result) => formatSize(result.maxRssBytes) },
+  { title: "output", align: "right", cell: (result) => formatSize(result.stdout.bytes + result.stderr.bytes) },
+  { title: "files", align: "right", cell: (result) => String(result.out.length) },
+  { title: "title", cell: (result) => (result.detail === "" || result.status === "succeeded" ? result.title : `${result.title}: ${result.detail}`) },
+];
+
+function files(result: TaskResult): string {
+  if (result.outDirectory === null) return "";
+  const lines = [
+    ...result.out.map((file) => `  ${file.sha256}  ${formatSize(file.bytes).padStart(10)}  ${neutraliseLine(file.path)}`),
+    ...result.outSkipped.map((file) => `  not collected (${neutraliseLine(file.reason)}): ${neutraliseLine(file.path)}`),
+  ];
+  return `\nfiles in ${neutraliseLine(result.outDirectory)}\n${lines.join("\n")}\n`;
+}
+
+export function resultsCommand(written: string, options: { readonly json?: boolean; readonly failed?: boolean }): Promise<number> {
+  return withCohort(async (cohort) => {
+    const target = splitTarget(written);
+    const { run: id } = await findRun(cohort, target.run);
+    const found: TaskResult[] = [];
+    for await (const result of resultsByNow(cohort.attach(id))) {
+      if (options.failed === true && (result.status === "succeeded" || result.status === "cancelled")) continue;
+      if (target.index !== null && result.index !== target.index) continue;
+      if (options.json === true) writeNow(1, jsonLine(result));
+      else found.push(result);
+    }
+    if (options.json === true) return 0;
+    found.sort((left, right) => left.index - right.index);
+    if (found.length === 0) writeNow(2, `cohort: run ${id} has no ${options.failed === true ? "failed task" : "result"} yet\n`);
+    else writeNow(1, table(found, resultColumns, stdoutColumns()));
+    const [only] = found;
+    if (target.index !== null && only !== undefined) writeNow(1, files(only));
+    return 0;
+  });
+}

@@ -1,0 +1,78 @@
+/** `cohort logs`: what tasks wrote, byte by byte to a pipe, made harmless for a terminal. */
+import { isatty } from "node:tty";
+import type { Run } from "../../../sdk/index.ts";
+import { OutputRecords } from "../follow/json-output.ts";
+import { Outlet } from "../follow/outlet.ts";
+import { outputOf } from "../follow/output-order.ts";
+import { Printer } from "../follow/printer.ts";
+import { Sink } from "../follow/sink.ts";
+import { findRun, splitTarget, withCohort } from "../session.ts";
+import { jsonLine } from "../text/neutralise.ts";
+import { resultsByNow } from "./list.ts";
+
+export interface LogsOptions {
+  readonly follow?: boolean;
+  readonly attempt?: number;
+  readonly json?: boolean;
+  readonly tag?: boolean;
+}
+
+const EXIT_STATUS_BROKEN_PIPE = 141;
+
+interface Sinks {
+  readonly stdout: Sink;
+  readonly stderr: Sink;
+}
+
+async function oneTask(run: Run, index: number, options: LogsOptions, sinks: Sinks): Promise<void> {
+  const wanted = { follow: options.follow === true, ...(options.attempt === undefined ? {} : { attempt: options.attempt }) };
+  const printers = { stdout: new Printer({ terminal: isatty(1), tag: null }), stderr: new Printer({ terminal: isatty(2), tag: null }) };
+  const records = { stdout: new OutputRecords(index, options.attempt ?? 0, "stdout"), stderr: new OutputRecords(index, options.attempt ?? 0, "stderr") };
+  for await (const item of run.logs(index, wanted)) {
+    if (options.json === true) for (const record of records[item.stream].push(item.bytes)) await sinks.stdout.write(jsonLine(record));
+    else await sinks[item.stream].write(printers[item.stream].push(item.bytes));
+    if (sinks.stdout.broken) return;
+  }
+  for (const stream of ["stdout", "stderr"] as const) {
+    if (options.json === true) for (const record of records[stream].end()) await sinks.stdout.write(jsonLine(record));
+    else await sinks[stream].write(printers[stream].end());
+  }
+}
+
+async function allTasks(run: Run, options: LogsOptions, sinks: Sinks): Promise<void> {
+  const results = options.follow === true ? run.results() : resultsByNow(run);
+  if (options.json === true) {
+    for await (const result of results) {
+      await oneTask(run, result.index, { json: true, attempt: result.attempt }, sinks);
+      if (sinks.stdout.broken) return;
+    }
+    return;
+  }
+  const outlet = new Outlet(run, {
+    ...sinks,
+    stdoutIsTerminal: isatty(1),
+    stderrIsTerminal: isatty(2),
+    tagOf: options.tag === true ? (_, title) => title : null,
+    before: () => {},
+    after: () => {},
+  });
+  for await (const result of results) {
+    outlet.output(outputOf(result));
+    await outlet.ready();
+    if (sinks.stdout.broken) break;
+  }
+  await outlet.drained();
+}
+
+/** Ctrl-C ends the reading, never the run. */
+export function logsCommand(written: string, options: LogsOptions): Promise<number> {
+  return withCohort(async (cohort) => {
+    const target = splitTarget(written);
+    const { run: id } = await findRun(cohort, target.run);
+    const run = cohort.attach(id);
+    const sinks = { stdout: new Sink(1, () => {}), stderr: new Sink(2, () => {}) };
+    if (target.index === null) await allTasks(run, options, sinks);
+    else await oneTask(run, target.index, options, sinks);
+    return sinks.stdout.broken ? EXIT_STATUS_BROKEN_PIPE : 0;
+  });
+}

@@ -1,0 +1,94 @@
+/** `cohort doctor`, `cohort vm` and `cohort daemon`: the parts that everything else stands on. */
+import { CohortError, isCohortError, wardenDown, wardenUp, type DoctorRow } from "../../../sdk/index.ts";
+import { accountOf, isRoot } from "../../../sdk/account.ts";
+import { isListening } from "../../../sdk/listening.ts";
+import { statePaths } from "../../../sdk/paths.ts";
+import { writeNow } from "../report.ts";
+import { chooseChild, withCohort } from "../session.ts";
+import { describeTerminal, stdoutColumns } from "../terminal.ts";
+import { jsonLine, neutraliseLine } from "../text/neutralise.ts";
+import { table, type Column } from "../text/table.ts";
+
+interface JsonOption {
+  readonly json?: boolean;
+}
+
+const doctorColumns: readonly Column<DoctorRow>[] = [
+  { title: "area", cell: (row) => row.area },
+  { title: "check", cell: (row) => row.check },
+  { title: "status", cell: (row) => row.status },
+  { title: "detail", cell: (row) => row.detail },
+];
+
+/** 0 nothing is missing · 1 something that is promised is missing. */
+export function doctorCommand(written: string | undefined, options: JsonOption): Promise<number> {
+  return withCohort(async (cohort) => {
+    const child = written === undefined ? undefined : chooseChild(written, await cohort.children()).child;
+    const report = await cohort.doctor(child);
+    const missing = report.rows.filter((row) => row.status === "missing");
+    if (options.json === true) writeNow(1, jsonLine(report));
+    else {
+      const style = describeTerminal(process.env).stdoutStyle;
+      const colour = { ok: style.green, degraded: style.yellow, missing: style.red };
+      const text = table(report.rows, doctorColumns, stdoutColumns());
+      writeNow(1, text.replace(/ (ok|degraded|missing)(?= )/g, (_, status: DoctorRow["status"]) => ` ${colour[status](status)}`));
+      writeNow(1, `\nwarden ${neutraliseLine(report.wardenSha256)}\nevent loop of cohortd: 99% of turns within ${report.eventLoopDelayP99Ms.toFixed(1)} ms\n`);
+      if (missing.length > 0) writeNow(2, `cohort: ${missing.length} missing: ${neutraliseLine(missing.map((row) => row.check).join(", "))}\n`);
+    }
+    return missing.length > 0 ? 1 : 0;
+  });
+}
+
+async function wardenListens(): Promise<{ readonly socket: string; readonly running: boolean }> {
+  const account = accountOf(process.env);
+  if (account === null) return { socket: "", running: false };
+  const socket = statePaths(account, process.env, isRoot()).wardenSocket;
+  return { socket, running: await isListening(socket) };
+}
+
+export async function vmCommand(action: "up" | "down" | "status", options: JsonOption & { readonly user?: string }): Promise<number> {
+  const forUser = options.user === undefined ? {} : { user: options.user };
+  switch (action) {
+    case "up":
+      await wardenUp(forUser);
+      if (options.json !== true) writeNow(2, "cohort: the warden runs\n");
+      return 0;
+    case "down":
+      await wardenDown(forUser);
+      if (options.json !== true) writeNow(2, "cohort: the warden has ended, and every child with it\n");
+      return 0;
+    case "status": {
+      const { socket, running } = await wardenListens();
+      if (options.json === true) writeNow(1, jsonLine({ running, socket }));
+      else writeNow(1, running ? `the warden runs: ${neutraliseLine(socket)}\n` : `no warden runs${socket === "" ? "" : ` at ${neutraliseLine(socket)}`}; root starts it: sudo cohort vm up\n`);
+      return running ? 0 : 1;
+    }
+  }
+}
+
+export async function daemonCommand(action: "stop" | "status", options: JsonOption): Promise<number> {
+  try {
+    return await withCohort(
+      async (cohort) => {
+        if (action === "stop") {
+          const children = await cohort.children();
+          await cohort.stop();
+          if (options.json === true) writeNow(1, jsonLine({ running: false }));
+          else writeNow(2, `cohort: cohortd has ended${children.length > 0 ? `; ${children.length} children go on until the warden's lease ends, or until the next command` : ""}\n`);
+          return 0;
+        }
+        const [runs, children] = await Promise.all([cohort.runs({ limit: 1000 }), cohort.children()]);
+        const live = runs.filter((run) => run.status === "running" || run.status === "cancelling").length;
+        if (options.json === true) writeNow(1, jsonLine({ running: true, runs: live, children: children.length }));
+        else writeNow(1, `cohortd runs, with ${live} ${live === 1 ? "run" : "runs"} and ${children.length} ${children.length === 1 ? "child" : "children"}\n`);
+        return 0;
+      },
+      { start: false },
+    );
+  } catch (error) {
+    if (!(error instanceof CohortError) || !isCohortError(error, "DAEMON_UNREACHABLE")) throw error;
+    if (options.json === true) writeNow(1, jsonLine({ running: false }));
+    else writeNow(action === "stop" ? 2 : 1, "cohortd does not run; the next command starts it\n");
+    return action === "stop" ? 0 : 1;
+  }
+}

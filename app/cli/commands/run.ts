@@ -1,0 +1,29 @@
+/** `cohort run` and `cohort resume`: a task file, or what an earlier run left undone. */
+import { findRun } from "../session.ts";
+import { writeNow } from "../report.ts";
+import { startAndFollow, startedFrom, type ShowOptions } from "./following.ts";
+
+export interface RunCommandOptions extends ShowOptions {
+  readonly runKey?: string;
+  /** Only check the file. */
+  readonly check?: boolean;
+}
+
+export async function runCommand(file: string, options: RunCommandOptions): Promise<number> {
+  const { loadTaskFile } = await import("../task-file/load.ts");
+  const spec = await loadTaskFile(file);
+  if (options.check === true) {
+    writeNow(2, `cohort: ${spec.tasks.length} ${spec.tasks.length === 1 ? "task" : "tasks"}, no problem found\n`);
+    return 0;
+  }
+  return startAndFollow(options, async (cohort) => startedFrom(await cohort.run(spec, options.runKey === undefined ? {} : { key: options.runKey }), spec));
+}
+
+export function resumeCommand(written: string, options: ShowOptions): Promise<number> {
+  return startAndFollow(options, async (cohort) => {
+    const earlier = await findRun(cohort, written);
+    const run = await cohort.resume(earlier.run);
+    const { counts, title } = await run.summary();
+    return { run, title, total: counts.total, titleOf: () => undefined, haltsAtFirst: false };
+  });
+}
