@@ -53,6 +53,12 @@ export class Cohort {
     this.#link = link;
   }
 
+  /** The process that answered last: its id, and a text that is another one after each start of cohortd. */
+  get daemon(): { readonly pid: number; readonly instance: string } {
+    const { pid = 0, instance = "" } = this.#link.daemon ?? {};
+    return { pid, instance };
+  }
+
   /**
    * Starts a run; resolves once it is written down. Rejects with REQUEST_INVALID (naming the field; nothing was started), WARDEN_ABSENT, CANCELLED
    * when the signal had aborted before.

@@ -49,12 +49,18 @@ export class Link {
   readonly #origin: Origin;
   #client: RpcClient | null = null;
   #connecting: Promise<RpcClient> | null = null;
+  #daemon: CallAnswers["hello"] | null = null;
   #closed = false;
   #startFailure: unknown = null;
 
   constructor(options: LinkOptions) {
     this.#options = options;
     this.#origin = { surface: "sdk", device: hostname(), pid: process.pid, ...options.origin };
+  }
+
+  /** What cohortd said of itself at the last connection. */
+  get daemon(): CallAnswers["hello"] | null {
+    return this.#daemon;
   }
 
   /** The open connection, or a new one. */
@@ -157,7 +163,7 @@ export class Link {
     if (place === null || token === null) throw new CohortError("DAEMON_UNREACHABLE", { on: "it is not running" });
     const client = await RpcClient.connect(place.paths.socket, CONNECT_TIMEOUT_MS);
     try {
-      await client.call("hello", { version: API_VERSION, token, origin: this.#origin }, { timeoutMs: HELLO_TIMEOUT_MS });
+      this.#daemon = (await client.call("hello", { version: API_VERSION, token, origin: this.#origin }, { timeoutMs: HELLO_TIMEOUT_MS })) as CallAnswers["hello"];
       return client;
     } catch (error) {
       client.close();
