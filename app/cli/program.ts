@@ -1,5 +1,12 @@
 /** The command line itself: every command, option and example. What a command does is loaded when it is called. */
 import { Command, InvalidArgumentError } from "commander";
+import type { CancelOptions } from "./commands/cancel.ts";
+import type { ShowOptions } from "./commands/following.ts";
+import type { PsOptions, ResultsOptions } from "./commands/list.ts";
+import type { LogsOptions } from "./commands/logs.ts";
+import type { JsonOption, VmOptions } from "./commands/machine.ts";
+import type { MapCommandOptions } from "./commands/map.ts";
+import type { RunCommandOptions } from "./commands/run.ts";
 
 /** Answers the exit status. */
 export type SetStatus = (status: number) => void;
@@ -33,7 +40,7 @@ function addRun(program: Command, status: SetStatus): void {
     .option("--run-key <key>", "the same key again shows the earlier run, and starts none");
   withShowOptions(run)
     .addHelpText("after", "\nExamples:\n  cohort run tasks.yaml\n  generate-tasks | cohort run - --json > events.jsonl\n  cohort run tasks.yaml --check\n\nExit status: as of cohort map.")
-    .action(async (file: string, options) => status(await (await import("./commands/run.ts")).runCommand(file, options)));
+    .action(async (file: string, options: RunCommandOptions) => status(await (await import("./commands/run.ts")).runCommand(file, options)));
 }
 
 const MAP_EXAMPLES = `
@@ -86,7 +93,7 @@ function addMap(program: Command, status: SetStatus): void {
     .option("--dry-run", "print the commands, run nothing");
   withShowOptions(map)
     .addHelpText("after", MAP_EXAMPLES)
-    .action(async (words: string[], options) => status(await (await import("./commands/map.ts")).mapCommand(words, options)));
+    .action(async (words: string[], options: MapCommandOptions) => status(await (await import("./commands/map.ts")).mapCommand(words, options)));
 }
 
 function addRuns(program: Command, status: SetStatus): void {
@@ -94,25 +101,25 @@ function addRuns(program: Command, status: SetStatus): void {
   program
     .command("ps").summary("list runs and children").description("Lists what runs now, and the living children.")
     .option("-a, --all", "earlier runs, too").option("--json", "one JSON object")
-    .action(async (options) => status(await (await import("./commands/list.ts")).psCommand(options)));
+    .action(async (options: PsOptions) => status(await (await import("./commands/list.ts")).psCommand(options)));
   program
     .command("logs").summary("show what tasks wrote").description("Shows what the tasks of a run wrote; with an index, one task's output.").usage("RUN[/INDEX] [options]")
     .argument("<run>", "RUN or RUN/INDEX").option("-f, --follow", "go on until it ends").option("--attempt <n>", "an earlier attempt, from 1", attemptNumber)
     .option("--tag", "begin every line with the task and a tab").option("--json", "one JSON object a line")
     .addHelpText("after", `${runNote}\n\nExamples:\n  cohort logs @/3 -f\n  cohort logs k3f9 --tag | grep error`)
-    .action(async (run: string, options) => status(await (await import("./commands/logs.ts")).logsCommand(run, options)));
+    .action(async (run: string, options: LogsOptions) => status(await (await import("./commands/logs.ts")).logsCommand(run, options)));
   program
     .command("results").summary("show how tasks ended").description("Shows how the finished tasks of a run ended; with an index, the files of one, too.").usage("RUN[/INDEX] [options]")
     .argument("<run>", "RUN or RUN/INDEX").option("--failed", "only those that failed").option("--json", "one result a line")
     .addHelpText("after", runNote)
-    .action(async (run: string, options) => status(await (await import("./commands/list.ts")).resultsCommand(run, options)));
+    .action(async (run: string, options: ResultsOptions) => status(await (await import("./commands/list.ts")).resultsCommand(run, options)));
   program
     .command("cancel").summary("end a run; what was done is kept").description("Asks the children of a run to end, kills them after their grace, starts no more, and waits until nothing is left. Results are kept.")
     .argument("<run>").option("--kill", "kill at once").option("--json", "the run's summary as JSON").addHelpText("after", runNote)
-    .action(async (run: string, options) => status(await (await import("./commands/cancel.ts")).cancelCommand(run, options)));
+    .action(async (run: string, options: CancelOptions) => status(await (await import("./commands/cancel.ts")).cancelCommand(run, options)));
   withShowOptions(
     program.command("resume").summary("run again what did not succeed").description("Starts a new run of those tasks of an earlier one that did not succeed.").argument("<run>").addHelpText("after", runNote),
-  ).action(async (run: string, options) => status(await (await import("./commands/run.ts")).resumeCommand(run, options)));
+  ).action(async (run: string, options: ShowOptions) => status(await (await import("./commands/run.ts")).resumeCommand(run, options)));
   program
     .command("shell").summary("open a shell in a living child").description("Opens a shell (or runs a command) beside a child's task, in its sandbox.").usage("CHILD [-- COMMAND…]")
     .argument("<child>", "name of a child, or the beginning of one").argument("[command...]").passThroughOptions()
@@ -123,15 +130,15 @@ function addMachine(program: Command, status: SetStatus): void {
   program
     .command("doctor").summary("what this machine offers, and whether every layer of a child is active").description("Checks this machine; with a child, every layer of its confinement, from inside and outside. Exit status 1: something is missing.")
     .argument("[child]").option("--json", "one JSON object")
-    .action(async (child: string | undefined, options) => status(await (await import("./commands/machine.ts")).doctorCommand(child, options)));
+    .action(async (child: string | undefined, options: JsonOption) => status(await (await import("./commands/machine.ts")).doctorCommand(child, options)));
   program
     .command("vm").summary("the warden that builds sandboxes: up, down, status").description("Starts (root: sudo cohort vm up) or ends the warden, the only part that stays root. Ending it ends every child.")
     .addArgument(program.createArgument("<action>").choices(["up", "down", "status"])).option("--user <name>", "whose warden (default: who called sudo)").option("--json", "one JSON object")
-    .action(async (action: "up" | "down" | "status", options) => status(await (await import("./commands/machine.ts")).vmCommand(action, options)));
+    .action(async (action: "up" | "down" | "status", options: VmOptions) => status(await (await import("./commands/machine.ts")).vmCommand(action, options)));
   program
     .command("daemon").summary("cohortd, the supervisor: stop, status").description("Shows or ends your cohortd. It starts by itself, and ends when idle. Children go on until the warden's lease ends.")
     .addArgument(program.createArgument("<action>").choices(["stop", "status"])).option("--json", "one JSON object")
-    .action(async (action: "stop" | "status", options) => status(await (await import("./commands/machine.ts")).daemonCommand(action, options)));
+    .action(async (action: "stop" | "status", options: JsonOption) => status(await (await import("./commands/machine.ts")).daemonCommand(action, options)));
   program
     .command("completion").summary("completion for bash, zsh or fish").description("Prints completion for a shell. For example, in ~/.bashrc: source <(cohort completion bash)")
     .addArgument(program.createArgument("<shell>").choices(["bash", "zsh", "fish"]))

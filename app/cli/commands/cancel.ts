@@ -3,7 +3,12 @@ import { writeNow } from "../report.ts";
 import { findRun, withCohort } from "../session.ts";
 import { jsonLine, neutraliseLine } from "../text/neutralise.ts";
 
-export function cancelCommand(written: string, options: { readonly kill?: boolean; readonly json?: boolean }): Promise<number> {
+export interface CancelOptions {
+  readonly kill?: boolean;
+  readonly json?: boolean;
+}
+
+export function cancelCommand(written: string, options: CancelOptions): Promise<number> {
   return withCohort(async (cohort) => {
     const { run: id, title, status, counts } = await findRun(cohort, written);
     const told = (text: string): void => {

@@ -9,6 +9,16 @@ import { jsonLine, neutraliseLine } from "../text/neutralise.ts";
 import { table, type Column } from "../text/table.ts";
 import { verdictOf } from "../view/run-view.ts";
 
+export interface PsOptions {
+  readonly all?: boolean;
+  readonly json?: boolean;
+}
+
+export interface ResultsOptions {
+  readonly failed?: boolean;
+  readonly json?: boolean;
+}
+
 const RUNS_SHOWN_MAX = 1000;
 
 const isLive = (run: RunSummary): boolean => run.status === "running" || run.status === "cancelling";
@@ -37,7 +47,7 @@ function childColumns(nowMs: number): readonly Column<ChildSummary>[] {
   ];
 }
 
-export function psCommand(options: { readonly all?: boolean; readonly json?: boolean }): Promise<number> {
+export function psCommand(options: PsOptions): Promise<number> {
   return withCohort(async (cohort) => {
     const [runs, children] = await Promise.all([cohort.runs({ limit: RUNS_SHOWN_MAX }), cohort.children()]);
     const shown = options.all === true ? runs : runs.filter(isLive);
@@ -87,7 +97,7 @@ function files(result: TaskResult): string {
   return `\nfiles in ${neutraliseLine(result.outDirectory)}\n${lines.join("\n")}\n`;
 }
 
-export function resultsCommand(written: string, options: { readonly json?: boolean; readonly failed?: boolean }): Promise<number> {
+export function resultsCommand(written: string, options: ResultsOptions): Promise<number> {
   return withCohort(async (cohort) => {
     const target = splitTarget(written);
     const { run: id } = await findRun(cohort, target.run);

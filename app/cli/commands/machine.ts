@@ -9,8 +9,12 @@ import { describeTerminal, stdoutColumns } from "../terminal.ts";
 import { jsonLine, neutraliseLine } from "../text/neutralise.ts";
 import { table, type Column } from "../text/table.ts";
 
-interface JsonOption {
+export interface JsonOption {
   readonly json?: boolean;
+}
+
+export interface VmOptions extends JsonOption {
+  readonly user?: string;
 }
 
 const doctorColumns: readonly Column<DoctorRow>[] = [
@@ -46,7 +50,7 @@ async function wardenListens(): Promise<{ readonly socket: string; readonly runn
   return { socket, running: await isListening(socket) };
 }
 
-export async function vmCommand(action: "up" | "down" | "status", options: JsonOption & { readonly user?: string }): Promise<number> {
+export async function vmCommand(action: "up" | "down" | "status", options: VmOptions): Promise<number> {
   const forUser = options.user === undefined ? {} : { user: options.user };
   switch (action) {
     case "up":

@@ -20,8 +20,8 @@ async function makeDirectory(base: string, parts: readonly string[]): Promise<st
   let current = base;
   for (const part of parts) {
     current = path.join(current, part);
-    await mkdir(current, { recursive: false }).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== "EEXIST") throw error;
+    await mkdir(current, { recursive: false }).catch((error: unknown) => {
+      if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error;
     });
     const found = await lstat(current);
     if (!found.isDirectory()) throw new Error(`${current} is not a directory`);

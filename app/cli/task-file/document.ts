@@ -1,5 +1,5 @@
 /** Pure: YAML or JSON text with the position of each field. */
-import { isAlias, isMap, isPair, isScalar, isSeq, LineCounter, parseDocument, visit, type Document, type Node, type ParsedNode } from "yaml";
+import { isAlias, isMap, isPair, isScalar, isSeq, LineCounter, parseDocument, visit, type Document } from "yaml";
 import type { FieldPath } from "./problem.ts";
 
 export interface Position {
@@ -37,11 +37,11 @@ function startOf(node: unknown): number | null {
   return node !== null && typeof node === "object" && "range" in node && Array.isArray(node.range) && typeof node.range[0] === "number" ? node.range[0] : null;
 }
 
-function offsetOf(document: Document.Parsed<ParsedNode, true> | Document.Parsed, path: FieldPath, at: "key" | "value"): number {
+function offsetOf(document: Document.Parsed, path: FieldPath, at: "key" | "value"): number {
   let node: unknown = document.contents;
   let offset = startOf(node) ?? 0;
   for (const [depth, part] of path.entries()) {
-    if (isAlias(node)) node = node.resolve(document as Document<Node, true>);
+    if (isAlias(node)) node = node.resolve(document);
     let next: unknown;
     if (isMap(node)) {
       const pair = node.items.find((item) => isPair(item) && isScalar(item.key) && String(item.key.value) === String(part));

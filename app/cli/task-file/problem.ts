@@ -21,14 +21,10 @@ function valueAt(data: unknown, path: FieldPath): unknown {
 }
 
 function describeValue(value: unknown): string {
-  if (value === null) return "nothing";
   if (Array.isArray(value)) return "a list";
-  switch (typeof value) {
-    case "object": return "a mapping";
-    case "string": return value.length > 40 ? "text" : JSON.stringify(value);
-    case "number": case "boolean": return String(value);
-    default: return "nothing";
-  }
+  if (typeof value === "object" && value !== null) return "a mapping";
+  if (typeof value === "string") return value.length > 40 ? "text" : JSON.stringify(value);
+  return value === null || value === undefined ? "nothing" : String(value as number | boolean);
 }
 
 const NOUNS: Readonly<Record<string, string>> = {

@@ -47,8 +47,8 @@ export class LiveView {
   }
 
   #draw(): void {
-    const { columns, rows, stderrStyle } = this.#terminal;
-    this.#screen.draw(liveLines(this.#view, { nowMs: Date.now(), columns: columns(), rows: rows(), style: stderrStyle }));
+    const terminal = this.#terminal;
+    this.#screen.draw(liveLines(this.#view, { nowMs: Date.now(), columns: terminal.columns(), rows: terminal.rows(), style: terminal.stderrStyle }));
   }
 
   #observe(): void {
