@@ -1,6 +1,6 @@
 /** A definition, checked and made ready: transitions as a pure function, snapshots to and from plain JSON. */
 import { createHash } from "node:crypto";
-import { createActor, fromTransition, type ActorScope, type AnyActorRef, type AnyMachineSnapshot, type AnyStateMachine } from "xstate";
+import { createActor, fromTransition, type ActorScope, type AnyMachineSnapshot, type AnyStateMachine } from "xstate";
 import type { ActorDefinition } from "../contract.ts";
 import type { ActorEvent, Json } from "../kernel/actions.ts";
 import { CohortError } from "../kernel/error.ts";
@@ -13,9 +13,10 @@ import { checkMachine } from "./machine-check.ts";
 export interface ListedAction {
   readonly type: string;
   readonly params: unknown;
+  readonly exec: unknown;
 }
 
-type Scope = ActorScope<AnyMachineSnapshot, { type: string }, AnyActorRef["system"]>;
+type Scope = ActorScope<AnyMachineSnapshot, { type: string }>;
 
 /**
  * xstate's own `transition()` makes an actor for each call, which evaluates the initial context with no input: wasteful, and it may throw.
@@ -64,7 +65,7 @@ export class PreparedDefinition {
     this.#ignores = new Set(definition.ignores ?? []);
     this.hash = definitionHash(definition.machine);
     this.#scope = inertScope(this.#collected);
-    const options = definition.machine.options as { maxIterations?: number };
+    const { options } = definition.machine;
     if ((options.maxIterations ?? Infinity) > MICROSTEPS_MAX) options.maxIterations = MICROSTEPS_MAX;
   }
 
@@ -90,7 +91,8 @@ export class PreparedDefinition {
   }
 
   encode(snapshot: AnyMachineSnapshot): string {
-    return JSON.stringify({ value: snapshot.value, context: snapshot.context, status: snapshot.status });
+    const { value, context, status } = snapshot as { readonly value: unknown; readonly context: unknown; readonly status: string };
+    return JSON.stringify({ value, context, status });
   }
 
   /** Rebuilds what encode wrote, migrating it first if an older version wrote it. */

@@ -33,8 +33,8 @@ export interface HostParts {
   readonly effects: readonly EffectDefinition[];
   readonly now: Clock;
   readonly log: RuntimeLog;
-  logged(rows: readonly LoggedRow[]): void;
-  failed(error: CohortError): void;
+  readonly logged: (rows: readonly LoggedRow[]) => void;
+  readonly failed: (error: CohortError) => void;
 }
 
 type WithoutWaiter<T> = T extends unknown ? Omit<T, "waiter"> : never;
@@ -192,8 +192,10 @@ export class Host {
   }
 
   #spawn({ ref, input, scope, origin, waiter }: Extract<Delivery, { type: "spawn" }>): void {
-    const created = this.#world.spawn({ ref, input, scope, creator: null, source: encodeJson({ ...origin }), depth: 0 });
-    this.#committer.batch.answer(waiter, created);
+    const spawned = this.#world.spawn({ ref, input, scope, creator: null, source: encodeJson({ ...origin }), depth: 0 });
+    const { batch } = this.#committer;
+    if (spawned.type === "failed") batch.answer(waiter, new CohortError("INTERNAL", { on: `${ref} at its start: ${spawned.message}` }));
+    else batch.answer(waiter, spawned.type === "created");
   }
 
   #cancelScope({ scope, mode, reason, origin, waiter }: Extract<Delivery, { type: "cancelScope" }>): void {
@@ -256,7 +258,7 @@ export class Host {
     this.#loop.stop();
     this.#rejectQueued(error);
     this.#timers.stop();
-    void this.#effects.stop();
+    this.#effects.abort();
     this.#parts.failed(error);
   }
 

@@ -88,7 +88,7 @@ export function readOperations(actions: readonly ListedAction[]): readonly Opera
       if (isObject(action.params) && action.params["delay"] !== undefined) wrong("raise", "a delay; use startTimer");
       continue;
     }
-    if (!isRuntimeAction(action.type)) wrong(action.type, "not an action of the host");
+    if (!isRuntimeAction(action.type) || action.exec !== runtimeActions[action.type]) wrong(action.type, "not an action of the host");
     if (!isObject(action.params)) wrong(action.type, "no params");
     operations.push(read(action.type, action.params));
   }

@@ -29,9 +29,9 @@ export interface WorldParts {
   readonly scopes: Scopes;
   readonly now: Clock;
   readonly logHeads: Map<string, number>;
-  batch(): Batch;
-  next(): number;
-  deliver(delivery: InnerDelivery): void;
+  readonly batch: () => Batch;
+  readonly next: () => number;
+  readonly deliver: (delivery: InnerDelivery) => void;
 }
 
 export interface SpawnRequest {
@@ -45,6 +45,8 @@ export interface SpawnRequest {
 
 export type Cause = Pick<EventFacts, "cause" | "source" | "sourceId">;
 export type Verdict = { readonly outcome: "applied" | "ignored" | "dead" } | { readonly outcome: "failed"; readonly message: string };
+
+export type Spawned = { readonly type: "created" | "known" } | { readonly type: "failed"; readonly message: string };
 
 interface Taken {
   readonly snapshot: AnyMachineSnapshot;
@@ -105,11 +107,11 @@ export class World {
     this.#parts.batch().event({ ...facts, ...cause, outcome: "dead", detail: "no such actor" });
   }
 
-  /** Answers false, and changes nothing, for a ref that is known. */
-  spawn(request: SpawnRequest): boolean {
+  /** Changes nothing for a ref that is known. `failed` carries what its first transition threw: it has ended already. */
+  spawn(request: SpawnRequest): Spawned {
     const { registry, scopes, now, next, definitions } = this.#parts;
     const { ref, creator } = request;
-    if (registry.known(ref)) return false;
+    if (registry.known(ref)) return { type: "known" };
     const definition = definitions.get(kindOf(ref));
     if (definition === undefined) throw new CohortError("ACTOR_UNKNOWN", { on: `no definition of ${kindOf(ref)}` });
     const atMs = now();
@@ -128,12 +130,12 @@ export class World {
     if (typeof started === "string") {
       this.#parts.batch().event({ ...facts, outcome: "failed", detail: started });
       this.#end(actor, "failed", started);
-      return true;
+      return { type: "failed", message: started };
     }
     this.#parts.batch().event({ ...facts, outcome: "applied", detail: null });
     this.#become(actor, started, request.depth);
     if (scope.cancelled !== null && actor.status === "active") this.sendCancel(scope.name, ref, scope.cancelled.mode, scope.cancelled.reason);
-    return true;
+    return { type: "created" };
   }
 
   sendCancel(scope: string, to: ActorRef, mode: "grace" | "kill", reason: string): void {
@@ -151,7 +153,8 @@ export class World {
   }
 
   #read({ snapshot, actions }: { readonly snapshot: AnyMachineSnapshot; readonly actions: readonly ListedAction[] }): Taken {
-    if (Object.keys(snapshot.children).length > 0) throw new CohortError("MACHINE_REFUSED", { on: "assign spawned an actor of xstate" });
+    const { children } = snapshot as { readonly children: object };
+    if (Object.keys(children).length > 0) throw new CohortError("MACHINE_REFUSED", { on: "assign spawned an actor of xstate" });
     if (snapshot.status === "error") throw snapshot.error;
     const operations = readOperations(actions);
     for (const operation of operations) {

@@ -219,10 +219,15 @@ export class Effects {
     return { type: "effectFailed", name: effect.definition.name, key: effect.key, code, message };
   }
 
-  /** Aborts what runs and waits for it a bounded time. Outcomes from now on are not delivered: recovery runs the effects again. */
-  async stop(): Promise<void> {
+  /** Outcomes from now on are not delivered: recovery runs the effects again. */
+  abort(): void {
     this.#stop.abort(new CohortError("CANCELLED", { on: "the runtime stops" }));
     for (const timer of this.#retries) clearTimeout(timer);
+  }
+
+  /** Aborts what runs and waits for it a bounded time. */
+  async stop(): Promise<void> {
+    this.abort();
     let timer: NodeJS.Timeout | undefined;
     const limit = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, STOP_EFFECTS_MS_MAX);

@@ -41,7 +41,7 @@ function serve(): void {
   };
   let store: JournalStore;
   try {
-    store = new JournalStore(String(workerData.directory));
+    store = new JournalStore((workerData as { readonly directory: string }).directory);
   } catch (error) {
     failed(0, error);
     return;

@@ -5,7 +5,7 @@
  * 2. At most FOLLOW_BUFFER_ROWS_MAX rows wait for one; a slower one reads from the journal until it has caught up.
  */
 import type { LogRow } from "../contract.ts";
-import { CohortError } from "../kernel/error.ts";
+import type { CohortError } from "../kernel/error.ts";
 import { decodeJson } from "../kernel/json.ts";
 import { FOLLOW_BUFFER_ROWS_MAX, FOLLOW_PAGE_ROWS } from "../kernel/limits.ts";
 import { Queue } from "../mailbox/queue.ts";

@@ -35,12 +35,13 @@ const STATEMENTS: Readonly<Record<Exclude<BatchTable, "effects">, string>> = {
 export function journalError(error: unknown): CohortError {
   if (isCohortError(error)) return error;
   const details = { on: error instanceof Error ? error.message : String(error), cause: error };
-  const code = error instanceof Error && "errcode" in error && typeof error.errcode === "number" ? error.errcode & 0xff : 0;
-  switch (code) {
+  const code = error instanceof Error && "errcode" in error && typeof error.errcode === "number" ? error.errcode : 0;
+  // A write that a quota refused (SQLITE_IOERR_WRITE) has left nothing behind and may be tried again. A failed fsync may not: what it lost is unknown.
+  if (code === 778) return new CohortError("JOURNAL_FULL", details);
+  switch (code & 0xff) {
     case 5: // SQLITE_BUSY
     case 6: // SQLITE_LOCKED
       return new CohortError("JOURNAL_LOCKED", details);
-    case 10: // SQLITE_IOERR: a quota, or a filesystem that reports a full disk late
     case 13: // SQLITE_FULL
       return new CohortError("JOURNAL_FULL", details);
     case 11: // SQLITE_CORRUPT
