@@ -51,18 +51,36 @@ static bool grow(struct ring *ring, struct ring_budget *budget, size_t needed)
 	return true;
 }
 
-bool ring_append(struct ring *ring, struct ring_budget *budget, const void *bytes, size_t size)
+bool ring_reserve(struct ring *ring, struct ring_budget *budget, size_t size)
 {
 	size_t needed = (size_t)(ring->end - ring->start) + size;
-	if (needed > ring->capacity && !grow(ring, budget, needed))
-		return false;
-	if (size == 0)
-		return true;
+	return needed <= ring->capacity || grow(ring, budget, needed);
+}
+
+void ring_space(const struct ring *ring, size_t size, struct iovec parts[2])
+{
 	size_t at = (size_t)ring->end & (ring->capacity - 1);
 	size_t first = min_size(size, ring->capacity - at);
-	memcpy(ring->data + at, bytes, first);
-	memcpy(ring->data, (const uint8_t *)bytes + first, size - first);
+	parts[0] = (struct iovec){.iov_base = ring->data + at, .iov_len = first};
+	parts[1] = (struct iovec){.iov_base = ring->data, .iov_len = size - first};
+}
+
+void ring_produce(struct ring *ring, size_t size)
+{
 	ring->end += size;
+}
+
+bool ring_append(struct ring *ring, struct ring_budget *budget, const void *bytes, size_t size)
+{
+	if (size == 0)
+		return true;
+	if (!ring_reserve(ring, budget, size))
+		return false;
+	struct iovec parts[2];
+	ring_space(ring, size, parts);
+	memcpy(parts[0].iov_base, bytes, parts[0].iov_len);
+	memcpy(parts[1].iov_base, (const uint8_t *)bytes + parts[0].iov_len, parts[1].iov_len);
+	ring_produce(ring, size);
 	return true;
 }
 
@@ -87,11 +105,6 @@ size_t output_room(const struct output_stream *stream)
 	if (stream->ended || unacknowledged >= stream->window)
 		return 0;
 	return (size_t)(stream->window - unacknowledged);
-}
-
-bool output_append(struct output_stream *stream, struct ring_budget *budget, const void *bytes, size_t size)
-{
-	return ring_append(&stream->ring, budget, bytes, size);
 }
 
 bool output_pending(const struct output_stream *stream)

@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #include "msgpack.h"
 
@@ -35,7 +36,12 @@ struct ring {
 	uint64_t start, end;
 };
 
-/* False, with nothing changed: the budget or the machine has no memory. */
+/* Makes room for size more bytes. False, with nothing changed: the budget or the machine has no memory. */
+bool ring_reserve(struct ring *ring, struct ring_budget *budget, size_t size);
+/* The reserved room as up to two parts, of size bytes together; ring_produce says how many were filled. */
+void ring_space(const struct ring *ring, size_t size, struct iovec parts[2]);
+void ring_produce(struct ring *ring, size_t size);
+/* All three at once. */
 bool ring_append(struct ring *ring, struct ring_budget *budget, const void *bytes, size_t size);
 /* The bytes at offset, at most size_max, in up to two parts. start <= offset <= end. */
 size_t ring_view(const struct ring *ring, uint64_t offset, size_t size_max, struct msgpack_view parts[2]);
@@ -57,7 +63,6 @@ struct output_stream {
 
 /* How much may be read from the process now. */
 size_t output_room(const struct output_stream *stream);
-bool output_append(struct output_stream *stream, struct ring_budget *budget, const void *bytes, size_t size);
 /* Is there a DATA to send: bytes, or the fin? */
 bool output_pending(const struct output_stream *stream);
 /* The next DATA, its fields name and exec_id and stream left alone; it counts as sent. */
