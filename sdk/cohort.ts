@@ -67,7 +67,9 @@ export class Cohort {
     const { signal } = options;
     if (signal?.aborted === true) throw new CohortError("CANCELLED", { on: spec.title });
     const key = options.key ?? onceKey();
-    const started = await this.#withWarden(() => this.#link.call("run.start", { spec, key }, { repeatable: true, timeoutMs: START_TIMEOUT_MS }));
+    const started = await this.#withWarden(() =>
+      this.#link.call("run.start", { spec, key }, { repeatable: true, timeoutMs: START_TIMEOUT_MS }),
+    );
     // A key of our own is new, so a run that "was there before" is the one whose answer got lost.
     const run = new Run(this.#link, started.run, options.key === undefined || started.created);
     if (signal !== undefined) run.cancelOn(signal);
@@ -91,7 +93,9 @@ export class Cohort {
 
   /** Starts a new run of those tasks that did not succeed. Not repeated after a lost connection: then look at `runs()`. Rejects with RUN_UNKNOWN. */
   async resume(run: string): Promise<Run> {
-    const started = await this.#withWarden(() => this.#link.call("run.resume", { run }, { repeatable: false, timeoutMs: START_TIMEOUT_MS }));
+    const started = await this.#withWarden(() =>
+      this.#link.call("run.resume", { run }, { repeatable: false, timeoutMs: START_TIMEOUT_MS }),
+    );
     return new Run(this.#link, started.run, started.created);
   }
 

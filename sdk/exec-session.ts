@@ -32,7 +32,11 @@ export class ExecSession {
   }
 
   /** Resolves when the command runs. For class Cohort. */
-  static async open(link: Link, child: string, request: { readonly command: readonly string[]; readonly pty: { readonly rows: number; readonly columns: number } | null }): Promise<ExecSession> {
+  static async open(
+    link: Link,
+    child: string,
+    request: { readonly command: readonly string[]; readonly pty: { readonly rows: number; readonly columns: number } | null },
+  ): Promise<ExecSession> {
     const client = await link.client();
     const stream = client.open("child.exec", { child, command: [...request.command], pty: request.pty });
     const items = stream[Symbol.asyncIterator]();

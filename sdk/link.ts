@@ -11,7 +11,15 @@
 import { hostname } from "node:os";
 import { CohortError, isCohortError } from "../runtime/kernel/error.ts";
 import { RpcClient } from "../runtime/transport/client.ts";
-import { API_VERSION, type CallAnswers, type CallInput, type CallName, type StreamInput, type StreamItems, type StreamName } from "../machines/messages/api.ts";
+import {
+  API_VERSION,
+  type CallAnswers,
+  type CallInput,
+  type CallName,
+  type StreamInput,
+  type StreamItems,
+  type StreamName,
+} from "../machines/messages/api.ts";
 import { accountOf, isRoot, type Account, type Environment } from "./account.ts";
 import { Backoff } from "./backoff.ts";
 import { isListening } from "./listening.ts";
@@ -163,7 +171,11 @@ export class Link {
     if (place === null || token === null) throw new CohortError("DAEMON_UNREACHABLE", { on: "it is not running" });
     const client = await RpcClient.connect(place.paths.socket, CONNECT_TIMEOUT_MS);
     try {
-      this.#daemon = (await client.call("hello", { version: API_VERSION, token, origin: this.#origin }, { timeoutMs: HELLO_TIMEOUT_MS })) as CallAnswers["hello"];
+      this.#daemon = (await client.call(
+        "hello",
+        { version: API_VERSION, token, origin: this.#origin },
+        { timeoutMs: HELLO_TIMEOUT_MS },
+      )) as CallAnswers["hello"];
       return client;
     } catch (error) {
       client.close();

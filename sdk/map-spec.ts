@@ -4,8 +4,10 @@ import { RUN_TASKS_MAX, type RunSpecInput, type TaskInput } from "../machines/me
 import { fillTemplate } from "./template.ts";
 
 /** What every task of the map has in common; times are milliseconds, sizes bytes. Defaults: those of a task and of a run. */
-export interface MapOptions extends Partial<Pick<TaskInput, "env" | "stdin" | "cwd" | "mounts" | "limits" | "timeoutMs" | "retries" | "idempotent">>,
-  Partial<Pick<RunSpecInput, "title" | "jobs" | "deadlineMs" | "halt">> {
+export interface MapOptions
+  extends
+    Partial<Pick<TaskInput, "env" | "stdin" | "cwd" | "mounts" | "limits" | "timeoutMs" | "retries" | "idempotent">>,
+    Partial<Pick<RunSpecInput, "title" | "jobs" | "deadlineMs" | "halt">> {
   /** Names the run: the same key again answers with the same run, whatever became of the process that asked first. */
   readonly key?: string;
   /** Abort cancels the run with grace. */
@@ -17,7 +19,11 @@ export interface MapOptions extends Partial<Pick<TaskInput, "env" | "stdin" | "c
 const TITLE_CHARS_MAX = 500;
 
 /** Rejects with REQUEST_INVALID when there is no command, no item, or more than 100,000 of them. */
-export async function mapSpec(command: readonly string[], items: Iterable<string> | AsyncIterable<string>, options: MapOptions): Promise<RunSpecInput> {
+export async function mapSpec(
+  command: readonly string[],
+  items: Iterable<string> | AsyncIterable<string>,
+  options: MapOptions,
+): Promise<RunSpecInput> {
   const { key: _key, signal: _signal, taskTitle, title, jobs, deadlineMs, halt, ...common } = options;
   if (command.length === 0) throw new CohortError("REQUEST_INVALID", { on: "command: it is empty" });
   const tasks: TaskInput[] = [];

@@ -43,7 +43,10 @@ function defaultDirectory(account: Account, environment: Environment, asRoot: bo
   const stateHome = asRoot ? undefined : nonEmpty(environment["XDG_STATE_HOME"]);
   if (stateHome !== undefined) return join(stateHome, "cohort");
   if (account.home === "") {
-    throw new CohortError("ROOT_WITHOUT_USER", { on: `uid ${account.uid} has no home directory`, hint: "set COHORT_HOME to a directory of that user" });
+    throw new CohortError("ROOT_WITHOUT_USER", {
+      on: `uid ${account.uid} has no home directory`,
+      hint: "set COHORT_HOME to a directory of that user",
+    });
   }
   return join(account.home, ".local", "state", "cohort");
 }

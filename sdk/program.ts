@@ -22,8 +22,19 @@ const OUTPUT_BYTES_MAX = 64 * 1024;
 /** The step has deadlines of its own (20 s for the daemon, 10 s for the warden, 5 minutes for its first build); this one is for a step that hangs. */
 const STEP_TIMEOUT_MS = 360_000;
 /** What the step may know of our environment. */
-const PASSED = ["COHORT_HOME", "COHORT_WARDEN_SOCKET", "COHORT_IDLE_EXIT_MS", "COHORT_LEASE_FREEZE_MS", "COHORT_LEASE_KILL_MS",
-  "SUDO_UID", "SUDO_GID", "HOME", "XDG_STATE_HOME", "LANG", "TZ"] as const;
+const PASSED = [
+  "COHORT_HOME",
+  "COHORT_WARDEN_SOCKET",
+  "COHORT_IDLE_EXIT_MS",
+  "COHORT_LEASE_FREEZE_MS",
+  "COHORT_LEASE_KILL_MS",
+  "SUDO_UID",
+  "SUDO_GID",
+  "HOME",
+  "XDG_STATE_HOME",
+  "LANG",
+  "TZ",
+] as const;
 
 /** Resolves with what the step tells. Rejects with its CohortError. */
 export async function runProgram(step: ProgramStep, args: readonly string[], environment: Environment): Promise<void> {
@@ -38,7 +49,12 @@ export async function runProgram(step: ProgramStep, args: readonly string[], env
   const ended = await new Promise<string>((resolve, reject) => {
     const timer = setTimeout(() => {
       child.kill("SIGKILL");
-      reject(new CohortError("DAEMON_UNREACHABLE", { on: `starting took more than ${STEP_TIMEOUT_MS} ms`, hint: "see cohortd.log in the state directory" }));
+      reject(
+        new CohortError("DAEMON_UNREACHABLE", {
+          on: `starting took more than ${STEP_TIMEOUT_MS} ms`,
+          hint: "see cohortd.log in the state directory",
+        }),
+      );
     }, STEP_TIMEOUT_MS);
     child.once("error", (error) => {
       clearTimeout(timer);
@@ -90,7 +106,11 @@ function programFile(): string {
     ? [join(folder, "../app/daemon/main.ts")]
     : ["cohortd.js", "../cohortd.js", "../dist/cohortd.js"].map((path) => join(folder, path));
   const found = candidates.find((path) => existsSync(path));
-  if (found === undefined) throw new CohortError("DAEMON_UNREACHABLE", { on: `the program is not installed: ${candidates.join(", ")}`, hint: "install Cohort again" });
+  if (found === undefined)
+    throw new CohortError("DAEMON_UNREACHABLE", {
+      on: `the program is not installed: ${candidates.join(", ")}`,
+      hint: "install Cohort again",
+    });
   return found;
 }
 
@@ -101,6 +121,10 @@ function nodeBinary(): string {
     const manifest = createRequire(import.meta.url).resolve(`node-linux-${process.arch}/package.json`);
     return join(dirname(manifest), "bin", "node");
   } catch (cause) {
-    throw new CohortError("DAEMON_UNREACHABLE", { on: `Node ${process.versions.node} is too old`, hint: "install Node 24 or later", cause });
+    throw new CohortError("DAEMON_UNREACHABLE", {
+      on: `Node ${process.versions.node} is too old`,
+      hint: "install Node 24 or later",
+      cause,
+    });
   }
 }

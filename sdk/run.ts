@@ -22,7 +22,7 @@ export class Run {
   readonly #link: Link;
   #cursor = 0;
   #isFinished = false;
-  #cancelFailure: unknown = null;
+  #cancelFailure: Error | null = null;
 
   /** For class Cohort: use `run`, `map`, `attach` or `resume` there. */
   constructor(link: Link, id: string, created: boolean) {
@@ -106,7 +106,9 @@ export class Run {
   /** Abort of the signal cancels the run with grace; a failure to do so comes out of finished(). */
   cancelOn(signal: AbortSignal): void {
     const cancel = (): void => {
-      this.cancel("grace", "aborted by the client").catch((error: unknown) => (this.#cancelFailure = error));
+      this.cancel("grace", "aborted by the client").catch((error: unknown) => {
+        this.#cancelFailure = error instanceof Error ? error : new CohortError("INTERNAL", { on: String(error) });
+      });
     };
     if (signal.aborted) cancel();
     else signal.addEventListener("abort", cancel, { once: true });

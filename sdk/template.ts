@@ -18,13 +18,20 @@ export function fillTemplate(command: readonly string[], item: string, number: n
 
 function replacement(kind: string | undefined, item: string, number: number): string {
   switch (kind) {
-    case undefined: return item;
-    case ".": return withoutExtension(item);
-    case "/": return lastComponent(item);
-    case "//": return directoryOf(item);
-    case "/.": return withoutExtension(lastComponent(item));
-    case "#": return String(number);
-    default: return item;
+    case undefined:
+      return item;
+    case ".":
+      return withoutExtension(item);
+    case "/":
+      return lastComponent(item);
+    case "//":
+      return directoryOf(item);
+    case "/.":
+      return withoutExtension(lastComponent(item));
+    case "#":
+      return String(number);
+    default:
+      return item;
   }
 }
 

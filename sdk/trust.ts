@@ -36,7 +36,8 @@ export function trustedToken(paths: StatePaths, uid: number): string | null {
 }
 
 function check(path: string, found: Stats, uid: number, remedy: string): void {
-  if (found.uid !== uid) throw untrusted(`${path} belongs to uid ${found.uid}, not to ${uid}`, "it must belong to the user that Cohort runs as");
+  if (found.uid !== uid)
+    throw untrusted(`${path} belongs to uid ${found.uid}, not to ${uid}`, "it must belong to the user that Cohort runs as");
   const mode = found.mode & 0o7777;
   if ((mode & OTHERS) !== 0) throw untrusted(`${path} has mode ${mode.toString(8).padStart(4, "0")}: others have a part in it`, remedy);
 }

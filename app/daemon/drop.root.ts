@@ -5,7 +5,10 @@ import type { Account } from "../../sdk/account.ts";
 /** Groups first: without root they cannot be set. Throws, still as root, when the account is root; throws INTERNAL if root could be taken back. */
 export function dropRoot(account: Account, groups: readonly number[]): void {
   if (account.uid === 0 || account.gid === 0 || groups.includes(0)) {
-    throw new CohortError("ROOT_WITHOUT_USER", { on: `uid ${account.uid}, groups ${groups.join(" ")} would still be root`, hint: "name an ordinary user" });
+    throw new CohortError("ROOT_WITHOUT_USER", {
+      on: `uid ${account.uid}, groups ${groups.join(" ")} would still be root`,
+      hint: "name an ordinary user",
+    });
   }
   process.setgroups?.([...groups]);
   process.setgid?.(account.gid);

@@ -100,7 +100,13 @@ async function startUnderLock(entry: string, account: Account, paths: StatePaths
 }
 
 /** Null when it listens. */
-async function spawnAndWait(entry: string, account: Account, paths: StatePaths, environment: Environment, deadline: number): Promise<CohortError | null> {
+async function spawnAndWait(
+  entry: string,
+  account: Account,
+  paths: StatePaths,
+  environment: Environment,
+  deadline: number,
+): Promise<CohortError | null> {
   const log = openSync(paths.log, "a", 0o600);
   const logStart = fstatSync(log).size;
   let ended: string | null = null;
@@ -118,7 +124,8 @@ async function spawnAndWait(entry: string, account: Account, paths: StatePaths, 
     ended = signal ?? `exit status ${String(code)}`;
   });
   while (performance.now() < deadline) {
-    if (ended !== null) return isLocked ? new CohortError("JOURNAL_LOCKED", { on: paths.directory }) : whyItEnded(paths.log, logStart, ended);
+    if (ended !== null)
+      return isLocked ? new CohortError("JOURNAL_LOCKED", { on: paths.directory }) : whyItEnded(paths.log, logStart, ended);
     if (await isListening(paths.socket)) {
       child.unref();
       return null;
@@ -126,7 +133,9 @@ async function spawnAndWait(entry: string, account: Account, paths: StatePaths, 
     await sleep(POLL_MS);
   }
   child.kill("SIGKILL");
-  return new CohortError("DAEMON_UNREACHABLE", { on: `it does not listen within ${LISTEN_TIMEOUT_MS} ms; its log ends: ${logTail(paths.log, logStart)}` });
+  return new CohortError("DAEMON_UNREACHABLE", {
+    on: `it does not listen within ${LISTEN_TIMEOUT_MS} ms; its log ends: ${logTail(paths.log, logStart)}`,
+  });
 }
 
 function daemonEnvironment(account: Account, paths: StatePaths, environment: Environment): Record<string, string> {

@@ -17,7 +17,7 @@ async function step(work: () => Promise<void>): Promise<void> {
 }
 
 async function main(args: readonly string[]): Promise<void> {
-  const [name, first = "", second = ""] = args;
+  const [name = "", first = "", second = ""] = args;
   switch (name) {
     case "start":
     case "vm-up":
@@ -40,7 +40,9 @@ async function main(args: readonly string[]): Promise<void> {
 
 /** The last line that a start step reads from the log (launch.ts). Written at once: the process ends behind it. */
 function fatal(error: unknown): never {
-  process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n${JSON.stringify({ fatal: errorToRemote(error) })}\n`);
+  process.stderr.write(
+    `${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n${JSON.stringify({ fatal: errorToRemote(error) })}\n`,
+  );
   if (isCohortError(error, "JOURNAL_LOCKED")) process.exit(EXIT_JOURNAL_LOCKED);
   process.exit(isCohortError(error, "NOT_AUTHORIZED") ? EXIT_REFUSED : EXIT_SOFTWARE);
 }

@@ -38,11 +38,13 @@ export interface ServeOptions {
 export async function serve(options: ServeOptions): Promise<void> {
   const { stateDirectory, wardenSocket, environment } = options;
   const uid = process.getuid?.() ?? 0;
-  if (uid === 0 || process.geteuid?.() === 0) throw new CohortError("NOT_AUTHORIZED", { on: "cohortd never runs as root", hint: "run `cohort`: it drops root first" });
+  if (uid === 0 || process.geteuid?.() === 0)
+    throw new CohortError("NOT_AUTHORIZED", { on: "cohortd never runs as root", hint: "run `cohort`: it drops root first" });
   process.umask(0o077);
   if (!isTrustedDirectory(stateDirectory, uid)) throw new CohortError("DAEMON_UNTRUSTED", { on: `${stateDirectory} does not exist` });
   const idleMs = milliseconds(environment, "COHORT_IDLE_EXIT_MS", IDLE_EXIT_MS);
-  const { log, close: closeLog } = openRuntimeLog(join(stateDirectory, "cohortd.log"));
+  const opened = openRuntimeLog(join(stateDirectory, "cohortd.log"));
+  const { log } = opened;
   const instance = randomUUID();
   const warden = new WardenPresence(wardenSocket, {
     supervisorId: instance,
@@ -63,7 +65,11 @@ export async function serve(options: ServeOptions): Promise<void> {
     onInternalError: (error, method) => log.error({ error, method }, "a request failed inside"),
     onConnections: () => idle.touch(),
   });
-  const idle = new IdleWatch(idleMs, () => server.connections > 0 || system.busy(), () => ending.resolve("idle"));
+  const idle = new IdleWatch(
+    idleMs,
+    () => server.connections > 0 || system.busy(),
+    () => ending.resolve("idle"),
+  );
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => ending.resolve(signal));
   process.on("SIGHUP", () => log.info("SIGHUP is ignored: the daemon belongs to no terminal"));
   await server.listen(join(stateDirectory, "cohortd.sock"));
@@ -74,7 +80,7 @@ export async function serve(options: ServeOptions): Promise<void> {
   await within(STOP_TIMEOUT_MS, "the end of connections", server.close(CLOSE_GRACE_MS));
   await within(STOP_TIMEOUT_MS, "the end of the actors", system.stop());
   log.info("ended");
-  closeLog();
+  opened.close();
 }
 
 /** A whole number of milliseconds, at least 1. Throws USAGE. */
@@ -82,7 +88,8 @@ function milliseconds(environment: Environment, name: string, standard: number):
   const text = environment[name];
   if (text === undefined || text === "") return standard;
   const value = Number(text);
-  if (!Number.isInteger(value) || value < 1 || value > 2 ** 31 - 1) throw new CohortError("USAGE", { on: `${name}=${text} is not a number of milliseconds` });
+  if (!Number.isInteger(value) || value < 1 || value > 2 ** 31 - 1)
+    throw new CohortError("USAGE", { on: `${name}=${text} is not a number of milliseconds` });
   return value;
 }
 

@@ -17,7 +17,8 @@ export function giveStateDirectory(path: string, account: Account): void {
   const directory = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
   try {
     const made = fstatSync(directory);
-    if (made.uid !== 0 || (made.mode & 0o7777) !== 0o700) throw new CohortError("DAEMON_UNTRUSTED", { on: `${path} was replaced while it was made` });
+    if (made.uid !== 0 || (made.mode & 0o7777) !== 0o700)
+      throw new CohortError("DAEMON_UNTRUSTED", { on: `${path} was replaced while it was made` });
     fchownSync(directory, account.uid, account.gid);
     fchmodSync(directory, 0o700);
   } finally {

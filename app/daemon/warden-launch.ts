@@ -59,7 +59,12 @@ export async function endWarden(socket: string): Promise<void> {
 
 function runToBackground(binary: string, args: readonly string[]): Promise<{ readonly code: number | null; readonly errors: string }> {
   return new Promise((resolve, reject) => {
-    const child = spawn(binary, args, { cwd: "/", env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" }, stdio: ["ignore", "ignore", "pipe"], detached: true });
+    const child = spawn(binary, args, {
+      cwd: "/",
+      env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" },
+      stdio: ["ignore", "ignore", "pipe"],
+      detached: true,
+    });
     let errors = "";
     child.stderr.setEncoding("utf8").on("data", (text: string) => (errors = (errors + text).slice(0, ERRORS_CHARS_MAX)));
     const timer = setTimeout(() => {

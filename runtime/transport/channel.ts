@@ -55,7 +55,8 @@ export class Channel {
   send(message: Message): void {
     if (this.#closed || this.#ending) return;
     const frame = encodeFrame(messageToWire(message));
-    if (frame.length > MESSAGE_BYTES_MAX) throw new CohortError("REQUEST_INVALID", { on: `a message of ${frame.length} bytes, at most ${MESSAGE_BYTES_MAX} are allowed` });
+    if (frame.length > MESSAGE_BYTES_MAX)
+      throw new CohortError("REQUEST_INVALID", { on: `a message of ${frame.length} bytes, at most ${MESSAGE_BYTES_MAX} are allowed` });
     this.#cork();
     if (frame.length <= FRAME_BYTES_MAX) {
       this.#socket.write(frame);

@@ -142,17 +142,23 @@ export class RpcClient {
     this.#lastHeardMs = performance.now();
     if ("id" in message && message.id > this.#lastId) throw invalid("an id that was never used");
     switch (message.type) {
-      case "answer": return this.#calls.get(message.id)?.resolve(message.value);
+      case "answer":
+        return this.#calls.get(message.id)?.resolve(message.value);
       case "fail": {
         const error = errorFromRemote(message);
         this.#calls.get(message.id)?.reject(error);
         return this.#streams.get(message.id)?.fail(error);
       }
-      case "item": return this.#streams.get(message.id)?.push(message.bytes);
-      case "end": return this.#streams.get(message.id)?.finish();
-      case "credit": return this.#streams.get(message.id)?.credit(message.bytes);
-      case "pong": return;
-      case "ping": return this.#channel.send({ type: "pong", number: message.number });
+      case "item":
+        return this.#streams.get(message.id)?.push(message.bytes);
+      case "end":
+        return this.#streams.get(message.id)?.finish();
+      case "credit":
+        return this.#streams.get(message.id)?.credit(message.bytes);
+      case "pong":
+        return;
+      case "ping":
+        return this.#channel.send({ type: "pong", number: message.number });
       case "call":
       case "open":
       case "cancel":

@@ -54,17 +54,26 @@ export type Message =
 export function messageToWire(message: Message): readonly unknown[] {
   const code = messageType[message.type];
   switch (message.type) {
-    case "call": return [code, message.id, message.method, message.params, message.timeoutMs];
-    case "open": return [code, message.id, message.method, message.params, message.creditBytes];
-    case "credit": return [code, message.id, message.bytes];
+    case "call":
+      return [code, message.id, message.method, message.params, message.timeoutMs];
+    case "open":
+      return [code, message.id, message.method, message.params, message.creditBytes];
+    case "credit":
+      return [code, message.id, message.bytes];
     case "cancel":
-    case "end": return [code, message.id];
-    case "item": return [code, message.id, message.bytes];
-    case "answer": return [code, message.id, message.value];
-    case "fail": return [code, message.id, message.code, message.message, message.hint];
+    case "end":
+      return [code, message.id];
+    case "item":
+      return [code, message.id, message.bytes];
+    case "answer":
+      return [code, message.id, message.value];
+    case "fail":
+      return [code, message.id, message.code, message.message, message.hint];
     case "ping":
-    case "pong": return [code, message.number];
-    case "part": return [code, message.bytes, message.last];
+    case "pong":
+      return [code, message.number];
+    case "part":
+      return [code, message.bytes, message.last];
   }
 }
 
@@ -79,7 +88,13 @@ export function messageFromWire(wire: unknown): Message {
       return { type: "call", id: id(fields[1]), method: method(fields[2]), params: fields[3], timeoutMs: integer(fields[4], ID_MAX) };
     case messageType.open:
       count(fields, 5);
-      return { type: "open", id: id(fields[1]), method: method(fields[2]), params: fields[3], creditBytes: integer(fields[4], CREDIT_BYTES_MAX) };
+      return {
+        type: "open",
+        id: id(fields[1]),
+        method: method(fields[2]),
+        params: fields[3],
+        creditBytes: integer(fields[4], CREDIT_BYTES_MAX),
+      };
     case messageType.credit:
       count(fields, 3);
       return { type: "credit", id: id(fields[1]), bytes: integer(fields[2], CREDIT_BYTES_MAX) };

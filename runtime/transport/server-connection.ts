@@ -87,13 +87,20 @@ export class ServerConnection {
 
   #receive(message: Exclude<Message, { type: "part" }>): void {
     switch (message.type) {
-      case "call": return this.#startCall(message.id, message.method, message.params, message.timeoutMs);
-      case "open": return this.#openStream(message.id, message.method, message.params, message.creditBytes);
-      case "credit": return this.#known(message.id)?.credit.add(message.bytes);
-      case "item": return this.#known(message.id)?.input.push(message.bytes);
-      case "end": return this.#known(message.id)?.input.end();
-      case "cancel": return this.#cancel(message.id);
-      case "ping": return this.#channel.send({ type: "pong", number: message.number });
+      case "call":
+        return this.#startCall(message.id, message.method, message.params, message.timeoutMs);
+      case "open":
+        return this.#openStream(message.id, message.method, message.params, message.creditBytes);
+      case "credit":
+        return this.#known(message.id)?.credit.add(message.bytes);
+      case "item":
+        return this.#known(message.id)?.input.push(message.bytes);
+      case "end":
+        return this.#known(message.id)?.input.end();
+      case "cancel":
+        return this.#cancel(message.id);
+      case "ping":
+        return this.#channel.send({ type: "pong", number: message.number });
       case "answer":
       case "fail":
       case "pong":

@@ -79,4 +79,3 @@ export class RpcServer {
     this.#options.onConnections?.(this.#connections.size);
   }
 }
-

@@ -25,7 +25,10 @@ function installation(): string {
   mkdirSync(join(place, "bin"), { recursive: true });
   cpSync(join(root, "bin/cohort"), join(place, "bin/cohort"));
   mkdirSync(join(place, "app/cli"), { recursive: true });
-  writeFileSync(join(place, "app/cli/main.ts"), `const text: string = JSON.stringify({ entry: "source", node: process.versions.node, cache: process.env["NODE_COMPILE_CACHE"] ?? null, args: process.argv.slice(2) }); console.log(text);`);
+  writeFileSync(
+    join(place, "app/cli/main.ts"),
+    `const text: string = JSON.stringify({ entry: "source", node: process.versions.node, cache: process.env["NODE_COMPILE_CACHE"] ?? null, args: process.argv.slice(2) }); console.log(text);`,
+  );
   return place;
 }
 
@@ -57,7 +60,10 @@ test("it finds its own place through links to links, relative and absolute, and 
   symlinkSync("../with space/lib/cohort/bin/cohort", join(directory, "bin/one"));
   symlinkSync(join(directory, "bin/one"), join(directory, "bin/two"));
   expect(existsSync(join(place, "bin/cohort"))).toBe(true);
-  expect(run(join(directory, "bin/two"), { PATH: withNode, HOME: directory }, ["a b", "", "*"])).toMatchObject({ entry: "source", args: ["a b", "", "*"] });
+  expect(run(join(directory, "bin/two"), { PATH: withNode, HOME: directory }, ["a b", "", "*"])).toMatchObject({
+    entry: "source",
+    args: ["a b", "", "*"],
+  });
 });
 
 test("its own Node wins over an older one on PATH, and the bundle over the source", () => {
@@ -66,7 +72,10 @@ test("its own Node wins over an older one on PATH, and the bundle over the sourc
   symlinkSync(process.execPath, join(place, `node_modules/node-linux-${process.arch}/bin/node`));
   mkdirSync(join(place, "dist"));
   writeFileSync(join(place, "dist/cohort.js"), `console.log(JSON.stringify({ entry: "bundle", node: process.versions.node }))`);
-  expect(run(join(place, "bin/cohort"), { PATH: `${oldNode()}:${base}`, HOME: directory })).toEqual({ entry: "bundle", node: process.versions.node });
+  expect(run(join(place, "bin/cohort"), { PATH: `${oldNode()}:${base}`, HOME: directory })).toEqual({
+    entry: "bundle",
+    node: process.versions.node,
+  });
 });
 
 test("an older Node alone is refused with what to do", () => {

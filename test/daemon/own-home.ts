@@ -19,6 +19,7 @@ export class OwnHome {
   readonly account: Account;
   readonly paths: StatePaths;
   readonly #clients: Cohort[] = [];
+  readonly #made: string[] = [];
 
   private constructor(account: Account, directory: string) {
     this.account = account;
@@ -49,7 +50,6 @@ export class OwnHome {
     this.#made.push(path);
     return path;
   }
-  readonly #made: string[] = [];
 
   /** Process ids of every cohortd that serves this directory. */
   daemons(): readonly number[] {
@@ -81,6 +81,12 @@ export async function eventually(condition: () => boolean | Promise<boolean>, wh
     if (Date.now() > deadline) throw new Error(`not within ${timeoutMs} ms: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
+}
+
+export async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = [];
+  for await (const item of items) all.push(item);
+  return all;
 }
 
 /** All user ids of a process: real, effective, saved, file system. */

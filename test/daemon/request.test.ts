@@ -29,8 +29,12 @@ test.each([1, 150])("a bad field among %i tasks is named by its path", async (le
 });
 
 test("fields that nobody knows are refused, and many mistakes are summed up", async () => {
-  await expect(parseStartRequest({ spec: { title: "t", tasks: [task(0)], colour: "red" } })).rejects.toMatchObject({ message: expect.stringContaining("colour") });
-  await expect(parseStartRequest({ spec: { title: "", jobs: 0, deadlineMs: -1, halt: 7, tasks: [] } })).rejects.toMatchObject({ message: expect.stringMatching(/\(and 2 more\)$/) });
+  await expect(parseStartRequest({ spec: { title: "t", tasks: [task(0)], colour: "red" } })).rejects.toMatchObject({
+    message: expect.stringContaining("colour"),
+  });
+  await expect(parseStartRequest({ spec: { title: "", jobs: 0, deadlineMs: -1, halt: 7, tasks: [] } })).rejects.toMatchObject({
+    message: expect.stringMatching(/\(and 2 more\)$/),
+  });
   await expect(parseStartRequest(null)).rejects.toMatchObject({ code: "REQUEST_INVALID" });
   expect(() => parseRequest(calls["run.get"], { run: "../etc" })).toThrow(expect.objectContaining({ code: "REQUEST_INVALID" }));
 });

@@ -33,5 +33,8 @@ test("no command, no item, and endless items are refused", async () => {
   }
   await expect(mapSpec([], ["x"], {})).rejects.toMatchObject({ code: "REQUEST_INVALID" });
   await expect(mapSpec(["echo"], [], {})).rejects.toMatchObject({ code: "REQUEST_INVALID" });
-  await expect(mapSpec(["echo"], endless(), {})).rejects.toMatchObject({ code: "REQUEST_INVALID", message: expect.stringContaining(String(RUN_TASKS_MAX)) });
+  await expect(mapSpec(["echo"], endless(), {})).rejects.toMatchObject({
+    code: "REQUEST_INVALID",
+    message: expect.stringContaining(String(RUN_TASKS_MAX)),
+  });
 });

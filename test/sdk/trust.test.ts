@@ -40,7 +40,9 @@ test("where there is nothing yet there is nothing to trust", () => {
 
 test.each([0o770, 0o701, 0o750, 0o1777])("a directory of mode %o is refused", (mode) => {
   chmodSync(paths.directory, mode);
-  expect(() => trustedToken(paths, uid)).toThrow(expect.objectContaining({ code: "DAEMON_UNTRUSTED", hint: `chmod 700 '${paths.directory}'` }));
+  expect(() => trustedToken(paths, uid)).toThrow(
+    expect.objectContaining({ code: "DAEMON_UNTRUSTED", hint: `chmod 700 '${paths.directory}'` }),
+  );
 });
 
 test("a socket or token that others may use is refused", () => {

@@ -12,7 +12,16 @@ import { RpcServer } from "../../runtime/transport/server.ts";
 import { EchoService } from "./echo-service.ts";
 
 const nearlyMessage = fc.array(
-  fc.oneof(fc.constantFrom(...Object.values(messageType)), fc.nat(), fc.integer(), fc.string(), fc.boolean(), fc.uint8Array(), fc.constant(null), fc.double()),
+  fc.oneof(
+    fc.constantFrom(...Object.values(messageType)),
+    fc.nat(),
+    fc.integer(),
+    fc.string(),
+    fc.boolean(),
+    fc.uint8Array(),
+    fc.constant(null),
+    fc.double(),
+  ),
   { maxLength: 7 },
 );
 
@@ -28,12 +37,19 @@ function holdsFor(parse: typeof messageFromWire, wire: unknown): boolean {
 }
 
 test("any value is refused with FRAME_INVALID or is exactly a message", () => {
-  fc.assert(fc.property(fc.oneof(nearlyMessage, fc.anything()), (wire) => holdsFor(messageFromWire, wire)), { numRuns: 5000 });
+  fc.assert(
+    fc.property(fc.oneof(nearlyMessage, fc.anything()), (wire) => holdsFor(messageFromWire, wire)),
+    { numRuns: 5000 },
+  );
 });
 
 test("canary: a parser that skips the count of fields is found by the same property", () => {
-  const careless: typeof messageFromWire = (wire) => (Array.isArray(wire) && wire[0] === messageType.ping ? { type: "ping", number: 1 } : messageFromWire(wire));
-  const run = fc.check(fc.property(nearlyMessage, (wire) => holdsFor(careless, wire)), { numRuns: 5000 });
+  const careless: typeof messageFromWire = (wire) =>
+    Array.isArray(wire) && wire[0] === messageType.ping ? { type: "ping", number: 1 } : messageFromWire(wire);
+  const run = fc.check(
+    fc.property(nearlyMessage, (wire) => holdsFor(careless, wire)),
+    { numRuns: 5000 },
+  );
   expect(run.failed).toBe(true);
 });
 
@@ -43,7 +59,10 @@ test("a server lives through whatever bytes connections send", async () => {
   const internal: unknown[] = [];
   const server = new RpcServer({ service: new EchoService(), onInternalError: (error) => internal.push(error) });
   await server.listen(path);
-  const chunk = fc.oneof(fc.uint8Array({ maxLength: 200 }), nearlyMessage.map((wire) => new Uint8Array(encodeFrame(wire))));
+  const chunk = fc.oneof(
+    fc.uint8Array({ maxLength: 200 }),
+    nearlyMessage.map((wire) => new Uint8Array(encodeFrame(wire))),
+  );
   try {
     await fc.assert(
       fc.asyncProperty(fc.array(chunk, { maxLength: 12 }), async (chunks) => {

@@ -106,7 +106,8 @@ describe("calls", () => {
 describe("streams", () => {
   test("items come once, in order, and end", async () => {
     const numbers: number[] = [];
-    for await (const item of (await client()).open("count", { until: 2000, bytes: 1000 })) numbers.push((item as { number: number }).number);
+    for await (const item of (await client()).open("count", { until: 2000, bytes: 1000 }))
+      numbers.push((item as { number: number }).number);
     expect(numbers).toEqual(Array.from({ length: 2000 }, (_, number) => number));
   });
 
@@ -120,7 +121,8 @@ describe("streams", () => {
 
   test("one item larger than the window passes", async () => {
     const sizes: number[] = [];
-    for await (const item of (await client()).open("count", { until: 3, bytes: 6 * 1024 ** 2 })) sizes.push((item as { padding: Uint8Array }).padding.length);
+    for await (const item of (await client()).open("count", { until: 3, bytes: 6 * 1024 ** 2 }))
+      sizes.push((item as { padding: Uint8Array }).padding.length);
     expect(sizes).toEqual([6 * 1024 ** 2, 6 * 1024 ** 2, 6 * 1024 ** 2]);
   });
 
@@ -138,7 +140,8 @@ describe("streams", () => {
   test("a connection that reads nothing at all does not hold up another one", async () => {
     const stuck = await rawSocket();
     stuck.pause();
-    for (let id = 1; id <= 100; id += 1) stuck.write(encodeFrame([messageType.open, id, "count", { until: 100_000, bytes: 60_000 }, 1024 ** 3]));
+    for (let id = 1; id <= 100; id += 1)
+      stuck.write(encodeFrame([messageType.open, id, "count", { until: 100_000, bytes: 60_000 }, 1024 ** 3]));
     await new Promise((resolve) => setTimeout(resolve, 300));
     const produced = service.produced;
     expect(produced * 60_000).toBeLessThan(40 * 1024 ** 2);
