@@ -20,6 +20,7 @@ function bundles(): readonly Bundle[] {
   return [
     { entry: "app/cli/main.ts", output: "cohort" },
     { entry: "app/daemon/main.ts", output: "cohortd" },
+    { entry: "sdk/index.ts", output: "sdk" },
     ...workers.map((path) => ({ entry: join("runtime", path), output: basename(path, ".ts") })),
   ];
 }
