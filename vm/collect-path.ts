@@ -25,13 +25,14 @@ export function readCollectPath(bytes: Buffer): CollectPath {
     if (component === "" || component === "." || component === "..") return { type: "forged", why: `the path ${JSON.stringify(path)}` };
   }
   if (components.length > DEPTH_MAX) return { type: "unusable", path, reason: "too-deep" };
-  if (components.some((component) => Buffer.byteLength(component) > COMPONENT_BYTES_MAX)) return { type: "unusable", path, reason: "name-too-long" };
+  if (components.some((component) => Buffer.byteLength(component) > COMPONENT_BYTES_MAX))
+    return { type: "unusable", path, reason: "name-too-long" };
   return { type: "safe", path };
 }
 
 function escapePath(bytes: Buffer): string {
   let escaped = "";
-  for (let position = 0; position < bytes.length; ) {
+  for (let position = 0; position < bytes.length;) {
     const width = characterWidth(bytes, position);
     if (width === 0) {
       escaped += `\\x${(bytes[position] ?? 0).toString(16).padStart(2, "0")}`;

@@ -20,7 +20,8 @@ const COMPILER_OUTPUT_SHOWN = 2000;
 function packageRoot(): string {
   for (let directory = import.meta.dirname; ; directory = dirname(directory)) {
     if (existsSync(join(directory, "vm/warden/cflags.txt"))) return directory;
-    if (directory === dirname(directory)) throw new CohortError("WARDEN_BUILD", { on: "vm/warden is missing", hint: "install Cohort again" });
+    if (directory === dirname(directory))
+      throw new CohortError("WARDEN_BUILD", { on: "vm/warden is missing", hint: "install Cohort again" });
   }
 }
 
@@ -38,7 +39,9 @@ export async function buildWarden(): Promise<string> {
   const flags = readFileSync(join(sources, "cflags.txt"), "utf8")
     .split(/\s+/)
     .filter((flag) => flag !== "");
-  const files = readdirSync(sources).filter((file) => /\.[ch]$/.test(file)).sort();
+  const files = readdirSync(sources)
+    .filter((file) => /\.[ch]$/.test(file))
+    .sort();
   const hash = hashOf([compiler, ...flags], sources, files);
   if (existsSync(binary) && existsSync(stamp) && readFileSync(stamp, "utf8") === hash) return binary;
   mkdirSync(dirname(binary), { recursive: true });
@@ -65,11 +68,18 @@ function compile(compiler: string, args: readonly string[], directory: string): 
     const options = { cwd: directory, timeout: COMPILE_TIMEOUT_MS, maxBuffer: COMPILER_OUTPUT_BYTES_MAX };
     execFile(compiler, args, options, (error, _stdout, stderr) => {
       if (error === null) return resolve();
-      if ("code" in error && error.code === "ENOENT") return reject(new CohortError("WARDEN_BUILD", { on: `there is no ${compiler}`, cause: error }));
+      if ("code" in error && error.code === "ENOENT")
+        return reject(new CohortError("WARDEN_BUILD", { on: `there is no ${compiler}`, cause: error }));
       const output = stderr.slice(0, COMPILER_OUTPUT_SHOWN) || error.message;
       // Without libc's headers or its static archive a person can help; an error in a source is ours.
       const missing = /cannot find -l|No such file or directory|unrecognized command-line option/.test(stderr);
-      reject(new CohortError("WARDEN_BUILD", { on: output, cause: error, ...(missing ? {} : { hint: "report it with the compiler's version" }) }));
+      reject(
+        new CohortError("WARDEN_BUILD", {
+          on: output,
+          cause: error,
+          ...(missing ? {} : { hint: "report it with the compiler's version" }),
+        }),
+      );
     });
   });
 }

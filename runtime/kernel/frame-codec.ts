@@ -103,7 +103,8 @@ export class FrameDecoder {
       if (this.#headerBytes < HEADER_BYTES) break;
       this.#headerBytes = 0;
       const frameBytes = this.#header.readUInt32BE(0);
-      if (frameBytes < 1 || frameBytes > this.#frameBytesMax) throw invalid(`a length of ${frameBytes}, at most ${this.#frameBytesMax} are allowed`);
+      if (frameBytes < 1 || frameBytes > this.#frameBytesMax)
+        throw invalid(`a length of ${frameBytes}, at most ${this.#frameBytesMax} are allowed`);
       if (chunk.length - position >= frameBytes) {
         frames.push(decodeValue(chunk.subarray(position, position + frameBytes)));
         position += frameBytes;

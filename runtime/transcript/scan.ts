@@ -22,7 +22,7 @@ export async function* scanTranscript(file: FileHandle): AsyncGenerator<ScannedB
   let carried: Buffer[] = [];
   let carriedBytes = 0;
   let end = 0;
-  for (let position = 0; ; ) {
+  for (let position = 0; ;) {
     const { bytesRead } = await file.read(block, 0, block.length, position);
     if (bytesRead === 0) return;
     position += bytesRead;

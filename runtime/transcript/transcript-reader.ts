@@ -30,7 +30,8 @@ async function openForRead(path: string): ReturnType<typeof open> {
   try {
     return await open(path, "r");
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") throw new CohortError("CONTENT_GONE", { on: path, cause: error });
+    if (error instanceof Error && "code" in error && error.code === "ENOENT")
+      throw new CohortError("CONTENT_GONE", { on: path, cause: error });
     throw error;
   }
 }

@@ -83,7 +83,8 @@ export class TranscriptWriter {
       if (!isStreamName(stream)) throw new CohortError("INTERNAL", { on: `${JSON.stringify(stream)} is no name of a stream` });
       const next = this.#accepted.get(stream) ?? 0;
       if (offset > next) throw new CohortError("INTERNAL", { on: `${stream} of ${this.#path} has a gap from ${next} to ${offset}` });
-      if (this.#queueBytes > QUEUE_BYTES_MAX) throw new CohortError("MAILBOX_FULL", { on: `${this.#queueBytes} bytes wait for ${this.#path}` });
+      if (this.#queueBytes > QUEUE_BYTES_MAX)
+        throw new CohortError("MAILBOX_FULL", { on: `${this.#queueBytes} bytes wait for ${this.#path}` });
       const fresh = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).subarray(next - offset);
       const end = next + fresh.length;
       const lines = encodeLines(this.#now(), stream, next, fresh);

@@ -17,7 +17,11 @@ const value = fc.letrec((tie) => ({
     { maxDepth: 4 },
     leaf,
     fc.array(tie("node"), { maxLength: 20 }),
-    fc.dictionary(fc.string({ maxLength: 8 }).filter((key) => key !== "__proto__"), tie("node"), { maxKeys: 6, noNullPrototype: true }),
+    fc.dictionary(
+      fc.string({ maxLength: 8 }).filter((key) => key !== "__proto__"),
+      tie("node"),
+      { maxKeys: 6, noNullPrototype: true },
+    ),
   ),
 })).node;
 
@@ -118,7 +122,9 @@ describe("frames", () => {
   });
 
   test("a field that is undefined is left out and an element that is undefined is nil", () => {
-    expect(new FrameDecoder(FRAME_BYTES_MAX).push(encodeFrame({ kept: 1, gone: undefined, list: [undefined] }))).toEqual([{ kept: 1, list: [null] }]);
+    expect(new FrameDecoder(FRAME_BYTES_MAX).push(encodeFrame({ kept: 1, gone: undefined, list: [undefined] }))).toEqual([
+      { kept: 1, list: [null] },
+    ]);
   });
 
   test("ten thousand data frames of 4 KiB are encoded and decoded within a second", () => {
@@ -126,7 +132,8 @@ describe("frames", () => {
     const started = performance.now();
     const decoder = new FrameDecoder(FRAME_BYTES_MAX);
     let frames = 0;
-    for (let index = 0; index < 10_000; index += 1) frames += decoder.push(encodeFrame([4, "serene-vibrant-newton", 1, 1, index * 4096, bytes, false])).length;
+    for (let index = 0; index < 10_000; index += 1)
+      frames += decoder.push(encodeFrame([4, "serene-vibrant-newton", 1, 1, index * 4096, bytes, false])).length;
     expect(frames).toBe(10_000);
     expect(performance.now() - started).toBeLessThan(1000);
   });

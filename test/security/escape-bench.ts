@@ -41,7 +41,13 @@ export class EscapeBench {
 
   /** The same program as an ordinary user of this machine: the control that makes a test able to fail. */
   outside(program: Program, args: readonly string[]): string {
-    const result = spawnSync(join(this.#tools, program), args, { uid: PERSON_UID, gid: PERSON_UID, cwd: this.bench.warden.directory, timeout: 10_000, encoding: "utf8" });
+    const result = spawnSync(join(this.#tools, program), args, {
+      uid: PERSON_UID,
+      gid: PERSON_UID,
+      cwd: this.bench.warden.directory,
+      timeout: 10_000,
+      encoding: "utf8",
+    });
     return result.stdout;
   }
 

@@ -31,10 +31,14 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
   /** One line per call: OK, or the errno. */
   async function tried(calls: readonly string[]): Promise<readonly string[]> {
     const { stdout } = await escapes.inside(name, "attempt", calls);
-    return stdout.trimEnd().split("\n").map((line) => (line.startsWith("OK") ? "OK" : line));
+    return stdout
+      .trimEnd()
+      .split("\n")
+      .map((line) => (line.startsWith("OK") ? "OK" : line));
   }
 
-  const opened = (paths: readonly string[], flags = 0): Promise<readonly string[]> => tried(paths.map((path) => `openat|-100|s=${path}|${flags}|0600`));
+  const opened = (paths: readonly string[], flags = 0): Promise<readonly string[]> =>
+    tried(paths.map((path) => `openat|-100|s=${path}|${flags}|0600`));
 
   async function surprises(paths: readonly string[], allowed: readonly string[], flags = 0): Promise<readonly string[]> {
     const outcomes = await opened(paths, flags);
@@ -42,13 +46,27 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
   }
 
   test("holds no shadow file, however it is named", async () => {
-    const paths = ["/etc/shadow", "/etc/gshadow", "/etc/sudoers", "/proc/1/root/etc/shadow", "/proc/self/root/../../etc/shadow", "../../../../../../etc/shadow", "/proc/self/cwd/../../etc/shadow", "/usr/../etc/shadow"];
+    const paths = [
+      "/etc/shadow",
+      "/etc/gshadow",
+      "/etc/sudoers",
+      "/proc/1/root/etc/shadow",
+      "/proc/self/root/../../etc/shadow",
+      "../../../../../../etc/shadow",
+      "/proc/self/cwd/../../etc/shadow",
+      "/usr/../etc/shadow",
+    ];
     expect(await surprises(paths, ["ENOENT"])).toEqual([]);
   });
 
   test("holds nothing of a sibling: home, secret, /tmp, process", async () => {
-    expect(await surprises([`/sessions/${sibling}`, `/sessions/${sibling}/secret`, `../${sibling}/secret`, "/tmp/secret"], ["ENOENT"])).toEqual([]);
-    const { stdout } = await escapes.bench.sh(name, "ls /sessions; ls -d /proc/[0-9]* | wc -l; cat /proc/[0-9]*/comm 2>/dev/null | sort -u");
+    expect(
+      await surprises([`/sessions/${sibling}`, `/sessions/${sibling}/secret`, `../${sibling}/secret`, "/tmp/secret"], ["ENOENT"]),
+    ).toEqual([]);
+    const { stdout } = await escapes.bench.sh(
+      name,
+      "ls /sessions; ls -d /proc/[0-9]* | wc -l; cat /proc/[0-9]*/comm 2>/dev/null | sort -u",
+    );
     const [sessions, , ...commands] = stdout.trimEnd().split("\n");
     expect(sessions).toBe(name);
     expect(commands).not.toContain("sleep");
@@ -56,12 +74,63 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
   });
 
   test("holds nothing of the person, the machine or the supervisor", async () => {
-    const paths = ["/root", "/home", "/var/lib", "/var/log", "/run", "/boot", "/srv", "/opt", "/mnt", "/media", "/sys", "/sys/fs/cgroup", "/lost+found", escapes.bench.warden.directory, escapes.bench.warden.socketPath, "/run/docker.sock", "/var/run/docker.sock", "/run/dbus/system_bus_socket", "/tmp/.X11-unix"];
+    const paths = [
+      "/root",
+      "/home",
+      "/var/lib",
+      "/var/log",
+      "/run",
+      "/boot",
+      "/srv",
+      "/opt",
+      "/mnt",
+      "/media",
+      "/sys",
+      "/sys/fs/cgroup",
+      "/lost+found",
+      escapes.bench.warden.directory,
+      escapes.bench.warden.socketPath,
+      "/run/docker.sock",
+      "/var/run/docker.sock",
+      "/run/dbus/system_bus_socket",
+      "/tmp/.X11-unix",
+    ];
     expect(await surprises(paths, ["ENOENT"])).toEqual([]);
   });
 
   test("has no device but the harmless ones", async () => {
-    const paths = ["kvm", "vda", "vda1", "sda", "mem", "kmem", "port", "fuse", "ptmx", "vsock", "vhost-net", "net/tun", "uinput", "rfkill", "hpet", "nvram", "kmsg", "mapper/control", "loop-control", "loop0", "console", "tty0", "tty1", "ttyS0", "autofs", "userfaultfd", "cuse", "dri", "input", "snd"].map((device) => `/dev/${device}`);
+    const paths = [
+      "kvm",
+      "vda",
+      "vda1",
+      "sda",
+      "mem",
+      "kmem",
+      "port",
+      "fuse",
+      "ptmx",
+      "vsock",
+      "vhost-net",
+      "net/tun",
+      "uinput",
+      "rfkill",
+      "hpet",
+      "nvram",
+      "kmsg",
+      "mapper/control",
+      "loop-control",
+      "loop0",
+      "console",
+      "tty0",
+      "tty1",
+      "ttyS0",
+      "autofs",
+      "userfaultfd",
+      "cuse",
+      "dri",
+      "input",
+      "snd",
+    ].map((device) => `/dev/${device}`);
     expect(await surprises(paths, ["ENOENT"])).toEqual([]);
     expect(await surprises(["/dev/tty"], ["ENOENT", "ENXIO"])).toEqual([]);
     expect(await opened(["/dev/null", "/dev/zero", "/dev/urandom"])).toEqual(["OK", "OK", "OK"]);
@@ -70,39 +139,107 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
   test("cannot be written outside home, /tmp and writable mounts", async () => {
     const paths = ["/usr/x", "/usr/bin/x", "/x", "/dev/x", "/etc/x", "/etc/passwd", "/lib/x", "/sessions/x", "mnt/x", "mnt/tools/x"];
     expect(await surprises(paths, ["EROFS", "EACCES"], O_WRONLY_CREAT)).toEqual([]);
-    expect(await opened(["x", "/tmp/x", "/dev/shm/x"], O_WRONLY_CREAT)).toEqual(["OK", "OK", expect.stringMatching(/^(OK|ENOENT|EROFS|EACCES)$/)]);
+    expect(await opened(["x", "/tmp/x", "/dev/shm/x"], O_WRONLY_CREAT)).toEqual([
+      "OK",
+      "OK",
+      expect.stringMatching(/^(OK|ENOENT|EROFS|EACCES)$/),
+    ]);
   });
 
   test("lets it make a FIFO, and neither a device nor a hard link across mounts", async () => {
-    const calls = ["mknodat|-100|s=block|0060600|0x100", "mknodat|-100|s=char|0020600|0x103", "mknodat|-100|s=/tmp/char|0020600|0x101", "mknodat|-100|s=pipe|0010600|0", "link|s=/usr/bin/id|s=id", "link|s=/etc/passwd|s=/tmp/passwd", "rename|s=x|s=/tmp/y"];
-    expect(await tried(calls)).toEqual(["EPERM", "EPERM", "EPERM", "OK", expect.stringMatching(/^(EXDEV|EPERM)$/), expect.stringMatching(/^(EXDEV|EPERM)$/), "EXDEV"]);
+    const calls = [
+      "mknodat|-100|s=block|0060600|0x100",
+      "mknodat|-100|s=char|0020600|0x103",
+      "mknodat|-100|s=/tmp/char|0020600|0x101",
+      "mknodat|-100|s=pipe|0010600|0",
+      "link|s=/usr/bin/id|s=id",
+      "link|s=/etc/passwd|s=/tmp/passwd",
+      "rename|s=x|s=/tmp/y",
+    ];
+    expect(await tried(calls)).toEqual([
+      "EPERM",
+      "EPERM",
+      "EPERM",
+      "OK",
+      expect.stringMatching(/^(EXDEV|EPERM)$/),
+      expect.stringMatching(/^(EXDEV|EPERM)$/),
+      "EXDEV",
+    ]);
   });
 
   test("control: outside, an ordinary user opens and makes what is denied inside", () => {
-    const outcomes = escapes.outside("attempt", ["openat|-100|s=/proc/kallsyms|0|0", "openat|-100|s=/sys/fs/cgroup|0|0", "openat|-100|s=/dev/ptmx|2|0", `openat|-100|s=${escapes.bench.warden.directory}|0|0`, "openat|-100|s=/etc/shadow|0|0"]);
-    expect(outcomes.trimEnd().split("\n").map((line) => line.split(" ")[0])).toEqual(["OK", "OK", "OK", "OK", "EACCES"]);
+    const outcomes = escapes.outside("attempt", [
+      "openat|-100|s=/proc/kallsyms|0|0",
+      "openat|-100|s=/sys/fs/cgroup|0|0",
+      "openat|-100|s=/dev/ptmx|2|0",
+      `openat|-100|s=${escapes.bench.warden.directory}|0|0`,
+      "openat|-100|s=/etc/shadow|0|0",
+    ]);
+    expect(
+      outcomes
+        .trimEnd()
+        .split("\n")
+        .map((line) => line.split(" ")[0]),
+    ).toEqual(["OK", "OK", "OK", "OK", "EACCES"]);
   });
 
   test("has /proc masked: no kernel memory, symbols or keys, nothing to write", async () => {
-    const { stdout } = await escapes.bench.sh(name, "cat /proc/kallsyms /proc/keys /proc/key-users /proc/kcore /proc/timer_list /proc/sched_debug /proc/sysrq-trigger 2>/dev/null | head -c 1000 | wc -c");
+    const { stdout } = await escapes.bench.sh(
+      name,
+      "cat /proc/kallsyms /proc/keys /proc/key-users /proc/kcore /proc/timer_list /proc/sched_debug /proc/sysrq-trigger 2>/dev/null | head -c 1000 | wc -c",
+    );
     expect(stdout.trim()).toBe("0");
-    const writable = ["/proc/sys/kernel/core_pattern", "/proc/sys/kernel/modprobe", "/proc/sys/vm/overcommit_memory", "/proc/sysrq-trigger", "/proc/self/uid_map", "/proc/1/mem", "/proc/1/oom_score_adj", "/proc/irq/default_smp_affinity", "/proc/bus", "/proc/acpi"];
+    const writable = [
+      "/proc/sys/kernel/core_pattern",
+      "/proc/sys/kernel/modprobe",
+      "/proc/sys/vm/overcommit_memory",
+      "/proc/sysrq-trigger",
+      "/proc/self/uid_map",
+      "/proc/1/mem",
+      "/proc/1/oom_score_adj",
+      "/proc/irq/default_smp_affinity",
+      "/proc/bus",
+      "/proc/acpi",
+    ];
     expect(await surprises(writable, ["EACCES", "ENOENT", "EPERM", "EROFS", "EISDIR"], 1)).toEqual([]);
   });
 
   test("cannot map another user, or make itself unkillable", async () => {
-    const { stdout } = await escapes.bench.sh(name, "for f in uid_map gid_map setgroups; do (echo '0 0 1' > /proc/self/$f) 2>/dev/null && echo wrote $f; done; (echo -1000 > /proc/self/oom_score_adj) 2>/dev/null && echo lowered; (echo -900 > /proc/$$/oom_score_adj) 2>/dev/null && echo lowered; true");
+    const { stdout } = await escapes.bench.sh(
+      name,
+      "for f in uid_map gid_map setgroups; do (echo '0 0 1' > /proc/self/$f) 2>/dev/null && echo wrote $f; done; (echo -1000 > /proc/self/oom_score_adj) 2>/dev/null && echo lowered; (echo -900 > /proc/$$/oom_score_adj) 2>/dev/null && echo lowered; true",
+    );
     expect(stdout).toBe("");
   });
 
   test("shows of its init neither memory, descriptors, root, environment nor maps", async () => {
-    const paths = ["/proc/1/mem", "/proc/1/environ", "/proc/1/maps", "/proc/1/auxv", "/proc/1/fd", "/proc/1/map_files", "/proc/1/pagemap", "/proc/1/stack", "/proc/1/syscall", "/proc/1/io", "/proc/1/ns/mnt", "/proc/1/ns/user", "/proc/1/cwd/x", "/proc/1/root/x"];
+    const paths = [
+      "/proc/1/mem",
+      "/proc/1/environ",
+      "/proc/1/maps",
+      "/proc/1/auxv",
+      "/proc/1/fd",
+      "/proc/1/map_files",
+      "/proc/1/pagemap",
+      "/proc/1/stack",
+      "/proc/1/syscall",
+      "/proc/1/io",
+      "/proc/1/ns/mnt",
+      "/proc/1/ns/user",
+      "/proc/1/cwd/x",
+      "/proc/1/root/x",
+    ];
     expect(await surprises(paths, ["EACCES", "ENOENT", "EPERM"])).toEqual([]);
-    expect((await escapes.bench.sh(name, "readlink /proc/1/root /proc/1/cwd /proc/1/exe; tr '\\0' ' ' < /proc/1/cmdline | head -c 200")).stdout).not.toMatch(/\/(tmp|work|root|home|build)\//);
+    expect(
+      (await escapes.bench.sh(name, "readlink /proc/1/root /proc/1/cwd /proc/1/exe; tr '\\0' ' ' < /proc/1/cmdline | head -c 200")).stdout,
+    ).not.toMatch(/\/(tmp|work|root|home|build)\//);
   });
 
   test("has mounts that name nothing of the host", async () => {
-    const { stdout } = await escapes.bench.sh(name, "cat /proc/self/mountinfo /proc/self/mounts /proc/self/cgroup /proc/self/environ; hostname; dmesg 2>&1");
+    const { stdout } = await escapes.bench.sh(
+      name,
+      "cat /proc/self/mountinfo /proc/self/mounts /proc/self/cgroup /proc/self/environ; hostname; dmesg 2>&1",
+    );
     for (const secret of [escapes.bench.warden.directory, sibling, "/work", "/root", "/home"]) expect(stdout).not.toContain(secret);
   });
 
@@ -114,7 +251,10 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
   });
 
   test("keeps `mnt` in its place: it can be neither renamed, removed nor replaced", async () => {
-    const { stdout } = await escapes.bench.sh(name, "mv mnt other 2>/dev/null && echo renamed; rmdir mnt 2>/dev/null && echo removed; rm -rf mnt 2>/dev/null; ln -sfn /etc mnt 2>/dev/null; mkdir mnt/x 2>/dev/null && echo made; mv mnt/tools mnt/t 2>/dev/null && echo moved; ls mnt; cd .. && mv \"$HOME\" other 2>/dev/null; ls -d mnt 2>/dev/null; true");
+    const { stdout } = await escapes.bench.sh(
+      name,
+      'mv mnt other 2>/dev/null && echo renamed; rmdir mnt 2>/dev/null && echo removed; rm -rf mnt 2>/dev/null; ln -sfn /etc mnt 2>/dev/null; mkdir mnt/x 2>/dev/null && echo made; mv mnt/tools mnt/t 2>/dev/null && echo moved; ls mnt; cd .. && mv "$HOME" other 2>/dev/null; ls -d mnt 2>/dev/null; true',
+    );
     expect(stdout).toBe("tools\n");
     expect((await escapes.bench.sh(name, "ls mnt/tools | sort")).stdout).toBe("attempt\nescape\n");
   });
@@ -123,7 +263,10 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
     const grant = escapes.bench.warden.personDirectory("grant");
     const granted = await escapes.sandbox({ mounts: [{ source: grant, target: "grant", mode: "rw" }] });
     for (const directory of [".", "/tmp", "mnt/grant"]) {
-      const { stdout } = await escapes.bench.sh(granted, `cp mnt/tools/escape ${directory}/suid && chmod 6755 ${directory}/suid; mnt/tools/escape setuid-gain ${directory}/suid`);
+      const { stdout } = await escapes.bench.sh(
+        granted,
+        `cp mnt/tools/escape ${directory}/suid && chmod 6755 ${directory}/suid; mnt/tools/escape setuid-gain ${directory}/suid`,
+      );
       expect(stdout).toMatch(/uids one, not root\n$/);
     }
     const left = statSync(join(grant, "suid"), { throwIfNoEntry: false });
@@ -133,7 +276,10 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
   test("makes no device, socket or setuid root file appear in a writable grant outside", async () => {
     const grant = escapes.bench.warden.personDirectory("grant-2");
     const granted = await escapes.sandbox({ mounts: [{ source: grant, target: "grant", mode: "rw" }] });
-    await escapes.bench.sh(granted, "cd mnt/grant; mknod dev c 1 3 2>/dev/null; mknod blk b 8 0 2>/dev/null; echo x > $(printf 'new\\nline'); printf x > \"$(printf '\\377')\"; ln -s /etc/shadow link; chown 0:0 link 2>/dev/null; true");
+    await escapes.bench.sh(
+      granted,
+      "cd mnt/grant; mknod dev c 1 3 2>/dev/null; mknod blk b 8 0 2>/dev/null; echo x > $(printf 'new\\nline'); printf x > \"$(printf '\\377')\"; ln -s /etc/shadow link; chown 0:0 link 2>/dev/null; true",
+    );
     for (const entry of readdirSync(grant, { encoding: "buffer" })) {
       const found = statSync(Buffer.concat([Buffer.from(`${grant}/`), entry]), { throwIfNoEntry: false });
       expect(found === undefined || found.isFile() || found.ino === statSync("/etc/shadow").ino).toBe(true);
@@ -147,7 +293,10 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
     asPerson(() => writeFileSync(join(outside, "secret"), "secret"));
     mkdirSync(join(grant, "inner"));
     const granted = await escapes.sandbox({ mounts: [{ source: grant, target: "grant", mode: "rw" }] });
-    const { stdout } = await escapes.bench.sh(granted, `cd mnt/grant; cat ../not-granted/secret ../../not-granted/secret 2>/dev/null; ln -s ${outside} way; cat way/secret 2>/dev/null; cat ${outside}/secret 2>/dev/null; cd ..; ls`);
+    const { stdout } = await escapes.bench.sh(
+      granted,
+      `cd mnt/grant; cat ../not-granted/secret ../../not-granted/secret 2>/dev/null; ln -s ${outside} way; cat way/secret 2>/dev/null; cat ${outside}/secret 2>/dev/null; cd ..; ls`,
+    );
     expect(stdout).toBe("grant\ntools\n");
   });
 

@@ -33,7 +33,15 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
     const { stdout } = await escapes.bench.sh(name, "cat /proc/self/status /proc/1/status");
     const status = stdout.split("\n").filter((line) => /^(Cap|NoNewPrivs|Seccomp:|Uid|Groups)/.test(line));
     const values = status.map((line) => line.replace(/\s+/g, " ").trim());
-    expect(values.filter((line) => line.startsWith("Cap"))).toEqual(expect.arrayContaining(["CapInh: 0000000000000000", "CapPrm: 0000000000000000", "CapEff: 0000000000000000", "CapBnd: 0000000000000000", "CapAmb: 0000000000000000"]));
+    expect(values.filter((line) => line.startsWith("Cap"))).toEqual(
+      expect.arrayContaining([
+        "CapInh: 0000000000000000",
+        "CapPrm: 0000000000000000",
+        "CapEff: 0000000000000000",
+        "CapBnd: 0000000000000000",
+        "CapAmb: 0000000000000000",
+      ]),
+    );
     expect(values.filter((line) => line.startsWith("Cap") && !line.endsWith("0000000000000000"))).toEqual([]);
     expect(values.filter((line) => line.startsWith("NoNewPrivs"))).toEqual(["NoNewPrivs: 1", "NoNewPrivs: 1"]);
     expect(values.filter((line) => line.startsWith("Seccomp:"))).toEqual(["Seccomp: 2", "Seccomp: 2"]);
@@ -50,7 +58,9 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
 
   test("that leave session and parent behind are dead after destroy, and write nothing more", async () => {
     const grant = escapes.bench.warden.personDirectory("heartbeat");
-    const info = await escapes.bench.vm.create(escapes.bench.plan({ mounts: [escapes.toolsMount, { source: grant, target: "grant", mode: "rw" }] }));
+    const info = await escapes.bench.vm.create(
+      escapes.bench.plan({ mounts: [escapes.toolsMount, { source: grant, target: "grant", mode: "rw" }] }),
+    );
     await escapes.inside(info.name, "escape", ["daemonize", `/sessions/${info.name}/mnt/grant/beats`]);
     const beats = (): number => readFileSync(join(grant, "beats")).length;
     await expect.poll(() => beats(), { timeout: 5000 }).toBeGreaterThan(2);
@@ -76,7 +86,9 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
   });
 
   test("that fork without end stay within their limit, and die at kill; a sibling does not notice", async () => {
-    const info = await escapes.bench.vm.create(escapes.bench.plan({ mounts: [escapes.toolsMount], limits: { pidsMax: 100, cpuPermille: 500 } }));
+    const info = await escapes.bench.vm.create(
+      escapes.bench.plan({ mounts: [escapes.toolsMount], limits: { pidsMax: 100, cpuPermille: 500 } }),
+    );
     const sibling = await escapes.sandbox();
     const bomb = await escapes.bench.start(info.name, [`/sessions/${info.name}/mnt/tools/escape`, "fork-bomb"]);
     await expect.poll(async () => (await escapes.bench.vm.stats(info.name)).pidsRefused, { timeout: 10_000 }).toBeGreaterThan(0);
@@ -131,7 +143,10 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
 
   test("that print what looks like the warden's own frames print only text", async () => {
     const name = await escapes.sandbox();
-    const bytes = Buffer.concat([Buffer.from([0, 0, 0, 4, 0x94, 0x44, 0xa1, 0x61]), Buffer.from('{"type":"exit","code":0}\n\u001b]52;c;x\u0007')]);
+    const bytes = Buffer.concat([
+      Buffer.from([0, 0, 0, 4, 0x94, 0x44, 0xa1, 0x61]),
+      Buffer.from('{"type":"exit","code":0}\n\u001b]52;c;x\u0007'),
+    ]);
     const { stdout, exit } = await escapes.bench.run(name, ["/bin/cat"], { stdin: bytes });
     expect(Buffer.from(stdout).equals(Buffer.from(bytes.toString()))).toBe(true);
     expect(exit.code).toBe(0);
@@ -148,7 +163,11 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
     };
     try {
       const execId = await escapes.bench.start(name, ["/usr/bin/head", "-c", "100000000", "/dev/zero"]);
-      await escapes.bench.events.until("its exit", () => escapes.bench.events.exits.some((exit) => exit.name === name && exit.execId === execId), 60_000);
+      await escapes.bench.events.until(
+        "its exit",
+        () => escapes.bench.events.exits.some((exit) => exit.name === name && exit.execId === execId),
+        60_000,
+      );
     } finally {
       escapes.bench.events.output = original;
     }
@@ -165,7 +184,12 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
 });
 
 function residentKib(pid: number): number {
-  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ").filter((child) => child !== "");
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8")
+    .trim()
+    .split(" ")
+    .filter((child) => child !== "");
   const own = Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0);
-  return own + children.reduce((sum, child) => sum + Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${child}/status`, "utf8"))?.[1] ?? 0), 0);
+  return (
+    own + children.reduce((sum, child) => sum + Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${child}/status`, "utf8"))?.[1] ?? 0), 0)
+  );
 }

@@ -12,8 +12,27 @@ const NEW_USER_NS = 0x1000_0000;
 const SIGCHLD = 17;
 
 const sockets: readonly Attempt[] = [
-  ...Object.entries({ UNIX: 1, INET: 2, AX25: 3, IPX: 4, X25: 9, INET6: 10, KEY: 15, NETLINK: 16, PACKET: 17, RDS: 21, CAN: 29, TIPC: 30, BLUETOOTH: 31, ALG: 38, VSOCK: 40, QIPCRTR: 42, SMC: 43, XDP: 44 }).flatMap(
-    ([family, number]) => [1, 2, 3, 5].map((type): Attempt => [`a socket of AF_${family}, type ${type}`, `socket|${number}|${type}|0`, EPERM]),
+  ...Object.entries({
+    UNIX: 1,
+    INET: 2,
+    AX25: 3,
+    IPX: 4,
+    X25: 9,
+    INET6: 10,
+    KEY: 15,
+    NETLINK: 16,
+    PACKET: 17,
+    RDS: 21,
+    CAN: 29,
+    TIPC: 30,
+    BLUETOOTH: 31,
+    ALG: 38,
+    VSOCK: 40,
+    QIPCRTR: 42,
+    SMC: 43,
+    XDP: 44,
+  }).flatMap(([family, number]) =>
+    [1, 2, 3, 5].map((type): Attempt => [`a socket of AF_${family}, type ${type}`, `socket|${number}|${type}|0`, EPERM]),
   ),
   ["a socket whose family has high bits", "socket|0x100000002|1|0", EPERM],
   ["a socket whose type has flags", "socket|2|0x80801|0", EPERM],
@@ -76,7 +95,11 @@ const privileges: readonly Attempt[] = [
   ["prlimit of the sandbox's init", "prlimit64|1|7|x=00010000000000000001000000000000|0", EPERM],
   ["reading the limits of the sandbox's init", "prlimit64|1|7|0|z=16", EPERM],
   ["SCHED_FIFO", "sched_setscheduler|0|1|x=01000000", EPERM],
-  ["SCHED_DEADLINE", "sched_setattr|0|x=3000000006000000000000000000000000000000000000000040420f00000000004042000f000000000040420f00000000|0", [...EPERM, "EINVAL"]],
+  [
+    "SCHED_DEADLINE",
+    "sched_setattr|0|x=3000000006000000000000000000000000000000000000000040420f00000000004042000f000000000040420f00000000|0",
+    [...EPERM, "EINVAL"],
+  ],
   ["nice −20", "setpriority|0|0|-20", ["EACCES", "EPERM"]],
   ["mlock of 1 GiB", "mlock|z=0x40000000|0x40000000", ["ENOMEM", "EPERM"]],
 ];
@@ -137,62 +160,106 @@ const machine: readonly Attempt[] = [
   ["TIOCSETD, another line discipline", "ioctl|0|0x5423|x=0f000000", [...EPERM, "ENOTTY"]],
 ];
 
-const groups: Readonly<Record<string, readonly Attempt[]>> = { sockets, namespaces, privileges, "other processes": otherProcesses, "the machine": machine };
+const groups: Readonly<Record<string, readonly Attempt[]>> = {
+  sockets,
+  namespaces,
+  privileges,
+  "other processes": otherProcesses,
+  "the machine": machine,
+};
 
-describe.skipIf(wardenUnavailable !== null)(`a child's system calls${wardenUnavailable === null ? "" : ` (skipped: ${wardenUnavailable})`}`, () => {
-  let escapes: EscapeBench;
-  let name = "";
+describe.skipIf(wardenUnavailable !== null)(
+  `a child's system calls${wardenUnavailable === null ? "" : ` (skipped: ${wardenUnavailable})`}`,
+  () => {
+    let escapes: EscapeBench;
+    let name = "";
 
-  beforeAll(async () => {
-    escapes = await EscapeBench.start();
-    name = await escapes.sandbox();
-  });
-
-  afterAll(async () => {
-    await escapes?.stop();
-  });
-
-  test.each(Object.entries(groups))("for %s are refused, each with its errno", async (_, attempts) => {
-    const { stdout, stderr, exit } = await escapes.inside(name, "attempt", attempts.map(([, call]) => call));
-    expect({ code: exit.code, stderr }).toEqual({ code: 0, stderr: "" });
-    const outcomes = stdout.trimEnd().split("\n");
-    expect(outcomes.length).toBe(attempts.length);
-    const surprises = attempts.flatMap(([what, , allowed], index) => {
-      const outcome = outcomes[index] ?? "";
-      return allowed.includes(outcome) ? [] : [`${what}: ${outcome}, not ${allowed.join(" or ")}`];
+    beforeAll(async () => {
+      escapes = await EscapeBench.start();
+      name = await escapes.sandbox();
     });
-    expect(surprises).toEqual([]);
-  });
 
-  test("control: an ordinary user outside may do what the child may not", () => {
-    const calls = ["socket|2|1|0", "socket|1|2|0", "socketpair|1|2|0|z=8", "ptrace|0|0|0|0", `unshare|${NEW_USER_NS}`, "keyctl|0|-3|1", "personality|8", "prctl|39|0|0|0|0", "prctl|23|21|0|0|0"];
-    const outcomes = escapes.outside("attempt", calls).trimEnd().split("\n").map((line) => (line.startsWith("OK") && !line.endsWith(" 0") && !line.endsWith(" 1") ? "OK" : line));
-    expect(outcomes).toEqual(["OK", "OK", "OK 0", "OK 0", "OK 0", "OK", "OK 0", "OK 0", "OK 1"]);
-  });
+    afterAll(async () => {
+      await escapes?.stop();
+    });
 
-  test("that it needs for itself work: pairs of stream sockets, FIFOs, its own children, its own limits", async () => {
-    const calls = ["socketpair|1|1|0|z=8", "socketpair|1|5|0|z=8", "socketpair|1|0x80801|0|z=8", "mknodat|-100|s=fifo|4480|0", "getpid", "setpriority|0|0|10", "kill|0|0", "prlimit64|0|7|0|z=16", "personality|0xffffffff"];
-    const { stdout } = await escapes.inside(name, "attempt", calls);
-    expect(stdout.trimEnd().split("\n").map((line) => line.split(" ")[0])).toEqual(calls.map(() => "OK"));
-  });
+    test.each(Object.entries(groups))("for %s are refused, each with its errno", async (_, attempts) => {
+      const { stdout, stderr, exit } = await escapes.inside(
+        name,
+        "attempt",
+        attempts.map(([, call]) => call),
+      );
+      expect({ code: exit.code, stderr }).toEqual({ code: 0, stderr: "" });
+      const outcomes = stdout.trimEnd().split("\n");
+      expect(outcomes.length).toBe(attempts.length);
+      const surprises = attempts.flatMap(([what, , allowed], index) => {
+        const outcome = outcomes[index] ?? "";
+        return allowed.includes(outcome) ? [] : [`${what}: ${outcome}, not ${allowed.join(" or ")}`];
+      });
+      expect(surprises).toEqual([]);
+    });
 
-  test("by x32 numbers are ENOSYS, by int 0x80 are killed by SIGSYS; outside int 0x80 makes a socket", async () => {
-    expect((await escapes.inside(name, "escape", ["x32"])).stdout).toBe("x32 ENOSYS\n");
-    const controls = ["int80-socket", "int80-socketcall"].map((mode) => escapes.outside("escape", [mode]));
-    for (const [index, mode] of ["int80-socket", "int80-socketcall"].entries()) {
-      const { exit, stdout } = await escapes.inside(name, "escape", [mode]);
-      if (controls[index] === "" || controls[index] === "int80 absent\n") continue;
-      expect({ cause: exit.cause, signal: exit.signal, stdout }).toEqual({ cause: "signaled", signal: 31, stdout: "" });
-    }
-    expect(controls[0]).toMatch(/^(int80 \d+\n|int80 absent\n|)$/);
-  });
+    test("control: an ordinary user outside may do what the child may not", () => {
+      const calls = [
+        "socket|2|1|0",
+        "socket|1|2|0",
+        "socketpair|1|2|0|z=8",
+        "ptrace|0|0|0|0",
+        `unshare|${NEW_USER_NS}`,
+        "keyctl|0|-3|1",
+        "personality|8",
+        "prctl|39|0|0|0|0",
+        "prctl|23|21|0|0|0",
+      ];
+      const outcomes = escapes
+        .outside("attempt", calls)
+        .trimEnd()
+        .split("\n")
+        .map((line) => (line.startsWith("OK") && !line.endsWith(" 0") && !line.endsWith(" 1") ? "OK" : line));
+      expect(outcomes).toEqual(["OK", "OK", "OK 0", "OK 0", "OK 0", "OK", "OK 0", "OK 0", "OK 1"]);
+    });
 
-  test("are not freed by a seccomp filter of its own", async () => {
-    expect((await escapes.inside(name, "escape", ["own-filter"])).stdout).toMatch(/^filter (OK|EPERM)\nsocket EPERM\nunshare EPERM\n$/);
-  });
+    test("that it needs for itself work: pairs of stream sockets, FIFOs, its own children, its own limits", async () => {
+      const calls = [
+        "socketpair|1|1|0|z=8",
+        "socketpair|1|5|0|z=8",
+        "socketpair|1|0x80801|0|z=8",
+        "mknodat|-100|s=fifo|4480|0",
+        "getpid",
+        "setpriority|0|0|10",
+        "kill|0|0",
+        "prlimit64|0|7|0|z=16",
+        "personality|0xffffffff",
+      ];
+      const { stdout } = await escapes.inside(name, "attempt", calls);
+      expect(
+        stdout
+          .trimEnd()
+          .split("\n")
+          .map((line) => line.split(" ")[0]),
+      ).toEqual(calls.map(() => "OK"));
+    });
 
-  test("cannot reach a socket in a granted directory, not even through a pair", async () => {
-    const { stdout } = await escapes.inside(name, "escape", ["datagram-to", "/tmp/some.sock"]);
-    expect(stdout).toMatch(/^stream pair OK\nsendto (EPERM|EISCONN|EOPNOTSUPP)\nconnect EPERM\nbind EPERM\ndatagram pair EPERM\nraw pair EPERM\n$/);
-  });
-});
+    test("by x32 numbers are ENOSYS, by int 0x80 are killed by SIGSYS; outside int 0x80 makes a socket", async () => {
+      expect((await escapes.inside(name, "escape", ["x32"])).stdout).toBe("x32 ENOSYS\n");
+      const controls = ["int80-socket", "int80-socketcall"].map((mode) => escapes.outside("escape", [mode]));
+      for (const [index, mode] of ["int80-socket", "int80-socketcall"].entries()) {
+        const { exit, stdout } = await escapes.inside(name, "escape", [mode]);
+        if (controls[index] === "" || controls[index] === "int80 absent\n") continue;
+        expect({ cause: exit.cause, signal: exit.signal, stdout }).toEqual({ cause: "signaled", signal: 31, stdout: "" });
+      }
+      expect(controls[0]).toMatch(/^(int80 \d+\n|int80 absent\n|)$/);
+    });
+
+    test("are not freed by a seccomp filter of its own", async () => {
+      expect((await escapes.inside(name, "escape", ["own-filter"])).stdout).toMatch(/^filter (OK|EPERM)\nsocket EPERM\nunshare EPERM\n$/);
+    });
+
+    test("cannot reach a socket in a granted directory, not even through a pair", async () => {
+      const { stdout } = await escapes.inside(name, "escape", ["datagram-to", "/tmp/some.sock"]);
+      expect(stdout).toMatch(
+        /^stream pair OK\nsendto (EPERM|EISCONN|EOPNOTSUPP)\nconnect EPERM\nbind EPERM\ndatagram pair EPERM\nraw pair EPERM\n$/,
+      );
+    });
+  },
+);

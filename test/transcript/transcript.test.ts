@@ -48,7 +48,13 @@ async function codeOf(promise: Promise<unknown>): Promise<string> {
 
 describe("a transcript", () => {
   test("gives back every byte of every stream, whatever the chunks", async () => {
-    const chunk = fc.record({ stream: fc.constantFrom("stdout", "stderr", "stdin"), bytes: fc.oneof(fc.uint8Array({ maxLength: 200 }), fc.string().map((text) => Buffer.from(text))) });
+    const chunk = fc.record({
+      stream: fc.constantFrom("stdout", "stderr", "stdin"),
+      bytes: fc.oneof(
+        fc.uint8Array({ maxLength: 200 }),
+        fc.string().map((text) => Buffer.from(text)),
+      ),
+    });
     await fc.assert(
       fc.asyncProperty(fc.array(chunk, { maxLength: 40 }), async (chunks) => {
         const path = freshPath();
@@ -75,7 +81,12 @@ describe("a transcript", () => {
     await writer.append("stderr", 0, Buffer.from([0xff, 0x00]));
     await writer.close();
     expect(statSync(path).mode & 0o777).toBe(0o600);
-    expect(readFileSync(path, "utf8").trimEnd().split("\n").map((line) => JSON.parse(line) as unknown)).toEqual([
+    expect(
+      readFileSync(path, "utf8")
+        .trimEnd()
+        .split("\n")
+        .map((line) => JSON.parse(line) as unknown),
+    ).toEqual([
       { t: 5, s: "stdout", o: 0, d: "héllo\n\u001b[31m" },
       { t: 5, s: "stderr", o: 0, b: "/wA=" },
     ]);
@@ -84,7 +95,11 @@ describe("a transcript", () => {
   test("drops what it has, keeps what is new of an overlap, and refuses a gap", async () => {
     const path = freshPath();
     const writer = await TranscriptWriter.open(path);
-    await Promise.all([writer.append("stdout", 0, Buffer.from("abcd")), writer.append("stdout", 0, Buffer.from("abcd")), writer.append("stdout", 2, Buffer.from("cdef"))]);
+    await Promise.all([
+      writer.append("stdout", 0, Buffer.from("abcd")),
+      writer.append("stdout", 0, Buffer.from("abcd")),
+      writer.append("stdout", 2, Buffer.from("cdef")),
+    ]);
     expect(await codeOf(writer.append("stdout", 7, Buffer.from("x")))).toBe("INTERNAL");
     await writer.append("stdout", 1, Buffer.from("bc"));
     expect(writer.nextOffset("stdout")).toBe(6);
@@ -118,14 +133,16 @@ describe("a transcript", () => {
   test("cut anywhere, is a clean prefix, and can be continued", async () => {
     const path = freshPath();
     const writer = await TranscriptWriter.open(path);
-    for (let index = 0; index < 20; index += 1) await writer.append(index % 2 ? "stdout" : "stderr", (index >> 1) * 3, Buffer.from(`${index}`.padStart(3)));
+    for (let index = 0; index < 20; index += 1)
+      await writer.append(index % 2 ? "stdout" : "stderr", (index >> 1) * 3, Buffer.from(`${index}`.padStart(3)));
     await writer.close();
     const whole = readFileSync(path);
     const expected = await streamsOf(path);
     for (let length = 0; length <= whole.length; length += 7) {
       writeFileSync(path, whole);
       truncateSync(path, length);
-      for (const [stream, bytes] of Object.entries(await streamsOf(path))) expect(expected[stream]?.subarray(0, bytes.length)).toEqual(bytes);
+      for (const [stream, bytes] of Object.entries(await streamsOf(path)))
+        expect(expected[stream]?.subarray(0, bytes.length)).toEqual(bytes);
       const again = await TranscriptWriter.open(path);
       for (const [stream, bytes] of Object.entries(expected)) await again.append(stream, 0, bytes);
       await again.close();
@@ -207,7 +224,9 @@ describe("a transcript", () => {
   test("keeps every byte whose append resolved when its process is killed with SIGKILL", async () => {
     for (let round = 0; round < 3; round += 1) {
       const path = freshPath();
-      const child = spawn(process.execPath, [join(import.meta.dirname, "appending-process.ts"), path], { stdio: ["ignore", "pipe", "inherit"] });
+      const child = spawn(process.execPath, [join(import.meta.dirname, "appending-process.ts"), path], {
+        stdio: ["ignore", "pipe", "inherit"],
+      });
       let told = "";
       child.stdout.on("data", (chunk: Buffer) => {
         told += chunk.toString();
@@ -220,30 +239,40 @@ describe("a transcript", () => {
         const last = lines.findLast((line) => line.startsWith(stream));
         const bytes = streams[stream] ?? Buffer.alloc(0);
         expect(bytes.length).toBeGreaterThanOrEqual(Number(last?.split(" ")[1]));
-        bytes.toString().split("\n").slice(0, -1).forEach((line, index) => expect(line.startsWith(`line ${index} `)).toBe(true));
+        bytes
+          .toString()
+          .split("\n")
+          .slice(0, -1)
+          .forEach((line, index) => expect(line.startsWith(`line ${index} `)).toBe(true));
       }
     }
   });
 
-  test.skipIf(process.getuid?.() !== 0)("on a full disk is JOURNAL_FULL, stays clean, and goes on when there is space again (needs root: a small tmpfs)", async () => {
-    const mountPoint = mkdtempSync(join(tmpdir(), "transcript-disk-"));
-    execFileSync("mount", ["-t", "tmpfs", "-o", "size=256k", "tmpfs", mountPoint]);
-    try {
-      const path = join(mountPoint, "t.jsonl");
-      const writer = await TranscriptWriter.open(path);
-      await writer.append("stdout", 0, Buffer.alloc(100_000, "a"));
-      const [refused, behind] = [writer.append("stdout", 100_000, Buffer.alloc(300_000, "b")), writer.append("stderr", 0, Buffer.from("x"))];
-      expect([await codeOf(refused), await codeOf(behind)]).toEqual(["JOURNAL_FULL", "JOURNAL_FULL"]);
-      expect(writer.nextOffset("stdout")).toBe(100_000);
-      expect(await streamsOf(path)).toEqual({ stdout: Buffer.alloc(100_000, "a") });
-      execFileSync("mount", ["-o", "remount,size=2m", mountPoint]);
-      await writer.append("stdout", 100_000, Buffer.alloc(300_000, "b"));
-      await writer.close();
-      expect((await streamsOf(path))["stdout"]?.length).toBe(400_000);
-      expect(existsSync(path)).toBe(true);
-    } finally {
-      execFileSync("umount", [mountPoint]);
-      rmSync(mountPoint, { recursive: true });
-    }
-  });
+  test.skipIf(process.getuid?.() !== 0)(
+    "on a full disk is JOURNAL_FULL, stays clean, and goes on when there is space again (needs root: a small tmpfs)",
+    async () => {
+      const mountPoint = mkdtempSync(join(tmpdir(), "transcript-disk-"));
+      execFileSync("mount", ["-t", "tmpfs", "-o", "size=256k", "tmpfs", mountPoint]);
+      try {
+        const path = join(mountPoint, "t.jsonl");
+        const writer = await TranscriptWriter.open(path);
+        await writer.append("stdout", 0, Buffer.alloc(100_000, "a"));
+        const [refused, behind] = [
+          writer.append("stdout", 100_000, Buffer.alloc(300_000, "b")),
+          writer.append("stderr", 0, Buffer.from("x")),
+        ];
+        expect([await codeOf(refused), await codeOf(behind)]).toEqual(["JOURNAL_FULL", "JOURNAL_FULL"]);
+        expect(writer.nextOffset("stdout")).toBe(100_000);
+        expect(await streamsOf(path)).toEqual({ stdout: Buffer.alloc(100_000, "a") });
+        execFileSync("mount", ["-o", "remount,size=2m", mountPoint]);
+        await writer.append("stdout", 100_000, Buffer.alloc(300_000, "b"));
+        await writer.close();
+        expect((await streamsOf(path))["stdout"]?.length).toBe(400_000);
+        expect(existsSync(path)).toBe(true);
+      } finally {
+        execFileSync("umount", [mountPoint]);
+        rmSync(mountPoint, { recursive: true });
+      }
+    },
+  );
 });

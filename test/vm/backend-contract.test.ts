@@ -46,7 +46,10 @@ describe.skipIf(wardenUnavailable !== null)(HOST_BACKEND, () => {
       expect(info).toEqual({ name: plan.name, uid: expect.any(Number), initPid: expect.any(Number), layers: layerNames });
       const other = await bench.vm.create(bench.plan());
       expect(other.uid).toBeGreaterThan(info.uid);
-      expect(await bench.vm.probe(plan.name)).toEqual({ inside: expect.arrayContaining(["uid", "seccomp", "landlock"]), outside: expect.arrayContaining(["cgroup-limits", "pid-ns"]) });
+      expect(await bench.vm.probe(plan.name)).toEqual({
+        inside: expect.arrayContaining(["uid", "seccomp", "landlock"]),
+        outside: expect.arrayContaining(["cgroup-limits", "pid-ns"]),
+      });
     });
 
     test("twice by one name answers the living sandbox", async () => {
@@ -83,7 +86,16 @@ describe.skipIf(wardenUnavailable !== null)(HOST_BACKEND, () => {
       const name = await bench.sandbox();
       const { exit, stdout, stderr } = await bench.sh(name, "echo out; echo err >&2; exit 7");
       expect({ stdout, stderr }).toEqual({ stdout: "out\n", stderr: "err\n" });
-      expect(exit).toMatchObject({ cause: "exited", code: 7, signal: 0, oomKilled: false, deadlineHit: false, leaseExpired: false, stdoutBytes: 4, stderrBytes: 4 });
+      expect(exit).toMatchObject({
+        cause: "exited",
+        code: 7,
+        signal: 0,
+        oomKilled: false,
+        deadlineHit: false,
+        leaseExpired: false,
+        stdoutBytes: 4,
+        stderrBytes: 4,
+      });
       expect(exit.wallUs).toBeGreaterThan(0);
       expect(exit.maxRssKib).toBeGreaterThan(0);
       expect((await bench.sh(name, "kill -KILL $$")).exit).toMatchObject({ cause: "signaled", signal: 9 });
@@ -154,7 +166,9 @@ describe.skipIf(wardenUnavailable !== null)(HOST_BACKEND, () => {
       const { stdout } = await bench.run(name, ["/usr/bin/md5sum"], { stdin: bytes });
       const hash = (await import("node:crypto")).createHash("md5").update(bytes).digest("hex");
       expect(stdout).toBe(`${hash}  -\n`);
-      await bench.events.until("the ack of all stdin", () => bench.events.stdin.some(([session, , offset]) => session === name && offset === bytes.length));
+      await bench.events.until("the ack of all stdin", () =>
+        bench.events.stdin.some(([session, , offset]) => session === name && offset === bytes.length),
+      );
     });
 
     test("sent twice from one offset is taken once", async () => {
@@ -180,7 +194,13 @@ describe.skipIf(wardenUnavailable !== null)(HOST_BACKEND, () => {
   describe("a pty", () => {
     test("is a terminal of the asked size, echoes, and follows a resize", async () => {
       const name = await bench.sandbox();
-      const plan = { ...bench.execPlan(["/bin/sh", "-c", "stty size; read line; stty size; tty -s && echo terminal"], { cwd: `/sessions/${name}`, pty: { rows: 20, columns: 70 } }), stdin: "stream" as const };
+      const plan = {
+        ...bench.execPlan(["/bin/sh", "-c", "stty size; read line; stty size; tty -s && echo terminal"], {
+          cwd: `/sessions/${name}`,
+          pty: { rows: 20, columns: 70 },
+        }),
+        stdin: "stream" as const,
+      };
       await bench.vm.exec(name, plan);
       await bench.events.until("the first size", () => bench.events.bytesOf(name, plan.execId, "stdout").includes("20 70"));
       await bench.vm.resize(name, plan.execId, 30, 90);
@@ -192,7 +212,10 @@ describe.skipIf(wardenUnavailable !== null)(HOST_BACKEND, () => {
 
     test("turns Ctrl-C into SIGINT for its foreground process", async () => {
       const name = await bench.sandbox();
-      const plan = { ...bench.execPlan(["/bin/sh", "-c", "echo ready; exec sleep 30"], { pty: { rows: 20, columns: 70 }, cwd: `/sessions/${name}` }), stdin: "stream" as const };
+      const plan = {
+        ...bench.execPlan(["/bin/sh", "-c", "echo ready; exec sleep 30"], { pty: { rows: 20, columns: 70 }, cwd: `/sessions/${name}` }),
+        stdin: "stream" as const,
+      };
       await bench.vm.exec(name, plan);
       await bench.events.until("ready", () => bench.events.bytesOf(name, plan.execId, "stdout").includes("ready"));
       await new Promise((resolve) => setTimeout(resolve, 100));
@@ -202,8 +225,10 @@ describe.skipIf(wardenUnavailable !== null)(HOST_BACKEND, () => {
   });
 
   describe("output", () => {
-    const numbered = (bytes: number): string => `i=0; while [ $i -lt ${Math.floor(bytes / 64)} ]; do printf '%063d\\n' $i; i=$((i+1)); done`;
-    const expected = (bytes: number): string => Array.from({ length: Math.floor(bytes / 64) }, (_, index) => `${String(index).padStart(63, "0")}\n`).join("");
+    const numbered = (bytes: number): string =>
+      `i=0; while [ $i -lt ${Math.floor(bytes / 64)} ]; do printf '%063d\\n' $i; i=$((i+1)); done`;
+    const expected = (bytes: number): string =>
+      Array.from({ length: Math.floor(bytes / 64) }, (_, index) => `${String(index).padStart(63, "0")}\n`).join("");
 
     test("of 1 MB passes a window of 64 KiB whole and in order", async () => {
       const name = await bench.sandbox();
@@ -244,7 +269,7 @@ describe.skipIf(wardenUnavailable !== null)(HOST_BACKEND, () => {
       const name = await bench.sandbox();
       const { exit } = await bench.sh(name, "echo out");
       const fins = bench.events.chunks.filter((chunk) => chunk.name === name && chunk.execId === exit.execId && chunk.fin);
-      expect(fins.map((chunk) => [chunk.stream, chunk.offset + chunk.bytes.length]).toSorted()).toEqual([["stderr", 0], ["stdout", 4]]);
+      expect(fins.map((chunk) => `${chunk.stream} ${chunk.offset + chunk.bytes.length}`).toSorted()).toEqual(["stderr 0", "stdout 4"]);
     });
 
     test("is bytes: every value comes back", async () => {

@@ -27,7 +27,11 @@ function skipped(path: Buffer | string, reason: number): Buffer {
 }
 
 /** Files as they would be written, and what was skipped. */
-function collect(archive: Buffer, cuts: readonly number[] = [], within = limits): { files: Record<string, Buffer>; modes: number[]; skipped: CollectEvent[] } {
+function collect(
+  archive: Buffer,
+  cuts: readonly number[] = [],
+  within = limits,
+): { files: Record<string, Buffer>; modes: number[]; skipped: CollectEvent[] } {
   const reader = new CollectArchive(within);
   const files: Record<string, Buffer> = {};
   const modes: number[] = [];
@@ -124,7 +128,12 @@ describe("a collect archive", () => {
   });
 
   test("a name that is too long for a file here is skipped with its content", () => {
-    const archive = Buffer.concat([file("x".repeat(256), "dropped"), file(Buffer.alloc(100, 0xff), "dropped"), file("kept", "content"), END]);
+    const archive = Buffer.concat([
+      file("x".repeat(256), "dropped"),
+      file(Buffer.alloc(100, 0xff), "dropped"),
+      file("kept", "content"),
+      END,
+    ]);
     const result = collect(archive, [10, 10, 10]);
     expect(result.files).toEqual({ kept: Buffer.from("content") });
     expect(result.skipped.map((event) => event.type === "skipped" && event.reason)).toEqual(["name-too-long", "name-too-long"]);
@@ -166,7 +175,15 @@ describe("a collect archive", () => {
 
 describe("paths of a collect archive", () => {
   test("two different names never become one", () => {
-    const piece = fc.constantFrom(Buffer.from("\\"), Buffer.from("x"), Buffer.from("ff"), Buffer.from("5c"), Buffer.from([0xff]), Buffer.from([0xc3]), Buffer.from("é"));
+    const piece = fc.constantFrom(
+      Buffer.from("\\"),
+      Buffer.from("x"),
+      Buffer.from("ff"),
+      Buffer.from("5c"),
+      Buffer.from([0xff]),
+      Buffer.from([0xc3]),
+      Buffer.from("é"),
+    );
     const nameBytes = fc.array(piece, { minLength: 1, maxLength: 6 }).map((pieces) => Buffer.concat(pieces));
     fc.assert(
       fc.property(nameBytes, nameBytes, (a, b) => {

@@ -65,7 +65,14 @@ export class SandboxBench {
     this.#vm = null;
   }
 
-  plan(changes: { readonly limits?: Partial<SandboxLimits>; readonly mounts?: readonly MountPlan[]; readonly timeoutMs?: number; readonly name?: string } = {}): SandboxPlan {
+  plan(
+    changes: {
+      readonly limits?: Partial<SandboxLimits>;
+      readonly mounts?: readonly MountPlan[];
+      readonly timeoutMs?: number;
+      readonly name?: string;
+    } = {},
+  ): SandboxPlan {
     names += 1;
     return {
       name: changes.name ?? `test-${process.pid}-${names}`,

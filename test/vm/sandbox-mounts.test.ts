@@ -55,7 +55,10 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
     test("for reading refuses every write", async () => {
       const source = shared();
       const name = await bench.sandbox({ mounts: [{ source, target: "data", mode: "ro" }] });
-      const { stdout } = await bench.sh(name, "for c in 'echo x > mnt/data/new' 'echo x >> mnt/data/file' 'rm mnt/data/file' 'chmod 777 mnt/data/file' 'mkdir mnt/data/d' 'touch mnt/data/file' 'mv mnt/data/file mnt/data/moved'; do sh -c \"$c\" 2>&1 | grep -c 'Read-only'; done");
+      const { stdout } = await bench.sh(
+        name,
+        "for c in 'echo x > mnt/data/new' 'echo x >> mnt/data/file' 'rm mnt/data/file' 'chmod 777 mnt/data/file' 'mkdir mnt/data/d' 'touch mnt/data/file' 'mv mnt/data/file mnt/data/moved'; do sh -c \"$c\" 2>&1 | grep -c 'Read-only'; done",
+      );
       expect(stdout).toBe("1\n".repeat(7));
       expect(readFileSync(join(source, "file"), "utf8")).toBe("content\n");
     });
@@ -63,7 +66,10 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
     test("for writing makes files that belong to the person outside", async () => {
       const source = shared();
       const name = await bench.sandbox({ mounts: [{ source, target: "data", mode: "rw" }] });
-      expect((await bench.sh(name, "echo new > mnt/data/new && echo more >> mnt/data/file && mkdir mnt/data/d && mv mnt/data/new mnt/data/d/")).exit.code).toBe(0);
+      expect(
+        (await bench.sh(name, "echo new > mnt/data/new && echo more >> mnt/data/file && mkdir mnt/data/d && mv mnt/data/new mnt/data/d/"))
+          .exit.code,
+      ).toBe(0);
       expect(readFileSync(join(source, "file"), "utf8")).toBe("content\nmore\n");
       expect([statSync(join(source, "d/new")).uid, statSync(join(source, "d")).uid]).toEqual([PERSON_UID, PERSON_UID]);
     });
@@ -88,7 +94,10 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
       writeFileSync(join(source, "of-root"), "secret\n", { mode: 0o600 });
       writeFileSync(join(source, "of-root-open"), "open\n", { mode: 0o644 });
       const name = await bench.sandbox({ mounts: [{ source, target: "data", mode: "rw" }] });
-      const { stdout } = await bench.sh(name, "cat mnt/data/of-root-open; cat mnt/data/of-root 2>&1; echo x 2>&1 >> mnt/data/of-root-open; stat -c %u mnt/data/of-root");
+      const { stdout } = await bench.sh(
+        name,
+        "cat mnt/data/of-root-open; cat mnt/data/of-root 2>&1; echo x 2>&1 >> mnt/data/of-root-open; stat -c %u mnt/data/of-root",
+      );
       expect(stdout).toContain("open\n");
       expect(stdout).not.toContain("secret");
       expect(stdout).toContain("65534");
@@ -154,7 +163,10 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
 
     test("cannot stand at a name twice", async () => {
       const source = shared();
-      const mounts = [{ source, target: "same", mode: "ro" as const }, { source, target: "same", mode: "rw" as const }];
+      const mounts = [
+        { source, target: "same", mode: "ro" as const },
+        { source, target: "same", mode: "rw" as const },
+      ];
       await expect(bench.sandbox({ mounts })).rejects.toMatchObject({ code: "MOUNT_REFUSED" });
     });
 
@@ -180,8 +192,13 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
     });
 
     test("of the session disk and of /tmp is ENOSPC at its size, not an out-of-memory kill", async () => {
-      const name = await bench.sandbox({ limits: { memoryBytes: 16 * 1024 * 1024, diskBytes: 8 * 1024 * 1024, tmpBytes: 4 * 1024 * 1024 } });
-      const { stdout, exit } = await bench.sh(name, "for d in . /tmp; do head -c 20000000 /dev/zero > $d/big 2>/dev/null; stat -c %s $d/big; done");
+      const name = await bench.sandbox({
+        limits: { memoryBytes: 16 * 1024 * 1024, diskBytes: 8 * 1024 * 1024, tmpBytes: 4 * 1024 * 1024 },
+      });
+      const { stdout, exit } = await bench.sh(
+        name,
+        "for d in . /tmp; do head -c 20000000 /dev/zero > $d/big 2>/dev/null; stat -c %s $d/big; done",
+      );
       const [disk, tmp] = stdout.trimEnd().split("\n").map(Number);
       expect(disk).toBeGreaterThan(7_000_000);
       expect(disk).toBeLessThanOrEqual(8 * 1024 * 1024);

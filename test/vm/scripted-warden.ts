@@ -11,7 +11,14 @@ export const helloOk: WardenFrame = {
   type: "helloOk",
   version: 1,
   nameMax: 63,
-  identity: { wardenId: "w1", binarySha256: "abc", features: ["pty"], sandboxesMax: 4096, windowBytesMax: 1 << 20, memoryBytesTotal: 1 << 30 },
+  identity: {
+    wardenId: "w1",
+    binarySha256: "abc",
+    features: ["pty"],
+    sandboxesMax: 4096,
+    windowBytesMax: 1 << 20,
+    memoryBytesTotal: 1 << 30,
+  },
 };
 
 export interface Peer {

@@ -14,7 +14,11 @@ afterEach(async () => {
 
 type Script = (frame: readonly unknown[], peer: Peer) => void;
 
-async function connected(script: Script, events = new RecordedEvents(), changed: Partial<typeof options> = {}): Promise<{ warden: ScriptedWarden; vm: Vm; events: RecordedEvents }> {
+async function connected(
+  script: Script,
+  events = new RecordedEvents(),
+  changed: Partial<typeof options> = {},
+): Promise<{ warden: ScriptedWarden; vm: Vm; events: RecordedEvents }> {
   const warden = await listening((frame, peer) => (frame[0] === 1 ? peer.send(helloOk) : script(frame, peer)));
   const vm = await connectWarden(warden.path, { ...options, ...changed }, events);
   cleanups.push(() => vm.close());
@@ -57,9 +61,14 @@ describe("connecting", () => {
   });
 
   test("is refused with the warden's own words", async () => {
-    const warden = await listening((_, peer) => peer.send({ type: "error", seq: 0, code: "NOT_AUTHORIZED", message: "uid 5 is not uid 6", errno: 0 }));
+    const warden = await listening((_, peer) =>
+      peer.send({ type: "error", seq: 0, code: "NOT_AUTHORIZED", message: "uid 5 is not uid 6", errno: 0 }),
+    );
     const attempt = connectWarden(warden.path, options, new RecordedEvents());
-    await expect(attempt).rejects.toMatchObject({ code: "WARDEN_REFUSED", message: expect.stringContaining("NOT_AUTHORIZED: uid 5 is not uid 6") });
+    await expect(attempt).rejects.toMatchObject({
+      code: "WARDEN_REFUSED",
+      message: expect.stringContaining("NOT_AUTHORIZED: uid 5 is not uid 6"),
+    });
   });
 
   test("to a peer that hangs up instead of saying hello is WARDEN_GONE", async () => {
@@ -208,7 +217,15 @@ describe("the connection", () => {
       if (frame[0] !== 8) return;
       for (let burst = 0; burst < 200; burst += 1) {
         peer.send(
-          ...Array.from({ length: 100 }, (_, index) => ({ type: "data" as const, name: "a", execId: 1, stream: 1 as const, offset: (burst * 100 + index) * 512, bytes, fin: false })),
+          ...Array.from({ length: 100 }, (_, index) => ({
+            type: "data" as const,
+            name: "a",
+            execId: 1,
+            stream: 1 as const,
+            offset: (burst * 100 + index) * 512,
+            bytes,
+            fin: false,
+          })),
         );
       }
       answerOk(frame, peer);

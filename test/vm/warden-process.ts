@@ -62,7 +62,9 @@ export class WardenProcess {
     const deadline = Date.now() + START_DEADLINE_MS;
     for (;;) {
       try {
-        return await asPerson(() => connectWarden(this.socketPath, { supervisorId: "test", freezeAfterMs: 60_000, killAfterMs: 120_000, ...options }, events));
+        return await asPerson(() =>
+          connectWarden(this.socketPath, { supervisorId: "test", freezeAfterMs: 60_000, killAfterMs: 120_000, ...options }, events),
+        );
       } catch (error) {
         if (!isCohortError(error, "WARDEN_ABSENT") || Date.now() > deadline || this.#process.exitCode !== null) {
           throw new Error(`the warden does not serve: ${this.#stderr}`, { cause: error });
@@ -102,7 +104,17 @@ export class WardenProcess {
   }
 
   #spawn(): ChildProcess {
-    const args = ["--foreground", "--socket", this.socketPath, "--user", `${PERSON_UID}`, "--uid-file", join(this.directory, "uid-next"), "--uid-base", `${this.#uidBase}`];
+    const args = [
+      "--foreground",
+      "--socket",
+      this.socketPath,
+      "--user",
+      `${PERSON_UID}`,
+      "--uid-file",
+      join(this.directory, "uid-next"),
+      "--uid-base",
+      `${this.#uidBase}`,
+    ];
     const child = spawn(this.#binary, args, { stdio: ["ignore", "ignore", "pipe"] });
     child.stderr?.on("data", (chunk: Buffer) => {
       this.#stderr = (this.#stderr + chunk.toString()).slice(-10_000);

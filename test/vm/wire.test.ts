@@ -39,7 +39,13 @@ const wardenFrame: fc.Arbitrary<WardenFrame> = fc.oneof(
   fc.record({ type: fc.constant("data" as const), name, execId: uint32, stream, offset: uint, bytes, fin: fc.boolean() }),
   fc.record({ type: fc.constant("ack" as const), name, execId: uint32, stream, offset: uint }),
   fc.record({ type: fc.constant("ok" as const), seq: uint32, values: fc.array(fc.oneof(uint, fc.string(), fc.array(uint))) }),
-  fc.record({ type: fc.constant("error" as const), seq: uint32, code: fc.string(), message: fc.string(), errno: fc.integer({ min: -200, max: 200 }) }),
+  fc.record({
+    type: fc.constant("error" as const),
+    seq: uint32,
+    code: fc.string(),
+    message: fc.string(),
+    errno: fc.integer({ min: -200, max: 200 }),
+  }),
   fc.record({ type: fc.constant("exit" as const), exit }),
   fc.record({
     type: fc.constant("died" as const),
@@ -155,16 +161,18 @@ describe("frames of the supervisor", () => {
   test("stand on the wire in the order of docs/design/wire.md", () => {
     const cases: readonly (readonly [SupervisorFrame, readonly unknown[]])[] = [
       [{ type: "hello", version: 1, supervisorId: "s", freezeAfterMs: 1, killAfterMs: 2 }, [1, 1, "s", 1, 2]],
-      [
-        { type: "create", seq: 7, plan },
-        [2, 7, plan.name, 60_000, 2 ** 40, 4096, 4096, 64, 16, 500, 64, 0, [["/srv/data", "data", 1]]],
-      ],
+      [{ type: "create", seq: 7, plan }, [2, 7, plan.name, 60_000, 2 ** 40, 4096, 4096, 64, 16, 500, 64, 0, [["/srv/data", "data", 1]]]],
       [
         { type: "exec", seq: 8, name: plan.name, plan: exec },
         [3, 8, plan.name, 1, 0, ["sh", "-c", "true"], ["LANG=C", "EMPTY="], "/sessions/serene-vibrant-newton", 2, 0, 0, 65_536],
       ],
       [
-        { type: "exec", seq: 8, name: "a", plan: { ...exec, kind: "collect", argv: ["10", "2"], env: {}, stdin: "none", pty: { rows: 24, columns: 80 } } },
+        {
+          type: "exec",
+          seq: 8,
+          name: "a",
+          plan: { ...exec, kind: "collect", argv: ["10", "2"], env: {}, stdin: "none", pty: { rows: 24, columns: 80 } },
+        },
         [3, 8, "a", 1, 1, ["10", "2"], [], "/sessions/serene-vibrant-newton", 1, 24, 80, 65_536],
       ],
       [
@@ -195,7 +203,14 @@ describe("frames of the supervisor", () => {
     ["an argument list over the frame", { type: "exec", seq: 1, name: "a", plan: { ...exec, argv: ["x".repeat(WIRE_FRAME_BYTES_MAX)] } }],
     ["a bad session name", { type: "freeze", seq: 1, name: "../../etc" }],
     ["a fraction of a byte", { type: "create", seq: 1, plan: { ...plan, limits: { ...plan.limits, memoryBytes: 0.5 } } }],
-    ["seventeen mounts", { type: "create", seq: 1, plan: { ...plan, mounts: Array.from({ length: 17 }, () => ({ source: "/a", target: "a", mode: "ro" as const })) } }],
+    [
+      "seventeen mounts",
+      {
+        type: "create",
+        seq: 1,
+        plan: { ...plan, mounts: Array.from({ length: 17 }, () => ({ source: "/a", target: "a", mode: "ro" as const })) },
+      },
+    ],
     ["execId 0", { type: "exitAck", name: "a", execId: 0 }],
   ])("%s is refused before it is sent", (_, frame) => {
     expect(codeOf(() => encodeSupervisorFrame(frame))).toBe("REQUEST_INVALID");
@@ -238,7 +253,15 @@ describe("answers", () => {
   });
 
   test("the warden's codes become codes of the one table, its words stay", () => {
-    const codes = ["MOUNT_SOURCE_LINK", "LAYER_MISSING", "CGROUP_UNAVAILABLE", "EXEC_FAILED", "SETUP_FAILED", "NAME_UNKNOWN", "constructor"];
+    const codes = [
+      "MOUNT_SOURCE_LINK",
+      "LAYER_MISSING",
+      "CGROUP_UNAVAILABLE",
+      "EXEC_FAILED",
+      "SETUP_FAILED",
+      "NAME_UNKNOWN",
+      "constructor",
+    ];
     expect(codes.map((code) => wardenError(code, "why").code)).toEqual([
       "MOUNT_REFUSED",
       "LAYER_MISSING",

@@ -75,7 +75,8 @@ export class FrameSocket {
       });
     }
     this.#socket.write(frame);
-    if (this.#socket.writableLength > WRITE_BACKLOG_BYTES_MAX) this.fail(new CohortError("WARDEN_GONE", { on: "it does not read its socket" }));
+    if (this.#socket.writableLength > WRITE_BACKLOG_BYTES_MAX)
+      this.fail(new CohortError("WARDEN_GONE", { on: "it does not read its socket" }));
   }
 
   /** Keeps further frames back until release. */

@@ -9,7 +9,17 @@
  *    the acknowledged offsets, so they have nothing left to do.
  */
 import { CohortError } from "../../runtime/kernel/error.ts";
-import type { ExecPlan, OutputStream, SandboxInfo, SandboxPlan, SandboxStats, Vm, VmConnectOptions, VmEvents, VmIdentity } from "../backend.ts";
+import type {
+  ExecPlan,
+  OutputStream,
+  SandboxInfo,
+  SandboxPlan,
+  SandboxStats,
+  Vm,
+  VmConnectOptions,
+  VmEvents,
+  VmIdentity,
+} from "../backend.ts";
 import { readDestroyed, readListing, readNothing, readProbe, readSandboxInfo, readStats } from "../wire/answers.ts";
 import { WIRE_VERSION, type NamedRequest, type StreamNumber, type SupervisorFrame, type WardenFrame } from "../wire/frames.ts";
 import { encodeSupervisorFrame } from "../wire/supervisor-frame.ts";
@@ -117,7 +127,8 @@ class WardenConnection implements Vm {
         if (!this.#requests.answer(frame.seq, frame.values)) this.#late(frame.seq, "OK");
         return;
       case "error":
-        if (!this.#requests.refuse(frame.seq, wardenError(frame.code, frame.message))) this.#late(frame.seq, `${frame.code}: ${frame.message}`);
+        if (!this.#requests.refuse(frame.seq, wardenError(frame.code, frame.message)))
+          this.#late(frame.seq, `${frame.code}: ${frame.message}`);
         return;
       case "exit":
         return this.#events.exit(frame.exit);

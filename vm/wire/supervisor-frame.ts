@@ -14,7 +14,9 @@ const FLAG_STDIN = 2;
 export function encodeSupervisorFrame(frame: SupervisorFrame): Buffer {
   const bytes = encodeFrame(supervisorFrameFields(frame));
   if (bytes.length - 4 > WIRE_FRAME_BYTES_MAX) {
-    throw new CohortError("REQUEST_INVALID", { on: `${frame.type} takes ${bytes.length - 4} bytes, at most ${WIRE_FRAME_BYTES_MAX} are possible` });
+    throw new CohortError("REQUEST_INVALID", {
+      on: `${frame.type} takes ${bytes.length - 4} bytes, at most ${WIRE_FRAME_BYTES_MAX} are possible`,
+    });
   }
   return bytes;
 }
@@ -22,15 +24,7 @@ export function encodeSupervisorFrame(frame: SupervisorFrame): Buffer {
 function supervisorFrameFields(frame: SupervisorFrame): readonly unknown[] {
   switch (frame.type) {
     case "data":
-      return [
-        frameTypes.data,
-        name(frame.name),
-        execId(frame.execId),
-        frame.stream,
-        uint("offset", frame.offset),
-        frame.bytes,
-        frame.fin,
-      ];
+      return [frameTypes.data, name(frame.name), execId(frame.execId), frame.stream, uint("offset", frame.offset), frame.bytes, frame.fin];
     case "ack":
       return [frameTypes.ack, name(frame.name), execId(frame.execId), frame.stream, uint("offset", frame.offset)];
     case "credit":
