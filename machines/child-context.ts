@@ -21,6 +21,8 @@ export type ChildContext = {
   readonly startedAtMs: number;
   readonly endedAtMs: number;
   readonly lastSignAtMs: number;
+  /** Its process ran: from then on only evidence, or the loss of its warden, ends it. */
+  readonly begun: boolean;
   /** Effects asked for in this attempt: each has a key of its own. */
   readonly effects: number;
   readonly settles: number;
@@ -47,6 +49,7 @@ function freshAttempt(attempt: number, atMs: number) {
     startedAtMs: atMs,
     endedAtMs: atMs,
     lastSignAtMs: atMs,
+    begun: false,
     effects: 0,
     settles: 0,
   } as const;
@@ -62,7 +65,7 @@ export function reduceChild(context: ChildContext, event: ChildEvent): Partial<C
   const seen = { lastSignAtMs: event.at, effects: context.effects + 1 };
   switch (event.type) {
     case "started":
-      return { ...seen, policy: event.policy, startedAtMs: event.at };
+      return { ...seen, policy: event.policy, startedAtMs: event.at, begun: true };
     case "startFailed":
       return { ...seen, policy: event.policy, status: context.intervention === "none" ? event.status : context.intervention, endedAtMs: event.at };
     case "exited":
@@ -134,8 +137,8 @@ export function destroyEffect(context: ChildContext): EffectParams {
 }
 
 export function childRow(context: ChildContext, state: ChildRow["state"]): ProjectParams {
-  const { run, index, attempt, startedAtMs, lastSignAtMs } = context;
-  return { collection: "children", key: childName(context), value: { run, index, attempt, state, startedAtMs, lastSignAtMs } satisfies ChildRow };
+  const { run, index, attempt, begun, startedAtMs, lastSignAtMs } = context;
+  return { collection: "children", key: childName(context), value: { run, index, attempt, state, begun, startedAtMs, lastSignAtMs } satisfies ChildRow };
 }
 
 export function noChildRow(context: ChildContext): ProjectParams {

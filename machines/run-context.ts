@@ -3,7 +3,7 @@ import type { AppendParams, EffectParams, ProjectParams, SpawnParams, StartTimer
 import type { ChildInput } from "./messages/child-events.ts";
 import type { CountsRow, ResultFacts, RunLogRow, RunRow } from "./messages/facts.ts";
 import type { TaskStatus } from "./messages/result.ts";
-import { runEffects, type CancelScopeParams, type RunEvent, type RunInput } from "./messages/run-events.ts";
+import { runEffects, type CancelScopeParams, type EndedParams, type RunEvent, type RunInput } from "./messages/run-events.ts";
 
 /** Why no more is started; the first reason counts. */
 export type Stop = "none" | "cancelled" | "halted" | "deadline";
@@ -140,6 +140,10 @@ export function cancelScopeEffect(context: RunContext, reason: string): EffectPa
     key: `${context.run}/cancel/${context.cancelRequests}`,
     params: { run: context.run, mode: "grace", reason } satisfies CancelScopeParams,
   };
+}
+
+export function endedEffect(context: RunContext): EffectParams {
+  return { name: runEffects.ended, key: `${context.run}/ended`, params: { run: context.run } satisfies EndedParams };
 }
 
 function runLog(context: RunContext, value: RunLogRow): AppendParams {

@@ -171,6 +171,7 @@ export const runMachine = house.createMachine({
         { type: "append", params: ({ context }) => run.finishedRow(context) },
         { type: "project", params: ({ context }) => run.runRow(context, run.endStatus(context)) },
         { type: "send", params: ({ context }) => ({ to: `relay:${context.run}`, event: { type: "close" } }) },
+        { type: "effect", params: ({ context }) => run.endedEffect(context) },
       ],
     },
   },

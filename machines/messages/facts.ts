@@ -78,6 +78,8 @@ export type ChildRow = {
   readonly index: number;
   readonly attempt: number;
   readonly state: "starting" | "running" | "collecting" | "cancelling" | "destroying";
+  /** Its process ran. */
+  readonly begun: boolean;
   readonly startedAtMs: number;
   readonly lastSignAtMs: number;
 };

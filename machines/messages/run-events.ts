@@ -38,8 +38,12 @@ export type RelayEvent = Heard<
 >;
 
 export const runEffects = {
-  /** Cancels the run's own scope; completes with the cancel that the run then hears. */
+  /** Cancels the run's own scope; the run hears it like all the others. */
   cancelScope: "run.cancelScope",
+  /** Nothing of the run is left: its files may be closed. */
+  ended: "run.ended",
 } as const;
 
 export type CancelScopeParams = { readonly run: string; readonly mode: "grace" | "kill"; readonly reason: string };
+
+export type EndedParams = { readonly run: string };

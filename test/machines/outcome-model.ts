@@ -108,6 +108,8 @@ export class OutcomeModel {
       case "run.cancelScope":
         if (this.choose(3) === 0) return this.#event(owner, { type: "effectFailed", name, key, code: "INTERNAL", message: "" });
         return this.host.cancelScope("grace", String(params["reason"]));
+      case "run.ended":
+        return;
       default:
         throw new Error(`no such effect: ${name}`);
     }

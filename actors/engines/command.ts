@@ -1,0 +1,73 @@
+/** The engine without a model: from a task to the sandbox it needs and the process that runs in it. Pure. */
+import type { ExecPlan, MountPlan, SandboxPlan } from "../../vm/backend.ts";
+import type { Mount, Task } from "../../machines/messages/task.ts";
+import type { SessionId } from "../session.ts";
+
+/** Of stdout and of stderr each: what a child may be ahead of the transcript. */
+const WINDOW_BYTES = 256 * 1024;
+const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+export function mountTarget(mount: Mount): string {
+  return mount.as ?? mount.path.replace(/\/+$/, "").replace(/^.*\//, "");
+}
+
+export function sandboxPlan(task: Task, name: string): SandboxPlan {
+  const { memoryBytes, diskBytes, diskInodes, tmpBytes, pidsMax, cpuPermille, openFilesMax } = task.limits;
+  return {
+    name,
+    timeoutMs: task.timeoutMs ?? 0,
+    limits: { memoryBytes, diskBytes, diskInodes, tmpBytes, pidsMax, cpuPermille, openFilesMax },
+    network: "none",
+    mounts: task.mounts.map((mount): MountPlan => ({ source: withoutTrailingSlash(mount.path), target: mountTarget(mount), mode: mount.mode })),
+  };
+}
+
+/** What every process in the sandbox of a task is given, before the task's own. */
+export function sessionEnvironment({ run, index, name }: Omit<SessionId, "attempt">): Record<string, string> {
+  const home = `/sessions/${name}`;
+  return {
+    PATH,
+    HOME: home,
+    USER: name,
+    LOGNAME: name,
+    TMPDIR: "/tmp",
+    LANG: "C.UTF-8",
+    COHORT_OUT: `${home}/out`,
+    COHORT_RUN: run,
+    COHORT_TASK: String(index),
+    COHORT_CHILD: name,
+  };
+}
+
+export function commandPlan(task: Task, id: SessionId, execId: number): ExecPlan {
+  const home = `/sessions/${id.name}`;
+  return {
+    execId,
+    kind: "command",
+    argv: task.command,
+    env: { ...sessionEnvironment(id), ...task.env },
+    cwd: task.cwd === undefined ? home : task.cwd.startsWith("/") ? task.cwd : `${home}/${task.cwd.replace(/^~\/?/, "")}`,
+    pty: null,
+    stdin: task.stdin === undefined ? "none" : "stream",
+    windowBytes: WINDOW_BYTES,
+  };
+}
+
+export function collectPlan(task: Task, name: string, execId: number): ExecPlan {
+  const { outBytes, outFiles } = task.limits;
+  return {
+    execId,
+    kind: "collect",
+    argv: [String(outBytes), String(outFiles)],
+    env: {},
+    cwd: `/sessions/${name}`,
+    pty: null,
+    stdin: "none",
+    windowBytes: 1024 * 1024,
+  };
+}
+
+function withoutTrailingSlash(path: string): string {
+  const trimmed = path.replace(/\/+$/, "");
+  return trimmed === "" ? "/" : trimmed;
+}

@@ -1,0 +1,164 @@
+/** Reads a run's log and joins facts with content: rows become events and results. Owns nothing. */
+import type { Runtime } from "../runtime/contract.ts";
+import type { Json } from "../runtime/kernel/actions.ts";
+import { CohortError, isCohortError } from "../runtime/kernel/error.ts";
+import type { ResultFacts, RunLogRow, RunRow } from "../machines/messages/facts.ts";
+import type { RunEvent, RunSummary, TaskResult } from "../machines/messages/result.ts";
+import type { RunEventItem } from "../machines/messages/api.ts";
+import type { Content } from "./content.ts";
+import type { ResultFile } from "./result-file.ts";
+
+/** Rows of one read: most are other events than results, and a page's join reads as many lines. */
+const PAGE_ROWS = 500;
+
+export interface CursoredResult {
+  readonly cursor: number;
+  readonly result: TaskResult;
+}
+
+export class RunJournal {
+  readonly #runtime: Runtime;
+  readonly #content: Content;
+  readonly #results: ResultFile;
+
+  constructor(runtime: Runtime, content: Content, results: ResultFile) {
+    this.#runtime = runtime;
+    this.#content = content;
+    this.#results = results;
+  }
+
+  /** Throws RUN_UNKNOWN. */
+  async row(run: string): Promise<RunRow> {
+    const row = (await this.#runtime.get("runs", run)) as RunRow | null | undefined;
+    if (row === null || row === undefined) throw new CohortError("RUN_UNKNOWN", { on: run });
+    return row;
+  }
+
+  async summary(row: RunRow): Promise<RunSummary> {
+    try {
+      const { title, key } = await this.#content.head(row.run);
+      return { ...row, title, key };
+    } catch (error) {
+      if (!isCohortError(error, "CONTENT_GONE")) throw error;
+      return { ...row, title: "", key: null };
+    }
+  }
+
+  /** Newest first. */
+  async rows(): Promise<RunRow[]> {
+    const rows: RunRow[] = [];
+    for (let after: string | undefined; ; ) {
+      const page = await this.#runtime.list("runs", { ...(after === undefined ? {} : { after }), limit: PAGE_ROWS });
+      for (const { value } of page) rows.push(value as unknown as RunRow);
+      const last = page.at(-1);
+      if (last === undefined || page.length < PAGE_ROWS) break;
+      after = last.key;
+    }
+    return rows.toSorted((one, other) => other.createdAtMs - one.createdAtMs);
+  }
+
+  /** Results behind the cursor, in the order in which they came; `next` is the cursor to go on from, null when there are no more now. */
+  async results(run: string, after: number, limit: number): Promise<{ readonly results: readonly CursoredResult[]; readonly next: number | null }> {
+    const found: { readonly cursor: number; readonly facts: ResultFacts }[] = [];
+    let cursor = after;
+    for (;;) {
+      const rows = await this.#runtime.readLog(`run:${run}`, cursor, PAGE_ROWS);
+      for (const { cursor: at, value } of rows) {
+        const row = value as unknown as RunLogRow;
+        cursor = at;
+        if (row.type === "task-finished") found.push({ cursor: at, facts: row.facts });
+        if (found.length === limit) return { results: await this.#joinAll(run, found), next: cursor };
+      }
+      if (rows.length < PAGE_ROWS) return { results: await this.#joinAll(run, found), next: null };
+    }
+  }
+
+  /** The settled attempts of one task, retries included, last one last. */
+  async attempts(run: string, index: number): Promise<readonly ResultFacts[]> {
+    const found: ResultFacts[] = [];
+    for (let cursor = 0; ; ) {
+      const rows = await this.#runtime.readLog(`run:${run}`, cursor, PAGE_ROWS);
+      for (const { cursor: at, value } of rows) {
+        const row = value as unknown as RunLogRow;
+        cursor = at;
+        if ((row.type === "task-finished" || row.type === "task-retried") && row.facts.index === index) found.push(row.facts);
+      }
+      if (rows.length < PAGE_ROWS) return found;
+    }
+  }
+
+  /** Indexes of the tasks that succeeded. */
+  async succeeded(run: string): Promise<ReadonlySet<number>> {
+    const found = new Set<number>();
+    for (let cursor = 0; ; ) {
+      const rows = await this.#runtime.readLog(`run:${run}`, cursor, PAGE_ROWS);
+      for (const { cursor: at, value } of rows) {
+        const row = value as unknown as RunLogRow;
+        cursor = at;
+        if (row.type === "task-finished" && row.facts.status === "succeeded") found.add(row.facts.index);
+      }
+      if (rows.length < PAGE_ROWS) return found;
+    }
+  }
+
+  /** Ends after run-finished. */
+  async *watch(run: string, after: number, signal: AbortSignal): AsyncGenerator<RunEventItem> {
+    await this.row(run);
+    for await (const { cursor, value } of this.#runtime.followLog(`run:${run}`, after, signal)) {
+      const event = await this.#event(run, value);
+      yield { cursor, event };
+      if (event.type === "run-finished") return;
+    }
+  }
+
+  async #event(run: string, value: Json): Promise<RunEvent> {
+    const row = value as unknown as RunLogRow;
+    switch (row.type) {
+      case "task-finished": {
+        const [joined] = await this.#joinAll(run, [{ cursor: 0, facts: row.facts }]);
+        return { type: row.type, index: row.facts.index, atMs: row.atMs, result: joined?.result ?? withoutContent(row.facts) };
+      }
+      case "task-retried": {
+        const [joined] = await this.#joinAll(run, [{ cursor: 0, facts: row.facts }]);
+        const { index, attempt, status } = row.facts;
+        return { type: row.type, index, attempt, status, detail: joined?.result.detail ?? "", atMs: row.atMs };
+      }
+      case "run-started":
+      case "task-started":
+      case "run-cancelling":
+      case "run-finished":
+        return row;
+    }
+  }
+
+  async #joinAll(run: string, found: readonly { readonly cursor: number; readonly facts: ResultFacts }[]): Promise<CursoredResult[]> {
+    const refs = found.flatMap(({ facts }) => (facts.record === null ? [] : [facts.record]));
+    const read = refs.length === 0 ? [] : await this.#readOrGone(run, refs);
+    const byOffset = new Map(read.map((result, at) => [refs[at]?.offset, result]));
+    return found.map(({ cursor, facts }) => ({ cursor, result: byOffset.get(facts.record?.offset) ?? withoutContent(facts) }));
+  }
+
+  async #readOrGone(run: string, refs: readonly { readonly offset: number; readonly bytes: number }[]): Promise<TaskResult[]> {
+    try {
+      return await this.#results.read(run, refs);
+    } catch (error) {
+      if (!isCohortError(error, "CONTENT_GONE")) throw error;
+      return [];
+    }
+  }
+}
+
+/** What the journal alone knows of a result whose content was deleted, or could not be written. */
+function withoutContent(facts: ResultFacts): TaskResult {
+  const { record, stdoutBytes, stderrBytes, ...rest } = facts;
+  return {
+    ...rest,
+    title: "",
+    detail: record === null ? "its content could not be written down" : "its content was deleted",
+    stdout: { bytes: stdoutBytes, preview: "", truncated: stdoutBytes > 0 },
+    stderr: { bytes: stderrBytes, preview: "", truncated: stderrBytes > 0 },
+    out: [],
+    outSkipped: [],
+    outDirectory: null,
+  };
+}

@@ -1,0 +1,269 @@
+/**
+ * Owns the sessions that this supervisor knows, and routes what the warden tells to them and to their actors.
+ * Does not own the connection (vm-link.ts), what a session's process is given (engines/), nor shells (shell-table.ts).
+ *
+ * 1. An exit is acknowledged to the warden only after the journal committed it (or after its child is known to have ended).
+ * 2. A sandbox that no child knows is destroyed at each new connection.
+ * 3. A child whose process ran in a warden that is gone hears `lost`, once per connection; one whose start was never done is started.
+ * 4. The id of a warden is on the disk before anything is started in it.
+ */
+import { readFile } from "node:fs/promises";
+import { setTimeout as delay } from "node:timers/promises";
+import { isCohortError } from "../runtime/kernel/error.ts";
+import type { ActorEvent, ActorRef } from "../runtime/kernel/actions.ts";
+import type { Origin, Runtime } from "../runtime/contract.ts";
+import type { RuntimeLog } from "../runtime/log/runtime-log.ts";
+import type { ExecExit, ListedSandbox, OutputChunk, Vm, VmEvents } from "../vm/backend.ts";
+import type { ChildRow, ExitFacts } from "../machines/messages/facts.ts";
+import { hasCode, writeDurably, type Content } from "./content.ts";
+import { Session, type SessionId } from "./session.ts";
+import { AuxiliaryExecs } from "./auxiliary-execs.ts";
+import type { LiveOutput } from "./live-output.ts";
+
+/** The task's own process. */
+export const TASK_EXEC_ID = 1;
+/** The collection of its files. */
+export const COLLECT_EXEC_ID = 2;
+
+const linkOrigin: Origin = { surface: "daemon", device: "warden" };
+const PROGRESS_MS_MIN = 1000;
+/** Progress events of all children together, so that thousands of talkative children leave room for the rest. */
+const PROGRESS_PER_SECOND_MAX = 200;
+const POST_RETRY_MS = 500;
+/** After LIST come the exit records that nobody acknowledged; who is neither listed nor heard of by then is lost. */
+const EXIT_RECORDS_MS = 3000;
+const DESTROYS_AT_ONCE = 16;
+
+export interface SessionTableParts {
+  readonly content: Content;
+  readonly live: LiveOutput;
+  readonly wardenIdPath: string;
+  readonly log: RuntimeLog;
+}
+
+export class SessionTable {
+  readonly #parts: SessionTableParts;
+  readonly #sessions = new Map<string, Session>();
+  /** Sessions whose process ran: only evidence or loss ends them. */
+  readonly #begun = new Set<string>();
+  readonly #exited = new Set<string>();
+  readonly #runtime = Promise.withResolvers<Runtime>();
+  readonly auxiliary = new AuxiliaryExecs();
+  #wire: Vm | null = null;
+  /** Where what an earlier supervisor started ran. */
+  earlierWardenId: string | null = null;
+
+  constructor(parts: SessionTableParts) {
+    this.#parts = parts;
+  }
+
+  get size(): number {
+    return this.#sessions.size;
+  }
+
+  /** The connection over which events come, also while it is being reconciled. */
+  get wire(): Vm | null {
+    return this.#wire;
+  }
+
+  async loadWardenId(): Promise<void> {
+    try {
+      this.earlierWardenId = await readFile(this.#parts.wardenIdPath, "utf8");
+    } catch (error) {
+      if (!hasCode(error, "ENOENT")) throw error;
+    }
+  }
+
+  /** Before the first connection: what the journal says is alive. */
+  async restore(runtime: Runtime, rows: readonly { readonly name: string; readonly row: ChildRow }[]): Promise<void> {
+    for (const { name, row } of rows) {
+      const session = this.open({ run: row.run, index: row.index, attempt: row.attempt, name });
+      session.resumed();
+      session.sentTo ??= this.earlierWardenId;
+      const ended = row.state === "collecting" || row.state === "destroying";
+      if (row.begun && !ended) this.#begun.add(name);
+      if (row.begun || ended) session.start.resolve();
+      if (ended) this.#exited.add(name);
+      const task = await this.#parts.content.task(row.run, row.index);
+      session.outputBytesMax = task.limits.outputBytes;
+      if (task.stdin !== undefined && row.begun && !ended) session.giveStdin(task.stdin);
+    }
+    this.#runtime.resolve(runtime);
+  }
+
+  find(name: string): Session | undefined {
+    return this.#sessions.get(name);
+  }
+
+  /** The attempt of a task that is alive; null if none is. Few sessions live at a time. */
+  attemptOf(run: string, index: number): number | null {
+    for (const { id } of this.#sessions.values()) if (id.run === run && id.index === index) return id.attempt;
+    return null;
+  }
+
+  /** The session of an attempt; a new one if this supervisor has not seen it yet. */
+  open(id: SessionId): Session {
+    const known = this.#sessions.get(id.name);
+    if (known !== undefined) return known;
+    const { content, live, log } = this.#parts;
+    const session: Session = new Session(id, {
+      transcriptPath: content.transcriptPath(id.run, id.index, id.attempt),
+      ack: (stream, offset) => this.#wire?.ackOutput(id.name, TASK_EXEC_ID, stream, offset),
+      writeStdin: (offset, bytes, fin) => this.#wire?.writeStdin(id.name, TASK_EXEC_ID, offset, bytes, fin),
+      written: (chunk) => live.publish(id, chunk),
+      progress: () => this.#progress(session),
+      outputLimit: () => void this.post(id, { type: "outputLimit" }),
+      failed: (error) => log.error({ child: id.name, error }, "a transcript cannot be written; its child waits"),
+    });
+    this.#sessions.set(id.name, session);
+    return session;
+  }
+
+  async close(name: string): Promise<void> {
+    const session = this.#sessions.get(name);
+    this.#sessions.delete(name);
+    this.#begun.delete(name);
+    this.#exited.delete(name);
+    if (session === undefined) return;
+    await session.close();
+    this.#parts.live.end(session.id);
+  }
+
+  markBegun(name: string): void {
+    this.#begun.add(name);
+  }
+
+  async closeAll(): Promise<void> {
+    for (const name of [...this.#sessions.keys()]) await this.close(name);
+  }
+
+  disconnected(): void {
+    this.#wire = null;
+    this.auxiliary.disconnected();
+  }
+
+  /** Answers whether the journal has it; false when the child has ended or does not care. */
+  async post({ run, index }: SessionId, event: ActorEvent): Promise<boolean> {
+    const ref: ActorRef = `child:${run}/${index}`;
+    const runtime = await this.#runtime.promise;
+    for (;;) {
+      try {
+        await runtime.post(ref, event, linkOrigin);
+        return true;
+      } catch (error) {
+        if (isCohortError(error, "ACTOR_UNKNOWN") || isCohortError(error, "DEAD_LETTER")) return false;
+        if (!isCohortError(error, "MAILBOX_FULL") && !isCohortError(error, "JOURNAL_FULL")) throw error;
+        await delay(POST_RETRY_MS);
+      }
+    }
+  }
+
+  readonly events: Omit<VmEvents, "closed"> = {
+    output: (chunk) => this.#output(chunk),
+    stdinAcked: (name, execId, offset) => {
+      if (execId === TASK_EXEC_ID) this.#sessions.get(name)?.stdin?.acked(offset);
+      else this.auxiliary.stdinAcked(name, execId, offset);
+    },
+    exit: (exit) => this.#exit(exit),
+    died: ({ name, reason, detail }) => this.#parts.log.debug({ child: name, reason, detail }, "a sandbox died"),
+    notice: (name, kind, detail) => this.#parts.log.info({ child: name, kind, detail }, "notice of the warden"),
+  };
+
+  /** Compares what the warden holds with what the journal knows, both ways. */
+  async reconcile(vm: Vm): Promise<void> {
+    this.#wire = vm;
+    const { wardenId } = vm.identity;
+    const listed = await vm.list();
+    const elsewhere = [...this.#begun].filter((name) => this.#sessions.get(name)?.sentTo !== wardenId);
+    for (const name of elsewhere) this.#lose(name, "unknown");
+    if (this.earlierWardenId !== wardenId) await writeDurably(this.#parts.wardenIdPath, wardenId);
+    await this.#destroyUnknown(vm, listed);
+    for (const { name } of listed) this.#sessions.get(name)?.stdin?.resume();
+    const names = new Set(listed.map(({ name }) => name));
+    const missing = [...this.#begun].filter((name) => !names.has(name) && !elsewhere.includes(name));
+    if (missing.length > 0) void this.#loseLater(missing);
+  }
+
+  /** The warden is dead: nothing that ran in it runs any more. */
+  loseAll(): void {
+    for (const name of [...this.#begun]) this.#lose(name, "unknown");
+  }
+
+  #lose(name: string, status: "unknown" | "lost"): void {
+    const session = this.#sessions.get(name);
+    if (session === undefined || this.#exited.has(name)) return;
+    this.#begun.delete(name);
+    session.lose();
+    this.#background(this.post(session.id, { type: "lost", status }));
+  }
+
+  async #loseLater(names: readonly string[]): Promise<void> {
+    await delay(EXIT_RECORDS_MS, undefined, { ref: false });
+    for (const name of names) this.#lose(name, "unknown");
+  }
+
+  async #destroyUnknown(vm: Vm, listed: readonly ListedSandbox[]): Promise<void> {
+    const unknown = listed.filter(({ name }) => !this.#sessions.has(name));
+    for (let first = 0; first < unknown.length; first += DESTROYS_AT_ONCE) {
+      await Promise.all(
+        unknown.slice(first, first + DESTROYS_AT_ONCE).map(async ({ name }) => {
+          this.#parts.log.warn({ child: name }, "a sandbox that no child knows is destroyed");
+          await vm.destroy(name);
+        }),
+      );
+    }
+  }
+
+  #output(chunk: OutputChunk): void {
+    if (chunk.execId !== TASK_EXEC_ID) return this.auxiliary.output(chunk);
+    this.#sessions.get(chunk.name)?.output(chunk);
+  }
+
+  #exit(exit: ExecExit): void {
+    const { name, execId } = exit;
+    if (execId !== TASK_EXEC_ID) {
+      this.auxiliary.exit(exit);
+      this.#wire?.ackExit(name, execId);
+      return;
+    }
+    const session = this.#sessions.get(name);
+    if (session === undefined) {
+      this.#wire?.ackExit(name, execId);
+      return;
+    }
+    this.#exited.add(name);
+    this.#begun.delete(name);
+    this.#background(this.#commitExit(session, exit));
+  }
+
+  async #commitExit(session: Session, exit: ExecExit): Promise<void> {
+    const { run, index, attempt, name } = session.id;
+    if (exit.detail !== "") await this.#parts.content.writeNote(run, index, attempt, exit.detail);
+    // A very short command ends before its start has been told.
+    await session.start.promise;
+    await this.post(session.id, { type: "exited", exit: exitFacts(exit) });
+    this.#wire?.ackExit(name, TASK_EXEC_ID);
+  }
+
+  #progress(session: Session): void {
+    const nowMs = Date.now();
+    const intervalMs = Math.max(PROGRESS_MS_MIN, (1000 * this.#sessions.size) / PROGRESS_PER_SECOND_MAX);
+    if (nowMs - session.progressAtMs < intervalMs) return;
+    const isFirst = session.progressAtMs === 0;
+    session.progressAtMs = nowMs;
+    // The first output comes with the start, which is a sign of life of its own.
+    if (!isFirst) this.#background(this.post(session.id, { type: "progress" }));
+  }
+
+  /** Work that nobody awaits; it fails only when the runtime stops or the disk does, and is done again after a restart. */
+  #background(work: Promise<unknown>): void {
+    work.catch((error: unknown) => {
+      if (!isCohortError(error, "CANCELLED")) this.#parts.log.error({ error }, "an event of the warden could not be passed on");
+    });
+  }
+}
+
+function exitFacts(exit: ExecExit): ExitFacts {
+  const { cause, code, signal, oomKilled, deadlineHit, leaseExpired, wallUs, userUs, systemUs, maxRssKib, stdoutBytes, stderrBytes } = exit;
+  return { cause, code, signal, oomKilled, deadlineHit, leaseExpired, wallUs, cpuUs: userUs + systemUs, maxRssKib, stdoutBytes, stderrBytes };
+}

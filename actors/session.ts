@@ -1,0 +1,192 @@
+/**
+ * Owns the streams of one attempt while this supervisor lives: its output on the way to the transcript, its stdin on the way in.
+ * Does not own the attempt's state (the child's machine), nor the connection (vm-link.ts).
+ *
+ * 1. Output is acknowledged to the warden only after write(2) to the transcript; a full disk stops acknowledging, which stops the child.
+ * 2. Each byte stands in the transcript once, however often the warden sends it again.
+ * 3. What is not yet written never exceeds the streams' windows.
+ * 4. Beyond the output limit nothing is written or acknowledged, and the machine hears of it once.
+ * 5. Nothing of a stream reaches the machine but one progress event per interval.
+ */
+import { setTimeout as delay } from "node:timers/promises";
+import { TranscriptWriter } from "../runtime/transcript/transcript-writer.ts";
+import type { OutputChunk, OutputStream } from "../vm/backend.ts";
+import { emptyPreviews, previewsOf, type Previews } from "./preview.ts";
+import { StdinFeed } from "./stdin-feed.ts";
+
+export interface SessionId {
+  readonly run: string;
+  readonly index: number;
+  readonly attempt: number;
+  readonly name: string;
+}
+
+export interface SessionPorts {
+  readonly transcriptPath: string;
+  ack(stream: OutputStream, offset: number): void;
+  writeStdin(offset: number, bytes: Uint8Array, fin: boolean): void;
+  /** Some output was written. */
+  written(chunk: OutputChunk): void;
+  progress(): void;
+  outputLimit(): void;
+  failed(error: unknown): void;
+}
+
+const WRITE_RETRY_MS = 1000;
+
+export class Session {
+  readonly id: SessionId;
+  readonly #ports: SessionPorts;
+  readonly #queue: OutputChunk[] = [];
+  #draining: Promise<void> | null = null;
+  #writer: Promise<TranscriptWriter> | null = null;
+  readonly #written = { stdout: 0, stderr: 0 };
+  readonly #previews = emptyPreviews();
+  #previewsWhole = true;
+  #resumed = false;
+  #limitReached = false;
+  #waiters: (() => void)[] = [];
+  /** Which warden may hold the sandbox; null: none was asked yet. */
+  sentTo: string | null = null;
+  /** Aborts when the start is to be given up, if it has not happened. */
+  readonly doom = new AbortController();
+  /** There will be no further output. */
+  lost = false;
+  closed = false;
+  outputBytesMax = Number.POSITIVE_INFINITY;
+  /** Resolved when the start effect has its outcome. */
+  readonly start = Promise.withResolvers<void>();
+  stdin: StdinFeed | null = null;
+  progressAtMs = 0;
+
+  constructor(id: SessionId, ports: SessionPorts) {
+    this.id = id;
+    this.#ports = ports;
+  }
+
+  giveStdin(text: string): void {
+    this.stdin = new StdinFeed(Buffer.from(text), (offset, bytes, fin) => this.#ports.writeStdin(offset, bytes, fin));
+  }
+
+  output(chunk: OutputChunk): void {
+    if (this.closed || this.#limitReached) return;
+    const other = chunk.stream === "stdout" ? this.#written.stderr : this.#written.stdout;
+    if (chunk.offset + chunk.bytes.length + other > this.outputBytesMax) {
+      this.#limitReached = true;
+      this.#ports.outputLimit();
+      this.#wake();
+      return;
+    }
+    if (!this.#previews[chunk.stream].push(chunk.offset, chunk.bytes)) this.#previewsWhole = false;
+    this.#queue.push(chunk);
+    this.#draining ??= this.#drain();
+    this.#ports.progress();
+  }
+
+  /** Resolves when everything up to these offsets is written, or when no more can come: the limit was reached, the sandbox is lost, or the deadline passed. */
+  async complete(stdoutBytes: number, stderrBytes: number, deadlineMs: number): Promise<"complete" | "incomplete"> {
+    if (stdoutBytes + stderrBytes > 0) await this.#recall();
+    const isComplete = (): boolean => this.#written.stdout >= stdoutBytes && this.#written.stderr >= stderrBytes;
+    const endAtMs = Date.now() + deadlineMs;
+    while (!isComplete() && !this.#limitReached && !this.lost && Date.now() < endAtMs) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, Math.max(1, endAtMs - Date.now()));
+        this.#waiters.push(() => {
+          clearTimeout(timer);
+          resolve();
+        });
+      });
+    }
+    await this.#draining;
+    return isComplete() ? "complete" : "incomplete";
+  }
+
+  lose(): void {
+    this.lost = true;
+    this.#wake();
+  }
+
+  /** Where the transcript stands, for a summary without an exit. */
+  async writtenBytes(): Promise<{ readonly stdout: number; readonly stderr: number }> {
+    await this.#recall();
+    await this.#draining;
+    return { ...this.#written };
+  }
+
+  async sync(): Promise<void> {
+    if (this.#writer !== null) await (await this.#writer).sync();
+  }
+
+  async previews(): Promise<Previews> {
+    return this.#previewsWhole ? this.#previews : previewsOf(this.#ports.transcriptPath);
+  }
+
+  /** The session was not seen from its beginning. */
+  resumed(): void {
+    this.#resumed = true;
+    this.#previewsWhole = false;
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
+    this.#wake();
+    await this.#draining;
+    if (this.#writer !== null) await (await this.#writer).close();
+  }
+
+  async #drain(): Promise<void> {
+    while (this.#queue.length > 0 && !this.closed) {
+      const batch = this.#queue.splice(0);
+      try {
+        await this.#write(batch);
+      } catch (error) {
+        this.#ports.failed(error);
+        this.#queue.unshift(...batch);
+        await this.#reopen();
+        await delay(WRITE_RETRY_MS);
+        continue;
+      }
+      for (const chunk of batch) {
+        const end = Math.max(this.#written[chunk.stream], chunk.offset + chunk.bytes.length);
+        this.#written[chunk.stream] = end;
+        this.#ports.ack(chunk.stream, end);
+        if (chunk.bytes.length > 0) this.#ports.written(chunk);
+      }
+      this.#wake();
+    }
+    this.#draining = null;
+  }
+
+  async #write(batch: readonly OutputChunk[]): Promise<void> {
+    const some = batch.filter(({ bytes }) => bytes.length > 0);
+    if (some.length === 0) return;
+    const writer = await this.#opened();
+    await Promise.all(some.map(({ stream, offset, bytes }) => writer.append(stream, offset, bytes)));
+  }
+
+  /** What an earlier supervisor wrote is known only to the file. */
+  async #recall(): Promise<void> {
+    if (this.#resumed) await this.#opened();
+  }
+
+  async #opened(): Promise<TranscriptWriter> {
+    this.#writer ??= TranscriptWriter.open(this.#ports.transcriptPath);
+    const writer = await this.#writer;
+    for (const stream of ["stdout", "stderr"] as const) this.#written[stream] = Math.max(this.#written[stream], writer.nextOffset(stream));
+    return writer;
+  }
+
+  async #reopen(): Promise<void> {
+    const writer = this.#writer;
+    this.#writer = null;
+    if (writer === null) return;
+    const settled = await Promise.allSettled([writer.then((opened) => opened.close())]);
+    for (const one of settled) if (one.status === "rejected") this.#ports.failed(one.reason);
+  }
+
+  #wake(): void {
+    const waiters = this.#waiters;
+    this.#waiters = [];
+    for (const wake of waiters) wake();
+  }
+}
