@@ -6,7 +6,7 @@ import type { MountPlan } from "../../vm/backend.ts";
 import { SandboxBench, type Outcome, type RunOptions } from "../vm/sandbox-bench.ts";
 import { PERSON_UID } from "../vm/warden-process.ts";
 
-const programs = ["attempt", "escape"] as const;
+const programs = ["attempt", "escape", "swap"] as const;
 export type Program = (typeof programs)[number];
 
 export class EscapeBench {
@@ -39,9 +39,13 @@ export class EscapeBench {
     return this.bench.run(name, [`/sessions/${name}/mnt/tools/${program}`, ...args], options);
   }
 
+  tool(program: Program): string {
+    return join(this.#tools, program);
+  }
+
   /** The same program as an ordinary user of this machine: the control that makes a test able to fail. */
   outside(program: Program, args: readonly string[]): string {
-    const result = spawnSync(join(this.#tools, program), args, {
+    const result = spawnSync(this.tool(program), args, {
       uid: PERSON_UID,
       gid: PERSON_UID,
       cwd: this.bench.warden.directory,
