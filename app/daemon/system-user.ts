@@ -25,11 +25,11 @@ export function ensureSystemUser(): Account {
   });
 }
 
-/** Every group of the account, its own first. */
+/** Every group of the account, its own first, root's never: a member of that group loses it here. */
 export function groupsOf(account: Account): readonly number[] {
   if (account.name === "") return [account.gid];
   const groups = run("id", ["-G", "--", account.name]).trim().split(/\s+/).map(Number);
-  return [account.gid, ...groups.filter((gid) => Number.isInteger(gid) && gid !== account.gid)];
+  return [account.gid, ...groups.filter((gid) => Number.isInteger(gid) && gid !== 0 && gid !== account.gid)];
 }
 
 function run(program: string, args: readonly string[]): string {

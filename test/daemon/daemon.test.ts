@@ -2,6 +2,7 @@ import { execFile, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { chmodSync, cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync, existsSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { RpcClient } from "../../runtime/transport/client.ts";
@@ -167,7 +168,10 @@ test("an ordinary user without a warden hears the one command; with a resident o
   const person = { uid: home.account.uid, gid: home.account.gid, cwd: "/", timeout: 30_000 };
   const env = { PATH: process.env["PATH"], HOME: "/", COHORT_HOME: home.directory };
   const ask = async (): Promise<unknown> =>
-    JSON.parse((await promisify(execFile)(process.execPath, [join(import.meta.dirname, "ordinary-client.ts")], { ...person, env })).stdout);
+    JSON.parse(
+      (await promisify(execFile)(process.execPath, [fileURLToPath(new URL("./ordinary-client.ts", import.meta.url))], { ...person, env }))
+        .stdout,
+    );
   expect(await ask()).toEqual({ code: "WARDEN_ABSENT", hint: "start it once: sudo cohort vm up" });
   await wardenUp({ home: home.directory, user: home.account.name });
   await wardenUp({ home: home.directory, user: home.account.name });

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { takeStartLock } from "../../app/daemon/start-lock.ts";
 
@@ -21,7 +22,9 @@ afterEach(() => {
 });
 
 async function holder(): Promise<ChildProcess> {
-  const child = spawn(process.execPath, [join(import.meta.dirname, "lock-holder.ts"), path], { stdio: ["ignore", "pipe", "ignore"] });
+  const child = spawn(process.execPath, [fileURLToPath(new URL("./lock-holder.ts", import.meta.url)), path], {
+    stdio: ["ignore", "pipe", "ignore"],
+  });
   holders.push(child);
   if (child.stdout !== null) await once(child.stdout, "data", { signal: AbortSignal.timeout(10_000) });
   return child;

@@ -2,6 +2,7 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import type { Cohort, TaskResult } from "../../sdk/index.ts";
 import { collect, eventually, OwnHome, ownHomeUnavailable } from "../daemon/own-home.ts";
@@ -107,7 +108,7 @@ test("an abort of a reader ends the reading and not the run", async () => {
 test("a key names one run across the crash of the process that started it", async () => {
   const shared = home.personDirectory();
   const start = async (): Promise<{ readonly run: string; readonly created: boolean; readonly child: ChildProcess }> => {
-    const child = spawn(process.execPath, [join(import.meta.dirname, "key-client.ts"), "nightly", shared], {
+    const child = spawn(process.execPath, [fileURLToPath(new URL("./key-client.ts", import.meta.url)), "nightly", shared], {
       stdio: ["ignore", "pipe", "inherit"],
       env: { ...process.env, COHORT_HOME: home.directory },
     });
