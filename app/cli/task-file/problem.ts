@@ -24,7 +24,7 @@ function describeValue(value: unknown): string {
   if (Array.isArray(value)) return "a list";
   if (typeof value === "object" && value !== null) return "a mapping";
   if (typeof value === "string") return value.length > 40 ? "text" : JSON.stringify(value);
-  return value === null || value === undefined ? "nothing" : String(value as number | boolean);
+  return value === null || value === undefined ? "nothing" : JSON.stringify(value);
 }
 
 const NOUNS: Readonly<Record<string, string>> = {

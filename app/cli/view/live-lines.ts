@@ -13,6 +13,8 @@ export interface Frame {
 }
 
 const BAR_COLUMNS_MAX = 30;
+/** Below this figures alone find room. */
+const BAR_TERMINAL_COLUMNS_MIN = 24;
 const RUNNING_ROWS_MAX = 24;
 const FAILURE_ROWS_MAX = 3;
 /** Below this a rate says more about chance than about the work. */
@@ -59,6 +61,7 @@ function progress(view: RunView, frame: Frame): string {
     ],
     frame.columns - columns - 2,
   );
+  if (frame.columns < BAR_TERMINAL_COLUMNS_MIN) return truncate(words.join("  "), frame.columns);
   return `${bar(view, columns, frame.style)}  ${words.map((word) => (word.endsWith(" failed") ? frame.style.red(word) : word)).join("  ")}`;
 }
 
