@@ -48,7 +48,7 @@ export class EscapeBench {
     const result = spawnSync(this.tool(program), args, {
       uid: PERSON_UID,
       gid: PERSON_UID,
-      cwd: this.bench.warden.directory,
+      cwd: this.#tools,
       timeout: 10_000,
       encoding: "utf8",
     });

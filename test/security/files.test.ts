@@ -172,7 +172,7 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
       "openat|-100|s=/proc/kallsyms|0|0",
       "openat|-100|s=/sys/fs/cgroup|0|0",
       "openat|-100|s=/dev/ptmx|2|0",
-      `openat|-100|s=${escapes.bench.warden.directory}|0|0`,
+      `openat|-100|s=${escapes.toolsMount.source}|0|0`,
       "openat|-100|s=/etc/shadow|0|0",
     ]);
     expect(

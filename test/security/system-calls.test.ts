@@ -229,7 +229,6 @@ describe.skipIf(wardenUnavailable !== null)(
         "setpriority|0|0|10",
         "kill|0|0",
         "prlimit64|0|7|0|z=16",
-        "personality|0xffffffff",
       ];
       const { stdout } = await escapes.inside(name, "attempt", calls);
       expect(

@@ -4,7 +4,7 @@
  */
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { chownSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Vm, VmConnectOptions, VmEvents } from "../../vm/backend.ts";
@@ -15,6 +15,7 @@ import { buildWarden } from "../../vm/warden-binary.ts";
 export const PERSON_UID = 12_345;
 /** Each test process has its own range, so that test files can run at the same time. */
 const UIDS_PER_PROCESS = 20_000;
+const UIDS_PER_WARDEN = 1000;
 const START_DEADLINE_MS = 10_000;
 const STOP_DEADLINE_MS = 20_000;
 
@@ -42,8 +43,9 @@ export class WardenProcess {
   static async start(): Promise<WardenProcess> {
     const binary = await buildWarden();
     const directory = mkdtempSync(join(tmpdir(), "warden-test-"));
-    chownSync(directory, PERSON_UID, PERSON_UID);
-    const uidBase = 2_000_000_000 + (process.pid % 5000) * UIDS_PER_PROCESS + running.length * 1000;
+    // Root's, so that nobody else can change the way to the socket; others may pass, not look.
+    chmodSync(directory, 0o711);
+    const uidBase = 2_000_000_000 + (process.pid % 5000) * UIDS_PER_PROCESS + running.length * UIDS_PER_WARDEN;
     const warden = new WardenProcess(binary, directory, uidBase);
     running.push(warden);
     return warden;
@@ -104,17 +106,8 @@ export class WardenProcess {
   }
 
   #spawn(): ChildProcess {
-    const args = [
-      "--foreground",
-      "--socket",
-      this.socketPath,
-      "--user",
-      `${PERSON_UID}`,
-      "--uid-file",
-      join(this.directory, "uid-next"),
-      "--uid-base",
-      `${this.#uidBase}`,
-    ];
+    const args = ["--foreground", "--socket", this.socketPath, "--user", `${PERSON_UID}`, "--gid", `${PERSON_UID}`];
+    args.push("--uid-file", join(this.directory, "uid-next"), "--uid-base", `${this.#uidBase}`, "--uid-count", `${UIDS_PER_WARDEN}`);
     const child = spawn(this.#binary, args, { stdio: ["ignore", "ignore", "pipe"] });
     child.stderr?.on("data", (chunk: Buffer) => {
       this.#stderr = (this.#stderr + chunk.toString()).slice(-10_000);
