@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, relative } from "node:path";
 import type { BuildOptions } from "esbuild";
+import { isCohortError } from "../runtime/kernel/error.ts";
 
 const root = dirname(import.meta.dirname);
 const dist = join(root, "dist");
@@ -98,4 +99,10 @@ async function main(): Promise<void> {
   await buildWarden();
 }
 
-await main();
+try {
+  await main();
+} catch (error) {
+  if (!isCohortError(error)) throw error;
+  console.error(`${error.code}: ${error.message}\n${error.hint}`);
+  process.exitCode = 1;
+}
