@@ -64,6 +64,8 @@ export class RecordedEvents implements VmEvents {
     const late = new Promise<never>((_, reject) => {
       deadline.addEventListener("abort", () => reject(new Error(`${what} did not come within ${deadlineMs} ms`)), { once: true });
     });
+    // Nobody may wait for it any more when it comes.
+    late.catch(() => {});
     for (;;) {
       const value = probe();
       if (value) return value;

@@ -57,6 +57,7 @@ void answer_list(struct codec *codec, uint32_t seq)
 	struct msgpack_writer writer;
 	frame_write_start(&writer, space, capacity, FRAME_OK, 2);
 	msgpack_write_uint(&writer, seq);
+	msgpack_write_array(&writer, 1);
 	msgpack_write_array(&writer, codec->table.count);
 	for (const struct sandbox *sandbox = codec->table.first; sandbox != NULL; sandbox = sandbox->next) {
 		if (sandbox->state == SANDBOX_GONE)

@@ -94,7 +94,12 @@ size_t utf8_sequence(const uint8_t *bytes, size_t size)
 	if (first < 0x80)
 		return first != 0;
 	size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-	if (first < 0xc2 || first > 0xf4 || length > size)
+	if (first < 0xc2 || first > 0xf4)
+		return 0;
+#ifdef COHORT_FUZZ_CANARY
+	size = length; /* planted for the fuzzer: a sequence that is cut is read beyond its end */
+#endif
+	if (length > size)
 		return 0;
 	for (size_t index = 1; index < length; index++)
 		if ((bytes[index] & 0xc0) != 0x80)
@@ -137,14 +142,6 @@ struct msgpack_view msgpack_read_bin(struct msgpack_reader *reader, size_t size_
 		size = take_big_endian(reader, (size_t)1 << (type - 0xc4));
 	else
 		reader->bad = true;
-#ifdef COHORT_FUZZ_CANARY
-	/* Planted for the fuzzer: an announced size that is trusted. Never built otherwise. */
-	if (!reader->bad && size <= size_max) {
-		struct msgpack_view view = {.bytes = reader->data + reader->at, .size = (size_t)size};
-		reader->at += (size_t)size <= left(reader) ? (size_t)size : left(reader);
-		return view;
-	}
-#endif
 	return take_view(reader, size, size_max);
 }
 

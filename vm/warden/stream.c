@@ -127,9 +127,11 @@ bool output_ack(struct output_stream *stream, struct ring_budget *budget, uint64
 {
 	if (offset > stream->sent_most)
 		return false;
+#ifndef COHORT_FUZZ_CANARY /* planted for the fuzzer: left out, an ACK after a reconnect leaves sent behind acked */
 	/* What an earlier connection delivered need not be sent again. */
 	if (offset > stream->sent)
 		stream->sent = offset;
+#endif
 	if (offset > stream->ring.start)
 		ring_drop(&stream->ring, budget, offset);
 	if (stream->fin_ever_sent && offset == stream->ring.end)

@@ -20,15 +20,15 @@ enum {
 	ACCEPT_PAUSE_MS = 200,
 };
 
-static const char *const features[] = {"pty", "collect", "mounts", "lease", "deadline", "probe"};
-
 void link_close(struct codec *codec, struct link *link, const char *why)
 {
 	if (link->watch.fd < 0)
 		return;
 	if (link == codec->supervisor) {
+		/* What was answered before it broke a rule still helps whoever looks for the reason. */
+		if (link->out_end > link->out_start)
+			(void)!send(link->watch.fd, link->out + link->out_start, link->out_end - link->out_start, MSG_NOSIGNAL | MSG_DONTWAIT);
 		codec->supervisor = NULL;
-		codec->idle_since_ms = codec->now_ms;
 	}
 	if (why != NULL)
 		complain("connection closed: %s", why);
@@ -66,7 +66,6 @@ static bool peer_allowed(const struct codec *codec, int fd)
 	return peer.uid == codec->config->person_uid || peer.uid == 0;
 }
 
-/* One last frame to a connection that will be closed; if its socket does not take it, it goes without. */
 static void refuse_link(int fd, enum warden_error error, const char *message)
 {
 	uint8_t frame[FRAME_CONTROL_SIZE_MAX];
@@ -129,6 +128,7 @@ static void greet(struct codec *codec, struct link *link)
 {
 	const struct codec_config *config = codec->config;
 	const struct frame *frame = &codec->frame;
+	static const char *const features[] = {"pty", "collect", "mounts", "lease", "deadline", "probe"};
 	uint8_t *in = realloc(link->in, SUPERVISOR_IN_BYTES);
 	if (in == NULL) {
 		link_close(codec, link, "no memory");
@@ -144,8 +144,6 @@ static void greet(struct codec *codec, struct link *link)
 		link_close(codec, codec->supervisor, "a newer supervisor came");
 	codec->supervisor = link;
 	codec->link_round++;
-	uint64_t freeze_after_ms = clamp(frame->freeze_after_ms, config->freeze_after_ms_min, config->freeze_after_ms_max);
-	uint64_t kill_after_ms = clamp(frame->kill_after_ms, config->kill_after_ms_min, config->kill_after_ms_max);
 	struct hello_answer answer = {
 		.warden_id = config->warden_id, .binary_sha256 = config->binary_sha256,
 		.features = features, .features_count = ARRAY_LENGTH(features),
@@ -154,6 +152,8 @@ static void greet(struct codec *codec, struct link *link)
 	uint8_t *space = supervisor_space(codec, FRAME_CONTROL_SIZE_MAX);
 	if (space != NULL)
 		supervisor_commit(codec, frame_write_hello_ok(space, FRAME_CONTROL_SIZE_MAX, &answer));
+	uint64_t freeze_after_ms = clamp(frame->freeze_after_ms, config->freeze_after_ms_min, config->freeze_after_ms_max);
+	uint64_t kill_after_ms = clamp(frame->kill_after_ms, config->kill_after_ms_min, config->kill_after_ms_max);
 	lease_act(codec, lease_take(&codec->lease, freeze_after_ms, kill_after_ms, codec->now_ms));
 	output_restart(codec);
 }
