@@ -41,7 +41,9 @@ static void not_started(struct codec *codec, struct exec *exec, const struct ini
 
 void exec_started(struct codec *codec, struct exec *exec, const struct init_message *message)
 {
-	if (message->error == E_NONE && (message->layers & LAYERS_ALL) != LAYERS_ALL) {
+	/* The limits of the cgroup are the one layer that cannot be seen from inside. */
+	const uint32_t seen_inside = LAYERS_ALL & ~(1u << LAYER_CGROUP_LIMITS);
+	if (message->error == E_NONE && (message->layers & seen_inside) != seen_inside) {
 		/* It says that it runs something without a layer: then nothing it says is worth anything. */
 		sandbox_end(codec, exec->sandbox, "its init started a process without all layers");
 		return;
