@@ -236,8 +236,11 @@ class ChildEffects {
 }
 
 /** Params come back from the journal as the machine wrote them. */
-function typed<P>(run: (params: P, context: EffectContext) => Promise<ActorEvent | null>): EffectDefinition["run"] {
-  return (params: Json, context) => run(params as P, context);
+function typed<P>(table: SessionTable, run: (params: P, context: EffectContext) => Promise<ActorEvent | null>): EffectDefinition["run"] {
+  return async (params: Json, context) => {
+    await table.restored();
+    return run(params as P, context);
+  };
 }
 
 /** More sandboxes under construction at once than cores only wait for each other. */
@@ -246,11 +249,12 @@ const CALLS_AT_ONCE = 4000;
 
 export function childEffectDefinitions(parts: ChildParts): readonly EffectDefinition[] {
   const effects = new ChildEffects(parts);
+  const { table } = parts;
   return [
-    { name: childEffects.start, safety: "keyed", concurrency: STARTS_AT_ONCE, run: typed<AttemptParams>((params, context) => effects.start(params, context)) },
-    { name: childEffects.signal, safety: "keyed", concurrency: CALLS_AT_ONCE, run: typed<SignalParams>((params, context) => effects.signal(params, context)) },
-    { name: childEffects.kill, safety: "keyed", concurrency: CALLS_AT_ONCE, run: typed<KillParams>((params, context) => effects.kill(params, context)) },
-    { name: childEffects.settle, safety: "keyed", run: typed<SettleParams>((params, context) => effects.settle(params, context)) },
-    { name: childEffects.destroy, safety: "keyed", run: typed<AttemptParams>((params, context) => effects.destroy(params, context)) },
+    { name: childEffects.start, safety: "keyed", concurrency: STARTS_AT_ONCE, run: typed<AttemptParams>(table, (params, context) => effects.start(params, context)) },
+    { name: childEffects.signal, safety: "keyed", concurrency: CALLS_AT_ONCE, run: typed<SignalParams>(table, (params, context) => effects.signal(params, context)) },
+    { name: childEffects.kill, safety: "keyed", concurrency: CALLS_AT_ONCE, run: typed<KillParams>(table, (params, context) => effects.kill(params, context)) },
+    { name: childEffects.settle, safety: "keyed", run: typed<SettleParams>(table, (params, context) => effects.settle(params, context)) },
+    { name: childEffects.destroy, safety: "keyed", run: typed<AttemptParams>(table, (params, context) => effects.destroy(params, context)) },
   ];
 }

@@ -74,6 +74,11 @@ export class SessionTable {
     }
   }
 
+  /** Resolves once restore is done. Effects recover before that, and would take a session of an earlier supervisor for a new one. */
+  async restored(): Promise<void> {
+    await this.#runtime.promise;
+  }
+
   /** Before the first connection: what the journal says is alive. */
   async restore(runtime: Runtime, rows: readonly { readonly name: string; readonly row: ChildRow }[]): Promise<void> {
     for (const { name, row } of rows) {
@@ -84,11 +89,22 @@ export class SessionTable {
       if (row.begun && !ended) this.#begun.add(name);
       if (row.begun || ended) session.start.resolve();
       if (ended) this.#exited.add(name);
-      const task = await this.#parts.content.task(row.run, row.index);
-      session.outputBytesMax = task.limits.outputBytes;
-      if (task.stdin !== undefined && row.begun && !ended) session.giveStdin(task.stdin);
+      await this.#recallTask(session, row.begun && !ended);
     }
     this.#runtime.resolve(runtime);
+  }
+
+  async #recallTask(session: Session, runs: boolean): Promise<void> {
+    const { run, index } = session.id;
+    try {
+      const task = await this.#parts.content.task(run, index);
+      session.outputBytesMax = task.limits.outputBytes;
+      if (task.stdin !== undefined && runs) session.giveStdin(task.stdin);
+    } catch (error) {
+      // Somebody deleted the content of a run that lives: it ends, one way or another, with what is left.
+      if (!isCohortError(error, "CONTENT_GONE")) throw error;
+      this.#parts.log.error({ child: session.id.name, error }, "the content of a living child is gone");
+    }
   }
 
   find(name: string): Session | undefined {
