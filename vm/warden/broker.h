@@ -1,0 +1,67 @@
+/* The root process in the host's mount namespace: uids, mount sources, and the end of everything. */
+#ifndef COHORT_BROKER_H
+#define COHORT_BROKER_H
+
+#include "base.h"
+
+struct person {
+	uint32_t uid, gid;
+	gid_t groups[64];
+	size_t group_count;
+};
+
+/* uids.c. A range of uids that nobody else has, and a counter of it that only ever grows. */
+struct uid_source {
+	const char *path;
+	uint32_t base, count;
+	uint32_t next, block_end;   /* reserved on disk up to block_end */
+};
+
+/* Dies with what to do when the range overlaps a user, a group or a subordinate range. */
+void uids_open(struct uid_source *uids);
+int uids_next(struct uid_source *uids, uint32_t *uid, struct fault *fault);
+
+/* mount-source.c: opened with the person's rights, proven fit, cloned and idmapped to the child. Fills one detached mount for each. */
+int mount_sources_prepare(const struct person *person, const struct create_request *request, int mounts[MOUNTS_MAX], struct fault *fault);
+
+struct broker {
+	const struct person *person;
+	struct uid_source *uids;
+	int codec_fd, zygote_fd;
+	pid_t codec_pid, zygote_pid;
+	int signal_fd;              /* SIGTERM, SIGINT, SIGCHLD */
+};
+
+/* Serves until one of the other processes ends or a signal asks; returns what the warden's exit status shall be. */
+int broker_serve(struct broker *broker);
+
+/* instance.c: the lock and record of an instance, and the sweep of those whose warden is dead. */
+struct instance {
+	char id[17];
+	char lock_path[64];
+	int lock_fd;
+};
+
+void instance_open(struct instance *instance, const char *id);
+void instance_record(const struct instance *instance, const char paths[4][512]);
+void instance_close(struct instance *instance);
+
+/* socket.c: the listening socket in a directory that only root can change. */
+struct listener {
+	char directory[4096], name[108];
+	int directory_fd, lock_fd, socket_fd;
+};
+
+void listener_open(struct listener *listener, const char *path, const struct person *person);
+void listener_close(struct listener *listener);
+
+/* sha256.c: of the file at path, as 64 hex digits and NUL. -1 with errno. */
+int sha256_file(const char *path, char hex[65]);
+
+/* codec-process.c: drops everything and calls codec_main(). */
+struct codec_config;
+_Noreturn void codec_process_main(struct codec_config *config, uint32_t uid);
+/* A devpts instance of this warden, as a descriptor of its root. */
+int devpts_open(void);
+
+#endif

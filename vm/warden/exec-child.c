@@ -1,0 +1,176 @@
+/* What happens between the init's fork and the program: stdio, terminal,
+ * descriptors, truth check, execve. Runs with the child's own rights, confined. */
+#include "exec-child.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+enum { FD_REPORT = 3, FD_BLOB, FD_FIRST_CLOSED, EXIT_NOT_STARTED = 127 };
+
+static int blob_fd;
+
+_Noreturn static void give_up(struct start_report *report, enum warden_error error, int sys_errno, const char *what)
+{
+	report->error = error;
+	report->sys_errno = sys_errno;
+	format_text(report->detail, sizeof(report->detail), "%.200s", what);
+	if (sys_errno != 0)
+		append_text(report->detail, sizeof(report->detail), ": %s", strerror(sys_errno));
+	/* The init sees the end of the pipe in any case. */
+	ssize_t ignored = write(FD_REPORT, report, sizeof(*report));
+	(void)ignored;
+	_exit(EXIT_NOT_STARTED);
+}
+
+/* Stdio to 0–2, the pipe to 3, the blob to 4; all else is closed, the init's socket first of all. */
+static void place_descriptors(const int fds[4], int report_fd)
+{
+	const int sources[] = { fds[1], fds[2], fds[3], report_fd, fds[0] };
+	int moved[ARRAY_LENGTH(sources)];
+	for (size_t i = 0; i < ARRAY_LENGTH(sources); i++) {
+		moved[i] = fcntl(sources[i], F_DUPFD_CLOEXEC, FD_FIRST_CLOSED);
+		if (moved[i] < 0)
+			_exit(EXIT_NOT_STARTED);
+	}
+	for (size_t i = 0; i < ARRAY_LENGTH(sources); i++) {
+		int placed = i < 3 ? dup2(moved[i], (int)i) : dup3(moved[i], (int)i, O_CLOEXEC);
+		if (placed < 0)
+			_exit(EXIT_NOT_STARTED);
+	}
+	if (syscall(__NR_close_range, FD_FIRST_CLOSED, ~0u, 0) != 0)
+		_exit(EXIT_NOT_STARTED);
+	blob_fd = FD_BLOB;
+}
+
+/* Maps the blob and points into it. The codec sealed it, but a lie costs only this process. */
+static char **map_strings(const struct exec_request *request, struct start_report *report)
+{
+	struct stat status;
+	uint32_t count = request->argc + request->envc;
+	if (request->argc < 1 || request->argc > ARGS_MAX || request->envc > ARGS_MAX || request->blob_size < 1 ||
+	    request->blob_size > EXEC_BLOB_MAX)
+		give_up(report, E_EXEC_FAILED, E2BIG, "no command, or too many arguments");
+	if (fstat(blob_fd, &status) != 0 || status.st_size < (off_t)request->blob_size)
+		give_up(report, E_EXEC_FAILED, EINVAL, "the arguments did not arrive whole");
+	char *blob = mmap(NULL, request->blob_size, PROT_READ, MAP_PRIVATE, blob_fd, 0);
+	/* One NULL behind argv, one behind env. */
+	char **strings = calloc((size_t)count + 2, sizeof(char *));
+	if (blob == MAP_FAILED || strings == NULL)
+		give_up(report, E_EXEC_FAILED, ENOMEM, "no memory for the arguments");
+	char *at = blob, *end = blob + request->blob_size;
+	for (uint32_t i = 0; i < count; i++) {
+		char *stop = memchr(at, '\0', (size_t)(end - at));
+		if (stop == NULL)
+			give_up(report, E_EXEC_FAILED, EINVAL, "the arguments did not arrive whole");
+		strings[i < request->argc ? i : i + 1] = at;
+		at = stop + 1;
+	}
+	close(blob_fd);
+	return strings;
+}
+
+static const char *search_path(char *const env[])
+{
+	for (size_t i = 0; env[i] != NULL; i++)
+		if (strncmp(env[i], "PATH=", 5) == 0)
+			return env[i] + 5;
+	return "/usr/local/bin:/usr/bin:/bin";
+}
+
+/* As execvpe: a script without an interpreter line goes to /bin/sh. Returns only on failure, with errno. */
+static void execute(const char *path, char *argv[], char *env[], uint32_t argc)
+{
+	execve(path, argv, env);
+	if (errno != ENOEXEC)
+		return;
+	char **shell = calloc((size_t)argc + 2, sizeof(char *));
+	if (shell == NULL)
+		return;
+	shell[0] = (char *)(uintptr_t)"/bin/sh";
+	shell[1] = (char *)(uintptr_t)path;
+	for (uint32_t i = 1; i <= argc; i++)
+		shell[i + 1] = argv[i];
+	execve(shell[0], shell, env);
+	free(shell);
+}
+
+static int execute_by_search(char *argv[], char *env[], uint32_t argc)
+{
+	int remembered = ENOENT;
+	if (argv[0][0] == '\0')
+		return ENOENT;
+	if (strchr(argv[0], '/') != NULL) {
+		execute(argv[0], argv, env, argc);
+		return errno;
+	}
+	for (const char *at = search_path(env);;) {
+		size_t length = strcspn(at, ":");
+		char path[4096];
+		if (length + strlen(argv[0]) + 2 < sizeof(path)) {
+			format_text(path, sizeof(path), "%.*s%s%s", (int)length, at, length > 0 ? "/" : "", argv[0]);
+			execute(path, argv, env, argc);
+			if (errno == EACCES)
+				remembered = EACCES;
+			else if (errno != ENOENT && errno != ENOTDIR)
+				return errno;
+		}
+		if (at[length] == '\0')
+			return remembered;
+		at += length + 1;
+	}
+}
+
+static void check_layers(const struct sandbox_plan *plan, struct start_report *report)
+{
+	report->layers = layers_seen_inside(plan, FD_REPORT + 1);
+	uint32_t missing = LAYERS_SEEN_INSIDE & ~report->layers;
+	if (missing != 0) {
+		char detail[DETAIL_SIZE];
+		layers_missing_text(missing, detail);
+		give_up(report, E_LAYER_MISSING, 0, detail);
+	}
+	if (write(FD_REPORT, report, sizeof(*report)) != (ssize_t)sizeof(*report))
+		_exit(EXIT_NOT_STARTED);
+}
+
+void exec_child_main(const struct sandbox_plan *plan, const struct exec_request *request, const int fds[4], int report_fd)
+{
+	struct start_report report = { 0 };
+	sigset_t none;
+	place_descriptors(fds, report_fd);
+	/* A session of its own: its process group is its pid, and a terminal can become its controlling one. */
+	if (setsid() < 0)
+		give_up(&report, E_EXEC_FAILED, errno, "cannot start a session");
+	if ((request->flags & EXEC_PTY) != 0 && ioctl(STDIN_FILENO, TIOCSCTTY, 0) != 0)
+		give_up(&report, E_EXEC_FAILED, errno, "cannot take the terminal");
+	char **strings = map_strings(request, &report);
+	char **argv = strings, **env = strings + request->argc + 1;
+	if (request->exec_kind == EXEC_COLLECT) {
+		check_layers(plan, &report);
+		close(FD_REPORT);
+		_exit(request->argc == 2 ? collect_archive(plan->home, STDOUT_FILENO, argv[0], argv[1]) : EXIT_FAILURE);
+	}
+	char cwd[MOUNT_SOURCE_SIZE];
+	memcpy(cwd, request->cwd, sizeof(cwd));
+	cwd[sizeof(cwd) - 1] = '\0';
+	if (chdir(cwd) != 0) {
+		int error_number = errno;
+		char what[DETAIL_SIZE];
+		format_text(what, sizeof(what), "cannot enter %.180s", cwd);
+		give_up(&report, E_EXEC_FAILED, error_number, what);
+	}
+	sigemptyset(&none);
+	if (sigprocmask(SIG_SETMASK, &none, NULL) != 0)
+		give_up(&report, E_EXEC_FAILED, errno, "cannot unblock signals");
+	check_layers(plan, &report);
+	int error_number = execute_by_search(argv, env, request->argc);
+	char what[DETAIL_SIZE];
+	format_text(what, sizeof(what), "cannot execute %.180s", argv[0]);
+	give_up(&report, E_EXEC_FAILED, error_number, what);
+}

@@ -1,0 +1,251 @@
+/* The first process of a sandbox: pid 1 of its pid namespace, the child's uid,
+ * fully confined. Starts programs as the codec asks, reports their ends, reaps.
+ *
+ * Owns: the execs of this sandbox. Does not own: streams (descriptors from the
+ * codec that it only hands on), limits, its own life.
+ * Invariants:
+ *   I1 Every exec_request is answered by one STARTED; after a STARTED without
+ *      error, and only then, by one EXITED.
+ *   I2 The truth check runs in the very process that becomes the program, after
+ *      its last change; a missing layer means that nothing is executed.
+ *   I3 The init parses nothing that its children write: not a byte.
+ *   I4 It ends when the codec's end closes; with it the kernel ends the namespace. */
+#include "sandbox.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+
+#include "exec-child.h"
+
+enum { COLLECT_REAP_MS_MAX = 5000 };
+
+struct running_exec {
+	uint32_t id;         /* 0: the slot is free */
+	pid_t pid;
+	int start_fd;        /* the exec child's report; -1 once STARTED was sent */
+	struct start_report report;
+	uint64_t started_us;
+};
+
+static const struct sandbox_plan *plan;
+static int control_fd;
+static int child_signal_fd;
+static struct running_exec execs[EXECS_MAX];
+
+static void tell(const struct init_message *message)
+{
+	if (send_packet(control_fd, message, sizeof(*message), NULL, 0) != 0)
+		_exit(EXIT_FAILURE);
+}
+
+static void tell_not_started(uint32_t exec_id, int sys_errno, const char *why)
+{
+	struct init_message message = { .kind = FROM_INIT_STARTED, .exec_id = exec_id, .error = E_EXEC_FAILED, .sys_errno = sys_errno };
+	format_text(message.detail, sizeof(message.detail), "%s: %s", why, strerror(sys_errno));
+	tell(&message);
+}
+
+/* The child's pipe is at its end: it became the program, or it reported why not, or it was killed before. */
+static void tell_started(struct running_exec *exec)
+{
+	struct init_message message = {
+		.kind = FROM_INIT_STARTED, .exec_id = exec->id, .error = exec->report.error,
+		.sys_errno = exec->report.sys_errno, .layers = exec->report.layers,
+	};
+	memcpy(message.detail, exec->report.detail, sizeof(message.detail));
+	close_fd(&exec->start_fd);
+	tell(&message);
+	if (message.error != E_NONE)
+		exec->id = 0;
+}
+
+static void read_report(struct running_exec *exec)
+{
+	for (;;) {
+		struct start_report report;
+		ssize_t count = read(exec->start_fd, &report, sizeof(report));
+		if (count < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+		/* Reports are smaller than PIPE_BUF, so they come whole. */
+		if (count != (ssize_t)sizeof(report))
+			break;
+		exec->report = report;
+	}
+	tell_started(exec);
+}
+
+static void tell_exited(struct running_exec *exec, int wait_status, const struct rusage *usage)
+{
+	struct init_message message = {
+		.kind = FROM_INIT_EXITED,
+		.exec_id = exec->id,
+		.layers = exec->report.layers,
+		.wait_status = wait_status,
+		.wall_us = boot_us() - exec->started_us,
+		.user_us = (uint64_t)usage->ru_utime.tv_sec * 1000000u + (uint64_t)usage->ru_utime.tv_usec,
+		.system_us = (uint64_t)usage->ru_stime.tv_sec * 1000000u + (uint64_t)usage->ru_stime.tv_usec,
+		.max_rss_kib = (uint64_t)usage->ru_maxrss,
+	};
+	exec->id = 0;
+	tell(&message);
+}
+
+/* Returns false when there is no child at all. */
+static bool reap(void)
+{
+	for (;;) {
+		struct rusage usage;
+		int wait_status;
+		pid_t pid = wait4(-1, &wait_status, WNOHANG, &usage);
+		if (pid == 0 || (pid < 0 && errno == EINTR))
+			return true;
+		if (pid < 0)
+			return false;
+		for (size_t i = 0; i < EXECS_MAX; i++) {
+			if (execs[i].id == 0 || execs[i].pid != pid)
+				continue;
+			if (execs[i].start_fd >= 0)
+				read_report(&execs[i]);
+			/* It is dead, so its pipe has ended; STARTED may have freed the slot. */
+			if (execs[i].id != 0)
+				tell_exited(&execs[i], wait_status, &usage);
+			break;
+		}
+	}
+}
+
+/* Nothing may write to the output directory while it is read. From pid 1, kill(-1) reaches every other process in one pass that no
+ * fork escapes. */
+static void end_all_others(void)
+{
+	uint64_t deadline_ms = boot_ms() + COLLECT_REAP_MS_MAX;
+	kill(-1, SIGKILL);
+	while (reap() && boot_ms() < deadline_ms) {
+		struct pollfd waited = { .fd = child_signal_fd, .events = POLLIN };
+		struct signalfd_siginfo seen;
+		poll(&waited, 1, 20);
+		while (read(child_signal_fd, &seen, sizeof(seen)) > 0)
+			;
+	}
+}
+
+static void start_exec(const struct exec_request *request, const int fds[4])
+{
+	struct running_exec *slot = NULL;
+	int report[2];
+	if (request->exec_kind == EXEC_COLLECT)
+		end_all_others();
+	for (size_t i = 0; i < EXECS_MAX && slot == NULL; i++)
+		if (execs[i].id == 0)
+			slot = &execs[i];
+	if (slot == NULL) {
+		tell_not_started(request->exec_id, EAGAIN, "too many programs run in this sandbox");
+		return;
+	}
+	if (pipe2(report, O_CLOEXEC) != 0) {
+		tell_not_started(request->exec_id, errno, "cannot make a pipe");
+		return;
+	}
+	uint64_t started_us = boot_us();
+	pid_t pid = fork();
+	if (pid == 0)
+		exec_child_main(plan, request, fds, report[1]);
+	close(report[1]);
+	if (pid < 0) {
+		int error_number = errno;
+		close(report[0]);
+		tell_not_started(request->exec_id, error_number, "cannot fork");
+		return;
+	}
+	if (fcntl(report[0], F_SETFL, O_NONBLOCK) != 0)
+		_exit(EXIT_FAILURE);
+	*slot = (struct running_exec){ .id = request->exec_id, .pid = pid, .start_fd = report[0], .started_us = started_us };
+	/* What stands if it is killed before it says anything. */
+	slot->report = (struct start_report){ .error = E_EXEC_FAILED, .detail = "it ended before it became the program" };
+}
+
+static void send_signal(const struct signal_request *request)
+{
+	int number = (int)request->signal_number;
+	if (request->exec_id == 0) {
+		kill(-1, number);
+		return;
+	}
+	for (size_t i = 0; i < EXECS_MAX; i++)
+		if (execs[i].id == request->exec_id && kill(-execs[i].pid, number) != 0)
+			/* Not yet leader of its own group. */
+			kill(execs[i].pid, number);
+}
+
+static void answer_probe(void)
+{
+	/* stdio, the control socket, the signalfd, and the pipes of execs that start. */
+	struct init_message message = { .kind = FROM_INIT_PROBED, .layers = layers_seen_inside(plan, 5 + EXECS_MAX) };
+	tell(&message);
+}
+
+static void take_command(void)
+{
+	union {
+		uint32_t kind;
+		struct exec_request exec;
+		struct signal_request signal;
+	} command;
+	int fds[4] = { -1, -1, -1, -1 };
+	size_t fd_count = 0;
+	ssize_t size = receive_packet(control_fd, &command, sizeof(command), fds, ARRAY_LENGTH(fds), &fd_count);
+	if (size < 0 && errno == EAGAIN)
+		return;
+	/* The codec is gone, or what came is none of its packets: nobody commands this sandbox any more. */
+	if (size < (ssize_t)sizeof(command.signal))
+		_exit(EXIT_FAILURE);
+	if (command.kind == TO_INIT_EXEC && size == (ssize_t)sizeof(command.exec) && fd_count == ARRAY_LENGTH(fds))
+		start_exec(&command.exec, fds);
+	else if (command.kind == TO_INIT_SIGNAL && size == (ssize_t)sizeof(command.signal) && fd_count == 0)
+		send_signal(&command.signal);
+	else if (command.kind == TO_INIT_PROBE && size == (ssize_t)sizeof(command.signal) && fd_count == 0)
+		answer_probe();
+	else
+		_exit(EXIT_FAILURE);
+	for (size_t i = 0; i < ARRAY_LENGTH(fds); i++)
+		close_fd(&fds[i]);
+}
+
+void init_main(const struct sandbox_plan *own_plan, int own_control_fd)
+{
+	sigset_t all, child;
+	sigfillset(&all);
+	sigemptyset(&child);
+	sigaddset(&child, SIGCHLD);
+	plan = own_plan;
+	control_fd = own_control_fd;
+	if (sigprocmask(SIG_SETMASK, &all, NULL) != 0)
+		_exit(EXIT_FAILURE);
+	child_signal_fd = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (child_signal_fd < 0)
+		_exit(EXIT_FAILURE);
+	for (;;) {
+		struct pollfd waited[2 + EXECS_MAX] = { { .fd = control_fd, .events = POLLIN }, { .fd = child_signal_fd, .events = POLLIN } };
+		for (size_t i = 0; i < EXECS_MAX; i++)
+			waited[2 + i] = (struct pollfd){ .fd = execs[i].id != 0 ? execs[i].start_fd : -1, .events = POLLIN };
+		if (poll(waited, ARRAY_LENGTH(waited), -1) < 0 && errno != EINTR)
+			_exit(EXIT_FAILURE);
+		for (size_t i = 0; i < EXECS_MAX; i++)
+			if (waited[2 + i].revents != 0)
+				read_report(&execs[i]);
+		if (waited[1].revents != 0) {
+			struct signalfd_siginfo seen;
+			while (read(child_signal_fd, &seen, sizeof(seen)) > 0)
+				;
+			reap();
+		}
+		if (waited[0].revents != 0)
+			take_command();
+	}
+}

@@ -1,0 +1,58 @@
+/* The life of one sandbox inside the zygote: lifecycle.c. */
+#ifndef COHORT_LIFECYCLE_H
+#define COHORT_LIFECYCLE_H
+
+#include "sandbox.h"
+
+/* STARTING: cloned, not yet proven. DYING: killed, not yet reaped. CLEARING: reaped, its cgroups not yet removed. */
+enum jail_state { STARTING, ALIVE, DYING, CLEARING };
+
+struct jail {
+	struct sandbox_plan plan;
+	uint32_t index;
+	enum jail_state state;
+	pid_t pid;
+	int pid_fd, status_fd;
+	int codec_control_fd;           /* waits for the create_reply */
+	bool create_pending, announced, killed, destroy_pending, freeze_pending;
+	uint32_t create_seq, destroy_seq, freeze_seq;
+	enum death_reason kill_reason;
+	struct fault fault;             /* of a creation that failed */
+	uint64_t deadline_ms;           /* of the start, then of the sandbox */
+	uint64_t retry_at_ms, retry_delay_ms, give_up_at_ms;
+};
+
+enum source { FROM_BROKER, FROM_CODEC, FROM_STATUS, FROM_PID };
+
+/* The zygote's own state, set up once before the first sandbox. */
+struct zygote {
+	const struct cgroup_set *cgroups;
+	int broker_fd, codec_fd, epoll_fd;
+	int proc_fd;                            /* /proc of the host's pid namespace */
+	int own_pid_fd;
+	uint64_t outer_namespaces[NS_COUNT];
+	struct jail *jails[SANDBOXES_MAX];
+	uint32_t jails_end;                 /* one behind the highest index in use */
+};
+
+extern struct zygote zygote;
+#define NEVER_MS UINT64_MAX
+
+void watch(int fd, enum source source, uint32_t index);
+void send_to_codec(const void *packet, size_t size, const int *fds, size_t fd_count);
+void reply_op(uint32_t op, uint32_t seq, const char *name, const struct fault *fault, const uint64_t values[7]);
+
+struct jail *jail_find(const char *name);
+/* Starts one, or refuses it to the codec. The mounts stay the caller's to close. */
+void jail_create(const struct create_request *request, const int mount_fds[MOUNTS_MAX]);
+void jail_on_status(struct jail *jail);
+void jail_on_init_end(struct jail *jail, uint64_t now_ms);
+void jail_kill(struct jail *jail, enum death_reason reason);
+/* These two answer the codec later, unless the fault says that they could not begin. */
+void jail_destroy(struct jail *jail, uint32_t seq, struct fault *fault);
+void jail_freeze(struct jail *jail, uint32_t seq, struct fault *fault);
+void jail_thaw(struct jail *jail, struct fault *fault);
+/* Does what is due and returns when the next thing is; the sandbox may be gone after it. */
+uint64_t jail_run_timers(struct jail *jail, uint64_t now_ms);
+
+#endif

@@ -1,0 +1,238 @@
+/* From a path that a person named to a detached mount that a sandbox may have.
+ * Runs as root in the host mount namespace, in a short-lived process for one
+ * creation. The path is opened by a process that has only the person's rights:
+ * what they cannot read is refused by the kernel, not by a check of ours. */
+#include "broker.h"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <inttypes.h>
+#include <linux/openat2.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "sandbox.h"
+
+enum { OPENER_MS_MAX = 5000, LINE_SIZE = 16384 };
+
+/* What the opener says beside the descriptor. */
+struct opened {
+	int error_number;
+	int not_writable;
+};
+
+static const char *const filesystems[] = {
+	"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "bcachefs", "zfs", "tmpfs", "vfat", "exfat", "ntfs3", "erofs", "squashfs",
+};
+
+_Noreturn static void opener_main(const struct person *person, const struct mount_request *mount, int answer_fd)
+{
+	struct opened opened = { 0 };
+	struct open_how how = {
+		/* Not O_PATH, which opens what nobody may read. O_NONBLOCK and O_NOCTTY: a FIFO or terminal must not hold or bind us. */
+		.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
+		.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+	};
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0 || setgroups(person->group_count, person->groups) != 0 ||
+	    setresgid(person->gid, person->gid, person->gid) != 0 || setresuid(person->uid, person->uid, person->uid) != 0)
+		_exit(EXIT_FAILURE);
+	int fd = (int)syscall(SYS_openat2, AT_FDCWD, mount->source, &how, sizeof(how));
+	if (fd < 0)
+		opened.error_number = errno;
+	else if (mount->writable != 0)
+		opened.not_writable = syscall(__NR_faccessat2, fd, "", W_OK, AT_EMPTY_PATH | AT_EACCESS) != 0;
+	_exit(send_packet(answer_fd, &opened, sizeof(opened), &fd, fd >= 0 ? 1 : 0) == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
+}
+
+static int open_as_person(const struct person *person, const struct mount_request *mount, struct fault *fault)
+{
+	int answer[2], fd = -1;
+	size_t fd_count = 0;
+	struct opened opened;
+	packet_pair(answer);
+	pid_t pid = fork();
+	if (pid == 0)
+		opener_main(person, mount, answer[1]);
+	close(answer[1]);
+	struct pollfd waited = { .fd = answer[0], .events = POLLIN };
+	int ready = pid < 0 ? -1 : poll(&waited, 1, OPENER_MS_MAX);
+	ssize_t size = ready > 0 ? receive_packet(answer[0], &opened, sizeof(opened), &fd, 1, &fd_count) : -1;
+	close(answer[0]);
+	if (pid > 0) {
+		/* One that hangs in the kernel cannot be waited for; it goes to the broker's own parent when it ends. */
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, WNOHANG);
+	}
+	if (ready == 0)
+		return fail(fault, E_MOUNT_SOURCE_UNREADABLE, ETIMEDOUT, "opening %.150s did not end in %d s", mount->source, OPENER_MS_MAX / 1000);
+	if (size != (ssize_t)sizeof(opened))
+		return fail(fault, E_INTERNAL, 0, "the process that should open %.150s failed", mount->source);
+	CLEANUP_FD int owned = fd_count == 1 ? fd : -1;
+	if (opened.error_number == ELOOP)
+		return fail(fault, E_MOUNT_SOURCE_LINK, 0, "%.150s is or goes through a symbolic link; name the real path", mount->source);
+	if (opened.error_number != 0)
+		return fail(fault, E_MOUNT_SOURCE_UNREADABLE, opened.error_number, "user %u cannot read %.150s", person->uid, mount->source);
+	if (owned < 0)
+		return fail(fault, E_INTERNAL, 0, "no descriptor came for %.150s", mount->source);
+	if (opened.not_writable != 0)
+		return fail(fault, E_MOUNT_SOURCE_UNREADABLE, EACCES, "user %u cannot write to %.150s", person->uid, mount->source);
+	return steal_fd(&owned);
+}
+
+/* mountinfo writes space, tab, newline and backslash as \ooo. */
+static void unescape(char *text)
+{
+	char *to = text;
+	for (const char *from = text; *from != '\0'; from++, to++) {
+		bool escaped = from[0] == '\\' && from[1] >= '0' && from[1] <= '3' && from[2] >= '0' && from[2] <= '7' && from[3] >= '0' && from[3] <= '7';
+		*to = escaped ? (char)((from[1] - '0') * 64 + (from[2] - '0') * 8 + (from[3] - '0')) : *from;
+		from += escaped ? 3 : 0;
+	}
+	*to = '\0';
+}
+
+static int mount_id_of(int fd, uint64_t *id)
+{
+	char path[64], text[2048];
+	format_text(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	if (read_file(AT_FDCWD, path, text, sizeof(text)) < 0)
+		return -1;
+	const char *line = strstr(text, "mnt_id:");
+	*id = line == NULL ? 0 : strtoull(line + strlen("mnt_id:"), NULL, 10);
+	return *id == 0 ? -1 : 0;
+}
+
+static bool filesystem_is_known(const char *type)
+{
+	for (size_t i = 0; i < ARRAY_LENGTH(filesystems); i++)
+		if (strcmp(filesystems[i], type) == 0)
+			return true;
+	return false;
+}
+
+/* One line of mountinfo against the source: its own mount must be of a known type, and none may stand below it. */
+static int check_mount_line(char *line, uint64_t own_id, const char *real_path, const char *source, bool *seen, struct fault *fault)
+{
+	char point[4096], type[64];
+	uint64_t id;
+	char *separator = strstr(line, " - ");
+	if (separator == NULL || sscanf(line, "%" SCNu64 " %*s %*s %*s %4095s", &id, point) != 2 || sscanf(separator + 3, "%63s", type) != 1)
+		return fail(fault, E_INTERNAL, 0, "cannot understand a line of /proc/self/mountinfo");
+	unescape(point);
+	if (id == own_id) {
+		*seen = true;
+		if (!filesystem_is_known(type))
+			return fail(fault, E_MOUNT_FS_UNSUPPORTED, 0, "%.150s is on %s, which cannot be mounted into a sandbox", source, type);
+	}
+	size_t length = strlen(real_path);
+	if (strncmp(point, real_path, length) == 0 && (point[length] == '/' || (length == 1 && point[1] != '\0')))
+		/* What a mount hides would show in the clone, which takes only the one mount. */
+		return fail(fault, E_MOUNT_SOURCE_SUBMOUNTS, 0, "something is mounted below %.120s: %.80s", source, point);
+	return 0;
+}
+
+static int check_source(int fd, const char *source, struct fault *fault)
+{
+	char link[64], real_path[4096];
+	static char line[LINE_SIZE];
+	struct stat status;
+	uint64_t id;
+	bool seen = false;
+	if (fstat(fd, &status) != 0 || (!S_ISDIR(status.st_mode) && !S_ISREG(status.st_mode)))
+		return fail(fault, E_MOUNT_SOURCE_TYPE, 0, "%.150s is neither a directory nor a regular file", source);
+	format_text(link, sizeof(link), "/proc/self/fd/%d", fd);
+	ssize_t length = readlink(link, real_path, sizeof(real_path) - 1);
+	FILE *mounts = fopen("/proc/self/mountinfo", "re");
+	if (length <= 0 || mounts == NULL || mount_id_of(fd, &id) != 0) {
+		if (mounts != NULL)
+			fclose(mounts);
+		return fail(fault, E_INTERNAL, errno, "cannot find the mount of %.150s", source);
+	}
+	real_path[length] = '\0';
+	int checked = 0;
+	while (checked == 0 && fgets(line, sizeof(line), mounts) != NULL)
+		checked = check_mount_line(line, id, real_path, source, &seen, fault);
+	fclose(mounts);
+	if (checked == 0 && !seen)
+		return fail(fault, E_MOUNT_SOURCE_TYPE, 0, "the mount of %.150s is not in the host's mount table", source);
+	return checked;
+}
+
+/* A user namespace that only carries the mapping: the person's uid and gid are the child's, no other is mapped, least of all 0. */
+static int idmap_namespace(const struct person *person, uint32_t child_uid, struct fault *fault)
+{
+	char path[64], map[64];
+	int namespace_fd = -1;
+	pid_t pid = (pid_t)syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, 0, 0, 0, 0);
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+		for (;;)
+			pause();
+	}
+	if (pid < 0)
+		return fail(fault, E_SETUP_FAILED, errno, "cannot make a user namespace for the mounts");
+	format_text(path, sizeof(path), "/proc/%d/uid_map", pid);
+	format_text(map, sizeof(map), "%u %u 1\n", person->uid, child_uid);
+	int written = write_file(AT_FDCWD, path, map);
+	format_text(path, sizeof(path), "/proc/%d/gid_map", pid);
+	format_text(map, sizeof(map), "%u %u 1\n", person->gid, child_uid);
+	if (written == 0)
+		written = write_file(AT_FDCWD, path, map);
+	format_text(path, sizeof(path), "/proc/%d/ns/user", pid);
+	if (written == 0)
+		namespace_fd = open(path, O_RDONLY | O_CLOEXEC);
+	int error_number = errno;
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	if (namespace_fd < 0)
+		return fail(fault, E_SETUP_FAILED, error_number, "cannot map user %u to the sandbox's", person->uid);
+	return namespace_fd;
+}
+
+static int clone_mount(int source_fd, int namespace_fd, const struct mount_request *mount, struct fault *fault)
+{
+	struct mount_attr attributes = {
+		.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_IDMAP | (mount->writable != 0 ? 0 : MOUNT_ATTR_RDONLY),
+		.propagation = MS_PRIVATE,
+		.userns_fd = (uint64_t)namespace_fd,
+	};
+	CLEANUP_FD int tree = open_tree(source_fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	if (tree < 0)
+		return fail(fault, E_SETUP_FAILED, errno, "cannot clone the mount of %.150s", mount->source);
+	if (mount_setattr(tree, "", AT_EMPTY_PATH, &attributes, sizeof(attributes)) != 0)
+		return errno == EINVAL ? fail(fault, E_MOUNT_FS_UNSUPPORTED, EINVAL, "the file system of %.150s cannot be idmapped", mount->source)
+				       : fail(fault, E_SETUP_FAILED, errno, "cannot set the attributes of %.150s", mount->source);
+	return steal_fd(&tree);
+}
+
+static int prepare_one(const struct person *person, const struct mount_request *mount, int namespace_fd, struct fault *fault)
+{
+	if (memchr(mount->source, '\0', sizeof(mount->source)) == NULL || mount->source[0] != '/')
+		return fail(fault, E_MOUNT_SOURCE_UNREADABLE, 0, "the source of a mount must be an absolute path");
+	CLEANUP_FD int source_fd = open_as_person(person, mount, fault);
+	if (source_fd < 0 || check_source(source_fd, mount->source, fault) != 0)
+		return -1;
+	return clone_mount(source_fd, namespace_fd, mount, fault);
+}
+
+int mount_sources_prepare(const struct person *person, const struct create_request *request, int mounts[MOUNTS_MAX], struct fault *fault)
+{
+	CLEANUP_FD int namespace_fd = idmap_namespace(person, request->uid, fault);
+	if (namespace_fd < 0)
+		return -1;
+	for (uint32_t i = 0; i < request->mount_count; i++) {
+		mounts[i] = prepare_one(person, &request->mounts[i], namespace_fd, fault);
+		if (mounts[i] < 0)
+			return -1; /* the process ends and closes the others */
+	}
+	return 0;
+}

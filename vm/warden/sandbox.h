@@ -1,0 +1,77 @@
+/* What the zygote, the child that becomes an init, and the truth check share. */
+#ifndef COHORT_SANDBOX_H
+#define COHORT_SANDBOX_H
+
+#include "base.h"
+#include "cgroup.h"
+
+enum namespace_kind { NS_MOUNT, NS_PID, NS_IPC, NS_UTS, NS_NET, NS_CGROUP, NS_COUNT };
+
+enum { HOME_SIZE = SESSION_NAME_SIZE + 16 };
+
+/* What must be true of one sandbox: what its child is told to do, and what the truth check compares with. */
+struct sandbox_plan {
+	char name[SESSION_NAME_SIZE];
+	char home[HOME_SIZE];                   /* /sessions/<name> */
+	uint32_t uid;
+	uint32_t open_files_max;                /* already within our own hard limit */
+	uint32_t pids_max;
+	uint64_t disk_bytes, disk_inodes, tmp_bytes;
+	uint32_t mount_count;
+	char mount_targets[MOUNTS_MAX][MOUNT_TARGET_SIZE];
+	int mount_fds[MOUNTS_MAX];
+	struct cgroup_limits limits;
+	uint64_t outer_namespaces[NS_COUNT];    /* inode numbers of the zygote's: every one must differ */
+};
+
+/* The child says this once over its status socket: what it saw from inside when all was in place, or what failed. */
+struct child_status {
+	uint32_t layers;
+	struct fault fault;
+};
+
+/* Descriptors that a child keeps. All others are closed first of all. */
+struct child_fds {
+	int control;      /* init's end of the codec's socket */
+	int status;
+	int zygote_pid;   /* pidfd of the zygote: readable means that it died */
+};
+
+/* sandbox.c */
+int sandbox_plan_fill(struct sandbox_plan *plan, const struct create_request *request, struct fault *fault);
+/* Clones the child into its namespaces and v2 cgroup. Returns its pid; *pid_fd is its pidfd. */
+pid_t sandbox_start(const struct sandbox_plan *plan, const struct cgroup_set *cgroups, const struct child_fds *fds, int *pid_fd,
+		    struct fault *fault);
+
+/* mounts.c: in the child, still root, inside its new mount namespace. */
+int mounts_build(const struct sandbox_plan *plan, struct fault *fault);
+/* Files and directories of /proc that show the machine: covered in each sandbox. */
+extern const char *const proc_masks[];
+extern const size_t proc_mask_count;
+
+/* privileges.c: the child's last steps as root, in this order. */
+int privileges_drop(const struct sandbox_plan *plan, const struct child_fds *fds, struct fault *fault);
+extern bool session_keyring_is_new;
+int limit_set(int resource, uint64_t soft, uint64_t hard);
+
+/* probe.c */
+#define LAYER_BIT(layer) (1u << (layer))
+/* No cgroup file system inside; no trace of these three outside. */
+#define LAYERS_SEEN_INSIDE (LAYERS_ALL & ~LAYER_BIT(LAYER_CGROUP_LIMITS))
+#define LAYERS_SEEN_OUTSIDE (LAYERS_ALL & ~(LAYER_BIT(LAYER_LANDLOCK) | LAYER_BIT(LAYER_KEYRING) | LAYER_BIT(LAYER_NO_SOCKET)))
+/* fds_allowed: descriptors 0 … fds_allowed-1 may be open, no others. */
+uint32_t layers_seen_inside(const struct sandbox_plan *plan, int fds_allowed);
+uint32_t layers_seen_outside(const struct sandbox_plan *plan, const struct cgroup_set *cgroups, int proc_fd, pid_t pid);
+int namespace_ids(int proc_fd, const char *process, uint64_t ids[NS_COUNT]);
+/* "layers missing: landlock, no socket" */
+void layers_missing_text(uint32_t missing, char detail[DETAIL_SIZE]);
+
+/* init.c: never returns. */
+_Noreturn void init_main(const struct sandbox_plan *plan, int control_fd);
+/* collect.c: the forked collector; writes the archive to fd, returns the exit status. */
+int collect_archive(const char *home, int fd, const char *max_bytes, const char *max_files);
+
+/* root-tree.c: moves the calling process into the template root and detaches the host. */
+void root_tree_enter(void);
+
+#endif

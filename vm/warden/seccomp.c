@@ -1,0 +1,215 @@
+/* The system call filter of a sandbox: a binary search tree over the numbers,
+ * because the kernel runs the filter once for every number when it is loaded
+ * (to cache what is always allowed), so that depth is what costs.
+ *
+ * Every number up to the ceiling was looked at: it is allowed, refused, or
+ * allowed for some arguments. Above the ceiling, and for x32, the answer is
+ * ENOSYS, which libc takes as "this kernel is older". Pure but for seccomp(). */
+#include "confine.h"
+
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/sched.h>
+#include <linux/seccomp.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#if defined(__x86_64__)
+enum { OUR_ARCH = (int)AUDIT_ARCH_X86_64, OLD_NUMBERS_END = 335 };
+#elif defined(__aarch64__)
+enum { OUR_ARCH = (int)AUDIT_ARCH_AARCH64, OLD_NUMBERS_END = 295 };
+#else
+#error "the system call filter is written for x86_64 and aarch64"
+#endif
+
+/* From 424 on the numbers are the same on all machines. 466 is removexattrat (Linux 6.13). */
+enum { NEW_NUMBERS = 424, CEILING = 467, PROGRAM_MAX = 512 };
+
+enum action { ALLOW, REFUSE, ABSENT, CLONE, SOCKETPAIR, IOCTL, MKNOD, MKNODAT, PRLIMIT, RENAMEAT2, ACTION_COUNT };
+
+static const struct {
+	int number;
+	enum action action;
+} rules[] = {
+#define RULE(name, action) { __NR_##name, action },
+#include "seccomp-rules.h"
+#undef RULE
+};
+
+static struct sock_filter program[PROGRAM_MAX];
+static unsigned short program_length;
+
+static struct interval {
+	uint32_t first;
+	enum action action;
+} intervals[CEILING + 1];
+static size_t interval_count;
+
+static void emit(uint16_t code, uint8_t if_true, uint8_t if_false, uint32_t operand)
+{
+	if (program_length >= PROGRAM_MAX)
+		die("the system call filter is too long");
+	program[program_length++] = (struct sock_filter){ code, if_true, if_false, operand };
+}
+
+static void emit_return(uint32_t value)
+{
+	emit(BPF_RET | BPF_K, 0, 0, value);
+}
+
+static void emit_refusal(int error_number)
+{
+	emit_return(SECCOMP_RET_ERRNO | (uint32_t)error_number);
+}
+
+/* The low half of an argument: the kernel's parameter is 32 bits wide in all that we compare. */
+static void emit_load_argument(unsigned int index)
+{
+	emit(BPF_LD | BPF_W | BPF_ABS, 0, 0, (uint32_t)(offsetof(struct seccomp_data, args) + 8 * index));
+}
+
+static void emit_load_argument_high(unsigned int index)
+{
+	emit(BPF_LD | BPF_W | BPF_ABS, 0, 0, (uint32_t)(offsetof(struct seccomp_data, args) + 8 * index + 4));
+}
+
+static void emit_mknod(unsigned int mode_argument)
+{
+	emit_load_argument(mode_argument);
+	emit(BPF_ALU | BPF_AND | BPF_K, 0, 0, S_IFMT);
+	emit(BPF_JMP | BPF_JEQ | BPF_K, 3, 0, S_IFIFO);
+	emit(BPF_JMP | BPF_JEQ | BPF_K, 2, 0, S_IFREG);
+	emit(BPF_JMP | BPF_JEQ | BPF_K, 1, 0, 0); /* no type means a regular file */
+	emit_refusal(EPERM);
+	emit_return(SECCOMP_RET_ALLOW);
+}
+
+static void emit_ioctl(void)
+{
+	/* Pushing input into a terminal, the console's selection, other line disciplines, redirected console output. */
+	static const uint32_t refused[] = { TIOCSTI, TIOCLINUX, TIOCSETD, TIOCCONS };
+	emit_load_argument(1);
+	for (uint8_t i = 0; i < ARRAY_LENGTH(refused); i++)
+		emit(BPF_JMP | BPF_JEQ | BPF_K, (uint8_t)(ARRAY_LENGTH(refused) - i), 0, refused[i]);
+	emit_return(SECCOMP_RET_ALLOW);
+	emit_refusal(EPERM);
+}
+
+static void emit_action(enum action action)
+{
+	switch (action) {
+	case ALLOW:
+		emit_return(SECCOMP_RET_ALLOW);
+		return;
+	case REFUSE:
+		emit_refusal(EPERM);
+		return;
+	case ABSENT:
+		emit_refusal(ENOSYS);
+		return;
+	case CLONE:
+		emit_load_argument(0);
+		emit(BPF_JMP | BPF_JSET | BPF_K, 0, 1,
+		     CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET);
+		emit_refusal(EPERM);
+		emit_return(SECCOMP_RET_ALLOW);
+		return;
+	case SOCKETPAIR:
+		/* A datagram pair could sendto() a host daemon's socket path through a mount; streams cannot. */
+		emit_load_argument(0);
+		emit(BPF_JMP | BPF_JEQ | BPF_K, 0, 4, AF_UNIX);
+		emit_load_argument(1);
+		emit(BPF_ALU | BPF_AND | BPF_K, 0, 0, 0xf);
+		emit(BPF_JMP | BPF_JEQ | BPF_K, 2, 0, SOCK_STREAM);
+		emit(BPF_JMP | BPF_JEQ | BPF_K, 1, 0, SOCK_SEQPACKET);
+		emit_refusal(EPERM);
+		emit_return(SECCOMP_RET_ALLOW);
+		return;
+	case IOCTL:
+		emit_ioctl();
+		return;
+	case MKNOD:
+		emit_mknod(1);
+		return;
+	case MKNODAT:
+		emit_mknod(2);
+		return;
+	case PRLIMIT:
+		/* Reading is open; setting only with pid 0, oneself: the init has the same uid as its children. */
+		emit_load_argument(2);
+		emit(BPF_JMP | BPF_JEQ | BPF_K, 0, 2, 0);
+		emit_load_argument_high(2);
+		emit(BPF_JMP | BPF_JEQ | BPF_K, 3, 0, 0);
+		emit_load_argument(0);
+		emit(BPF_JMP | BPF_JEQ | BPF_K, 1, 0, 0);
+		emit_refusal(EPERM);
+		emit_return(SECCOMP_RET_ALLOW);
+		return;
+	case RENAMEAT2:
+		/* RENAME_WHITEOUT makes a character device where the file was. */
+		emit_load_argument(4);
+		emit(BPF_JMP | BPF_JSET | BPF_K, 0, 1, 1u << 2);
+		emit_refusal(EPERM);
+		emit_return(SECCOMP_RET_ALLOW);
+		return;
+	case ACTION_COUNT:
+		break;
+	}
+	die("no such action of the system call filter");
+}
+
+/* Emits the tree over intervals [from, to); the number is in the accumulator. */
+static void emit_tree(size_t from, size_t to, unsigned int depth)
+{
+	if (depth > 16)
+		die("the system call filter is too deep");
+	if (to - from == 1) {
+		emit_action(intervals[from].action);
+		return;
+	}
+	size_t middle = from + (to - from) / 2;
+	unsigned short node = program_length;
+	emit(BPF_JMP | BPF_JGE | BPF_K, 0, 0, intervals[middle].first);
+	emit_tree(from, middle, depth + 1);
+	unsigned int skipped = (unsigned int)program_length - node - 1;
+	if (skipped > UINT8_MAX)
+		die("a branch of the system call filter is too long");
+	program[node].jt = (uint8_t)skipped;
+	emit_tree(middle, to, depth + 1);
+}
+
+static void collect_intervals(void)
+{
+	enum action by_number[CEILING + 1];
+	for (uint32_t number = 0; number <= CEILING; number++)
+		by_number[number] = number < OLD_NUMBERS_END || (number >= NEW_NUMBERS && number < CEILING) ? ALLOW : ABSENT;
+	for (size_t i = 0; i < ARRAY_LENGTH(rules); i++) {
+		if (rules[i].number < 0 || rules[i].number >= CEILING)
+			die("the system call filter names number %d, above its ceiling", rules[i].number);
+		by_number[rules[i].number] = rules[i].action;
+	}
+	interval_count = 0;
+	for (uint32_t number = 0; number <= CEILING; number++)
+		if (number == 0 || by_number[number] != by_number[number - 1])
+			intervals[interval_count++] = (struct interval){ number, by_number[number] };
+}
+
+void seccomp_prepare(void)
+{
+	program_length = 0;
+	/* Another architecture (int 0x80) has other numbers: checked first, or all below means something else. */
+	emit(BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(struct seccomp_data, arch));
+	emit(BPF_JMP | BPF_JEQ | BPF_K, 1, 0, (uint32_t)OUR_ARCH);
+	emit_return(SECCOMP_RET_KILL_PROCESS);
+	emit(BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(struct seccomp_data, nr));
+	collect_intervals();
+	emit_tree(0, interval_count, 0);
+}
+
+int seccomp_apply(void)
+{
+	struct sock_fprog filter = { .len = program_length, .filter = program };
+	return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter);
+}

@@ -1,0 +1,229 @@
+/* The zygote: root, in the template root, without a path to the host.
+ *
+ * Owns: every sandbox from its clone to the proof that nothing of it is left,
+ * and its deadline. Does not own: uids and mount sources (the broker's), names
+ * of execs and any byte that a child wrote (the codec's and the init's).
+ * Invariants:
+ *   Z1 Reads fixed structs only; a packet of another size ends the warden.
+ *   Z2 A sandbox is announced only with every layer proven, and every announced
+ *      sandbox gets exactly one died_notice.
+ *   Z3 A DESTROY is answered OK only when all cgroups could be removed, which the
+ *      kernel grants only when no process is left in them.
+ *   Z4 Nothing waits but epoll: no operation on one sandbox delays another's deadline. */
+#include "zygote.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+
+#include "codec.h"
+#include "confine.h"
+#include "lifecycle.h"
+
+enum { EVENTS_MAX = 64, SEND_TIMEOUT_S = 10 };
+
+struct zygote zygote;
+
+void watch(int fd, enum source source, uint32_t index)
+{
+	struct epoll_event event = { .events = EPOLLIN, .data.u64 = (uint64_t)index << 8 | source };
+	if (epoll_ctl(zygote.epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0)
+		die_errno("zygote: cannot watch a descriptor");
+}
+
+void send_to_codec(const void *packet, size_t size, const int *fds, size_t fd_count)
+{
+	/* The socket has a send timeout: a codec that takes nothing for so long is broken, and with it the warden. */
+	if (send_packet(zygote.codec_fd, packet, size, fds, fd_count) != 0)
+		die_errno("zygote: the codec takes nothing");
+}
+
+void reply_op(uint32_t op, uint32_t seq, const char *name, const struct fault *fault, const uint64_t values[7])
+{
+	struct op_reply reply = { .kind = FROM_OP_REPLY, .seq = seq, .op = op };
+	format_text(reply.name, sizeof(reply.name), "%.*s", SESSION_NAME_SIZE - 1, name);
+	if (fault != NULL) {
+		reply.error = fault->error;
+		reply.sys_errno = fault->sys_errno;
+		memcpy(reply.detail, fault->detail, sizeof(reply.detail));
+	}
+	if (values != NULL)
+		memcpy(reply.values, values, 7 * sizeof(values[0]));
+	send_to_codec(&reply, sizeof(reply), NULL, 0);
+}
+
+static void on_broker(void)
+{
+	static struct create_request request;
+	int fds[MOUNTS_MAX];
+	size_t fd_count = 0;
+	ssize_t size = receive_packet(zygote.broker_fd, &request, sizeof(request), fds, MOUNTS_MAX, &fd_count);
+	if (size == 0)
+		_exit(EXIT_SUCCESS); /* the broker ended; so do we */
+	if (size < (ssize_t)create_request_size(0) || request.mount_count > MOUNTS_MAX ||
+	    size != (ssize_t)create_request_size(request.mount_count) || fd_count != request.mount_count)
+		die("zygote: a create_request of %zd bytes with %zu mounts", size, fd_count);
+	request.name[SESSION_NAME_SIZE - 1] = '\0';
+	jail_create(&request, fds);
+	for (size_t i = 0; i < fd_count; i++)
+		close_fd(&fds[i]);
+}
+
+/* Operations on one sandbox. What is answered later (DESTROY, FREEZE) leaves the fault empty and returns false. */
+static bool operate(const struct op_request *request, struct jail *jail, struct fault *fault, uint64_t values[7])
+{
+	bool dead = jail->state == DYING || jail->state == CLEARING;
+	switch ((enum zygote_op)request->op) {
+	case OP_DESTROY:
+		jail_destroy(jail, request->seq, fault);
+		return fault->error != E_NONE;
+	case OP_KILL:
+		jail_kill(jail, (enum death_reason)request->reason);
+		return true;
+	case OP_FREEZE:
+	case OP_THAW:
+	case OP_STATS:
+	case OP_PROBE:
+		break;
+	case OP_FREEZE_ALL:
+	case OP_THAW_ALL:
+	case OP_KILL_ALL:
+		die("zygote: an operation on all came for one");
+	}
+	if (dead || jail->state == STARTING) {
+		fail(fault, E_SANDBOX_DEAD, 0, "%s %s", jail->plan.name, dead ? "is dead" : "does not stand yet");
+	} else if (request->op == OP_FREEZE) {
+		jail_freeze(jail, request->seq, fault);
+		return fault->error != E_NONE;
+	} else if (request->op == OP_THAW) {
+		jail_thaw(jail, fault);
+	} else if (request->op == OP_PROBE) {
+		values[0] = layers_seen_outside(&jail->plan, zygote.cgroups, zygote.proc_fd, jail->pid);
+	} else if (cgroup_stats(zygote.cgroups, jail->plan.name, values) != 0) {
+		fail(fault, E_INTERNAL, errno, "cannot read the counters of %s", jail->plan.name);
+	}
+	return true;
+}
+
+static void operate_on_all(const struct op_request *request)
+{
+	uint64_t values[7] = { 0 };
+	for (uint32_t i = 0; i < zygote.jails_end; i++) {
+		struct jail *jail = zygote.jails[i];
+		struct fault ignored = { 0 };
+		if (jail == NULL || jail->state == DYING || jail->state == CLEARING)
+			continue;
+		values[0]++;
+		if (request->op == OP_KILL_ALL)
+			jail_kill(jail, (enum death_reason)request->reason);
+		else if (request->op == OP_THAW_ALL)
+			jail_thaw(jail, &ignored);
+		else if (cgroup_freeze(zygote.cgroups, jail->plan.name, true) != 0)
+			complain("zygote: cannot freeze %s: %s", jail->plan.name, strerror(errno));
+	}
+	reply_op(request->op, request->seq, "", NULL, values);
+}
+
+static void on_codec(void)
+{
+	struct op_request request;
+	struct fault fault = { 0 };
+	uint64_t values[7] = { 0 };
+	ssize_t size = receive_packet(zygote.codec_fd, &request, sizeof(request), NULL, 0, NULL);
+	if (size == 0)
+		_exit(EXIT_SUCCESS); /* the codec ended; so do we, and the broker sees it */
+	if (size != (ssize_t)sizeof(request) || request.op < OP_FREEZE || request.op > OP_KILL_ALL || request.reason > DEATH_OOM)
+		die("zygote: an op_request of %zd bytes, operation %u", size, request.op);
+	request.name[SESSION_NAME_SIZE - 1] = '\0';
+	if (request.op >= OP_FREEZE_ALL) {
+		operate_on_all(&request);
+		return;
+	}
+	struct jail *jail = jail_find(request.name);
+	bool answer = true;
+	if (jail != NULL)
+		answer = operate(&request, jail, &fault, values);
+	else if (request.op != OP_DESTROY)
+		fail(&fault, E_NAME_UNKNOWN, 0, "there is no sandbox %s", request.name);
+	if (answer)
+		reply_op(request.op, request.seq, request.name, &fault, values);
+}
+
+/* Does what is due, and returns how long epoll may wait. */
+static int run_timers(void)
+{
+	uint64_t now_ms = boot_ms(), next_ms = NEVER_MS;
+	for (uint32_t i = 0; i < zygote.jails_end; i++) {
+		uint64_t due_ms = zygote.jails[i] == NULL ? NEVER_MS : jail_run_timers(zygote.jails[i], now_ms);
+		next_ms = due_ms < next_ms ? due_ms : next_ms;
+	}
+	if (next_ms == NEVER_MS)
+		return -1;
+	return next_ms <= now_ms ? 0 : next_ms - now_ms > 60000 ? 60000 : (int)(next_ms - now_ms);
+}
+
+static void dispatch(const struct epoll_event *event)
+{
+	uint32_t index = (uint32_t)(event->data.u64 >> 8);
+	switch ((enum source)(event->data.u64 & 0xff)) {
+	case FROM_BROKER:
+		on_broker();
+		return;
+	case FROM_CODEC:
+		on_codec();
+		return;
+	case FROM_STATUS:
+		/* An earlier event of the same round may have ended it. */
+		if (zygote.jails[index] != NULL && zygote.jails[index]->status_fd >= 0)
+			jail_on_status(zygote.jails[index]);
+		return;
+	case FROM_PID:
+		if (zygote.jails[index] != NULL && zygote.jails[index]->pid_fd >= 0)
+			jail_on_init_end(zygote.jails[index], boot_ms());
+		return;
+	}
+}
+
+void zygote_main(const struct cgroup_set *cgroups, int broker_fd, int codec_fd, int ready_fd)
+{
+	zygote = (struct zygote){ .cgroups = cgroups, .broker_fd = broker_fd, .codec_fd = codec_fd };
+	const struct timeval timeout = { .tv_sec = SEND_TIMEOUT_S };
+	/* The locks, the listening socket and the broker's own ends are closed first. */
+	const int kept[] = { broker_fd, codec_fd, ready_fd, cgroups->v2_fd, cgroups->v1_fd[0], cgroups->v1_fd[1], cgroups->v1_fd[2] };
+	if (close_all_but(kept, ARRAY_LENGTH(kept)) != 0)
+		die_errno("zygote: cannot close inherited descriptors");
+	/* The one thing of the host that stays within reach: its /proc, as a descriptor, for the truth check from outside. */
+	zygote.proc_fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	zygote.own_pid_fd = pidfd_open(getpid(), 0);
+	zygote.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (zygote.proc_fd < 0 || zygote.own_pid_fd < 0 || zygote.epoll_fd < 0 ||
+	    setsockopt(codec_fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) != 0)
+		die_errno("zygote: cannot start");
+	root_tree_enter();
+	seccomp_prepare();
+	/* After the move: a sandbox's namespaces must differ from these. */
+	if (namespace_ids(zygote.proc_fd, "self", zygote.outer_namespaces) != 0)
+		die_errno("zygote: cannot read its own namespaces");
+	CLEANUP_FD int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null_fd < 0 || dup2(null_fd, STDIN_FILENO) < 0 || dup2(null_fd, STDOUT_FILENO) < 0)
+		die_errno("zygote: cannot open /dev/null");
+	watch(broker_fd, FROM_BROKER, 0);
+	watch(codec_fd, FROM_CODEC, 0);
+	if (write(ready_fd, "", 1) != 1)
+		die_errno("zygote: the broker is gone");
+	close(ready_fd);
+	for (;;) {
+		struct epoll_event events[EVENTS_MAX];
+		int count = epoll_wait(zygote.epoll_fd, events, EVENTS_MAX, run_timers());
+		if (count < 0 && errno != EINTR)
+			die_errno("zygote: cannot wait");
+		for (int i = 0; i < count; i++)
+			dispatch(&events[i]);
+	}
+}

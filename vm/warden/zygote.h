@@ -1,0 +1,10 @@
+/* The root process that starts, watches and ends sandboxes. */
+#ifndef COHORT_ZYGOTE_H
+#define COHORT_ZYGOTE_H
+
+#include "cgroup.h"
+
+/* Sends one byte on ready_fd once the template root stands, then serves until both other processes are gone. */
+_Noreturn void zygote_main(const struct cgroup_set *cgroups, int broker_fd, int codec_fd, int ready_fd);
+
+#endif
