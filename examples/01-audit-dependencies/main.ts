@@ -25,7 +25,7 @@ function check(report: AuditReport): void {
   const { processes, bytesWritten, ...stolen } = loot;
   assert.deepEqual(stolen, { sshFiles: 0, secretsRead: 0, connected: false, namesResolved: false, ownFilesChanged: false });
   assert.ok(processes <= 64, "its processes were limited");
-  assert.ok(bytesWritten <= 100 * 1024 ** 2, "its disk was limited");
+  assert.ok(bytesWritten <= 128 * 1024 ** 2, "its disk was limited");
 }
 
 const report = auditReport(

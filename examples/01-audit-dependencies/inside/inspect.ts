@@ -1,10 +1,11 @@
 /** Runs in the child: looks at a package without running it, then has a fresh Node load it, and prints one line of JSON. */
 import { spawn } from "node:child_process";
 import { closeSync, lstatSync, openSync, readFileSync, readSync, readdirSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve as resolvePath } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
-const [, , packages = "", path = "", name = ""] = process.argv;
+const [, , relative = "", path = "", name = ""] = process.argv;
+const packages = resolvePath(relative);
 const directory = join(packages, path);
 const LOAD_TIMEOUT_MS = 20_000;
 const LAST_WORDS_MS = 20;
