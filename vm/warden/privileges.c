@@ -31,7 +31,7 @@ static int set_limits(const struct sandbox_plan *plan, struct fault *fault)
 		int resource;
 		uint64_t value;
 	} limits[] = {
-		{ RLIMIT_CORE, 1 }, { RLIMIT_NOFILE, plan->open_files_max }, { RLIMIT_NPROC, plan->pids_max },
+		{ RLIMIT_CORE, 1 }, { RLIMIT_NOFILE, plan->open_files_max }, { RLIMIT_NPROC, PROCESSES_MAX(plan) },
 		{ RLIMIT_MEMLOCK, 8u << 20 }, { RLIMIT_MSGQUEUE, 819200 }, { RLIMIT_SIGPENDING, 4096 }, { RLIMIT_NICE, 0 }, { RLIMIT_RTPRIO, 0 },
 	};
 	for (size_t i = 0; i < ARRAY_LENGTH(limits); i++) {
@@ -46,13 +46,12 @@ static int set_limits(const struct sandbox_plan *plan, struct fault *fault)
 	return 0;
 }
 
-static int become(uint32_t uid, struct fault *fault)
+/* Nothing of root's rights needs these two in the zygote, which neither executes nor changes its uid. Done there, once, they are
+ * inherited: for each child alone, dropping 41 capabilities would be 41 new credentials. */
+int privileges_prepare(struct fault *fault)
 {
 	static const unsigned long locked = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP | SECBIT_NO_SETUID_FIXUP_LOCKED |
 					    SECBIT_KEEP_CAPS_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
-	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = { 0 };
-	/* Securebits and the bounding set need CAP_SETPCAP, so they come first. */
 	if (prctl(PR_SET_SECUREBITS, locked, 0, 0, 0) != 0)
 		return fail(fault, E_SETUP_FAILED, errno, "cannot lock the securebits");
 	for (unsigned long capability = 0; prctl(PR_CAPBSET_READ, capability, 0, 0, 0) >= 0; capability++)
@@ -60,6 +59,13 @@ static int become(uint32_t uid, struct fault *fault)
 			return fail(fault, E_SETUP_FAILED, errno, "cannot drop capability %lu", capability);
 	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0)
 		return fail(fault, E_SETUP_FAILED, errno, "cannot clear the ambient capabilities");
+	return 0;
+}
+
+static int become(uint32_t uid, struct fault *fault)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = { 0 };
 	if (setgroups(0, NULL) != 0 || setresgid(uid, uid, uid) != 0 || setresuid(uid, uid, uid) != 0)
 		return fail(fault, E_SETUP_FAILED, errno, "cannot become uid %u", uid);
 	/* NO_SETUID_FIXUP kept the capabilities across setresuid; this ends them. */

@@ -19,6 +19,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 
@@ -129,14 +130,23 @@ static bool only_low_descriptors(int dir_fd, const char *path, int allowed)
 	return good;
 }
 
-static bool mounts_have(const char *const paths[], unsigned long flag)
+/* Which of the two flags every mount that should have it has: read-only, and nosuid. */
+static void mount_flags(const struct sandbox_plan *plan, bool *sealed, bool *nosuid)
 {
-	for (size_t i = 0; paths[i] != NULL; i++) {
-		struct statvfs status;
-		if (statvfs(paths[i], &status) != 0 || (status.f_flag & flag) != flag)
-			return false;
+	const struct {
+		const char *path;
+		bool read_only;
+	} mounts[] = {
+		{ "/", true }, { "/usr", true }, { "/dev", true }, { "/etc/cohort", true }, { "/sessions", true },
+		{ "/proc", false }, { plan->home, false }, { "/tmp", false }, { "/dev/shm", false },
+	};
+	*sealed = *nosuid = true;
+	for (size_t i = 0; i < ARRAY_LENGTH(mounts); i++) {
+		struct statfs status;
+		bool seen = statfs(mounts[i].path, &status) == 0;
+		*sealed = *sealed && seen && (!mounts[i].read_only || (status.f_flags & ST_RDONLY) != 0);
+		*nosuid = *nosuid && seen && (status.f_flags & ST_NOSUID) != 0;
 	}
-	return true;
 }
 
 static bool limit_is(int resource, uint64_t value_max)
@@ -160,8 +170,8 @@ static bool proc_is_masked(void)
 
 uint32_t layers_seen_inside(const struct sandbox_plan *plan, int fds_allowed)
 {
-	const char *const sealed[] = { "/", "/usr", "/etc", "/dev", "/etc/cohort", NULL };
-	const char *const no_setuid[] = { "/", "/usr", "/dev", "/proc", "/sessions", plan->home, "/tmp", "/dev/shm", NULL };
+	bool sealed, nosuid;
+	mount_flags(plan, &sealed, &nosuid);
 	const struct {
 		enum layer layer;
 		bool active;
@@ -174,11 +184,11 @@ uint32_t layers_seen_inside(const struct sandbox_plan *plan, int fds_allowed)
 		{ LAYER_NO_INHERITED_FD, only_low_descriptors(AT_FDCWD, "/proc/self/fd", fds_allowed) },
 		{ LAYER_INIT_NOT_DUMPABLE, prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0 },
 		{ LAYER_NO_SOCKET, sockets_are_refused() },
-		{ LAYER_ROOT_READ_ONLY, mounts_have(sealed, ST_RDONLY) },
+		{ LAYER_ROOT_READ_ONLY, sealed },
 		{ LAYER_RLIMITS, limit_is(RLIMIT_CORE, 1) && limit_is(RLIMIT_NOFILE, plan->open_files_max) && limit_is(RLIMIT_RTPRIO, 0) &&
-				     limit_is(RLIMIT_NICE, 0) && limit_is(RLIMIT_NPROC, plan->pids_max) },
+				     limit_is(RLIMIT_NICE, 0) && limit_is(RLIMIT_NPROC, PROCESSES_MAX(plan)) },
 		{ LAYER_KEYRING, session_keyring_is_new },
-		{ LAYER_NO_SETUID_GAIN, mounts_have(no_setuid, ST_NOSUID) },
+		{ LAYER_NO_SETUID_GAIN, nosuid },
 		{ LAYER_PROC_MASKED, proc_is_masked() },
 	};
 	uint32_t layers = namespace_layers_seen(plan, AT_FDCWD, "/proc/self");

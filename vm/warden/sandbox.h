@@ -49,7 +49,11 @@ int mounts_build(const struct sandbox_plan *plan, struct fault *fault);
 extern const char *const proc_masks[];
 extern const size_t proc_mask_count;
 
-/* privileges.c: the child's last steps as root, in this order. */
+/* The cgroup counts what it refuses, this limit does not: it stands a little behind it, as the second line. */
+#define PROCESSES_MAX(plan) ((plan)->pids_max + 16)
+
+/* privileges.c: what the zygote gives up before the first child, and the child's last steps as root. */
+int privileges_prepare(struct fault *fault);
 int privileges_drop(const struct sandbox_plan *plan, const struct child_fds *fds, struct fault *fault);
 extern bool session_keyring_is_new;
 int limit_set(int resource, uint64_t soft, uint64_t hard);

@@ -136,8 +136,12 @@ static void on_codec(void)
 	struct fault fault = { 0 };
 	uint64_t values[7] = { 0 };
 	ssize_t size = receive_packet(zygote.codec_fd, &request, sizeof(request), NULL, 0, NULL);
-	if (size == 0)
-		_exit(EXIT_SUCCESS); /* the codec ended; so do we, and the broker sees it */
+	if (size == 0) {
+		/* The codec ended. The broker, whose child it is, knows whether in order, and ends us. */
+		if (epoll_ctl(zygote.epoll_fd, EPOLL_CTL_DEL, zygote.codec_fd, NULL) != 0)
+			die_errno("zygote: cannot stop watching the codec");
+		return;
+	}
 	if (size != (ssize_t)sizeof(request) || request.op < OP_FREEZE || request.op > OP_KILL_ALL || request.reason > DEATH_OOM)
 		die("zygote: an op_request of %zd bytes, operation %u", size, request.op);
 	request.name[SESSION_NAME_SIZE - 1] = '\0';
@@ -207,6 +211,9 @@ void zygote_main(const struct cgroup_set *cgroups, int broker_fd, int codec_fd, 
 		die_errno("zygote: cannot start");
 	root_tree_enter();
 	seccomp_prepare();
+	struct fault fault;
+	if (privileges_prepare(&fault) != 0)
+		die("zygote: %s", fault.detail);
 	/* After the move: a sandbox's namespaces must differ from these. */
 	if (namespace_ids(zygote.proc_fd, "self", zygote.outer_namespaces) != 0)
 		die_errno("zygote: cannot read its own namespaces");
