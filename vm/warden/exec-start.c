@@ -157,6 +157,9 @@ void exec_start(struct codec *codec, struct sandbox *sandbox)
 	if (waiter_add(&exec->waiters, seq) && hand_over(codec, exec))
 		return;
 	int sys_errno = errno;
-	answer_error(codec, seq, E_EXEC_FAILED, sys_errno, "the streams of the process: %s", strerror(sys_errno));
+	if (sys_errno == EPIPE || sys_errno == ECONNRESET)
+		answer_error(codec, seq, E_SANDBOX_DEAD, sys_errno, "the init of %s is gone", sandbox->name);
+	else
+		answer_error(codec, seq, E_EXEC_FAILED, sys_errno, "the streams of the process: %s", strerror(sys_errno));
 	exec_remove(&codec->table, exec, false);
 }
