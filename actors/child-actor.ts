@@ -67,6 +67,7 @@ class ChildEffects {
     const task = await content.task(params.run, params.index);
     const policy = policyOf(task);
     const session = table.open(params);
+    session.task = task;
     session.outputBytesMax = task.limits.outputBytes;
     try {
       for (;;) {
@@ -106,6 +107,7 @@ class ChildEffects {
     // Whether it was executed is not known when the warden did not answer.
     if (error.code === "DEADLINE") return { type: "lost", status: "unknown" };
     if (session.doom.signal.aborted) return { type: "startFailed", status: "cancelled", policy };
+    session.noted = true;
     await this.#parts.content.writeNote(params.run, params.index, params.attempt, `${error.message}\n${error.hint}`);
     return { type: "startFailed", status: error.code === "EXEC_FAILED" ? "not-started" : "refused", policy };
   }
@@ -155,8 +157,8 @@ class ChildEffects {
   async #result(params: SettleParams, session: Session, signal: AbortSignal, recovered: boolean): Promise<TaskResult> {
     const { content } = this.#parts;
     const { run, index, attempt, name, status, exit, startedAtMs, endedAtMs } = params;
-    const task = await content.task(run, index);
-    const notes = [await content.readNote(run, index, attempt)];
+    const task = session.task ?? (await content.task(run, index));
+    const notes = session.noted ? [await content.readNote(run, index, attempt)] : [];
     if (exit !== null) {
       const output = await session.complete(exit.stdoutBytes, exit.stderrBytes, OUTPUT_DEADLINE_MS);
       if (output === "incomplete" && status !== "output-limit") notes.push("the output is incomplete");
@@ -188,6 +190,7 @@ class ChildEffects {
     const { exit, name, run, index } = params;
     if (exit === null || (exit.cause !== "exited" && exit.cause !== "signaled") || task.limits.outFiles === 0) return nothingCollected;
     const { content, link, table } = this.#parts;
+    const isFresh = !recovered && params.attempt === 1;
     let execId = recovered ? randomInt(EXEC_IDS_OF_COLLECT.first, EXEC_IDS_OF_COLLECT.end) : COLLECT_EXEC_ID;
     const { outBytes: bytesMax, outFiles: filesMax } = task.limits;
     try {
@@ -195,7 +198,7 @@ class ChildEffects {
         const plan = collectPlan(task, name, execId);
         // A collection that was cut off begins anew, under another id: an id is executed once.
         execId = randomInt(EXEC_IDS_OF_COLLECT.first, EXEC_IDS_OF_COLLECT.end);
-        return collect({ vm, execs: table.auxiliary, name, plan, directory: content.outDirectory(run, index), bytesMax, filesMax });
+        return collect({ vm, execs: table.auxiliary, name, plan, directory: content.outDirectory(run, index), isFresh, bytesMax, filesMax });
       });
     } catch (error) {
       // After a kill there is no sandbox to collect from.

@@ -109,14 +109,16 @@ export interface CollectRequest {
   readonly name: string;
   readonly plan: ExecPlan;
   readonly directory: string;
+  /** Nothing was ever collected there. */
+  readonly isFresh: boolean;
   readonly bytesMax: number;
   readonly filesMax: number;
 }
 
 /** Rejects with COLLECT_INVALID, WARDEN_GONE (try again), DEADLINE, or what the disk says. */
 export async function collect(request: CollectRequest): Promise<Collected> {
-  const { vm, execs, name, plan, directory, bytesMax, filesMax } = request;
-  await rm(directory, { recursive: true, force: true });
+  const { vm, execs, name, plan, directory, isFresh, bytesMax, filesMax } = request;
+  if (!isFresh) await rm(directory, { recursive: true, force: true });
   const collection = new Collection(directory, new CollectArchive({ bytesMax, filesMax }));
   const done = Promise.withResolvers<Collected>();
   const timer = setTimeout(() => done.reject(new CohortError("DEADLINE", { on: `collecting the files of ${name}` })), COLLECT_DEADLINE_MS);

@@ -4,7 +4,7 @@
  *
  * 1. A run's directory is whole and on the disk before its run is spawned.
  * 2. Everything is 0600 in 0700.
- * 3. Reading one task costs one read, whatever the size of the run.
+ * 3. Reading one task costs at most one read, whatever the size of the run.
  */
 import { mkdir, open, readFile, rename, rm, writeFile, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
@@ -28,10 +28,13 @@ interface OpenRun {
   readonly tasks: FileHandle;
   /** Where task i begins; one more for the end. */
   readonly offsets: Float64Array;
+  /** What was read last: tasks are started in their order, so that one read serves many. */
+  block: { readonly from: number; readonly bytes: Buffer };
 }
 
 /** Tasks encoded between two turns of the event loop. */
 const TASKS_PER_TURN = 200;
+const TASK_BLOCK_BYTES = 64 * 1024;
 /** Runs whose files are kept open; the rest are opened when they are read. */
 const OPEN_RUNS_MAX = 64;
 /** One read of one task takes milliseconds. */
@@ -85,13 +88,20 @@ export class Content {
   }
 
   async task(run: string, index: number): Promise<Task> {
-    const { tasks, offsets } = await this.#opened(run);
+    const opened = await this.#opened(run);
+    const { tasks, offsets } = opened;
     const from = offsets[index];
     const to = offsets[index + 1];
     if (from === undefined || to === undefined) throw new CohortError("TASK_UNKNOWN", { on: `${run} has no task ${index}` });
-    const line = Buffer.allocUnsafe(to - from);
-    await tasks.read(line, 0, line.length, from);
-    return JSON.parse(line.toString("utf8")) as Task;
+    let { block } = opened;
+    if (from < block.from || to > block.from + block.bytes.length) {
+      const bytes = Buffer.allocUnsafe(Math.max(to - from, TASK_BLOCK_BYTES));
+      const { bytesRead } = await tasks.read(bytes, 0, bytes.length, from);
+      block = { from, bytes: bytes.subarray(0, bytesRead) };
+      if (block.bytes.length < to - from) throw new CohortError("CONTENT_GONE", { on: `task ${index} of run ${run}` });
+      opened.block = block;
+    }
+    return JSON.parse(block.bytes.toString("utf8", from - block.from, to - block.from)) as Task;
   }
 
   /** A sentence about an attempt that does not belong into the journal. Rare: only for what went wrong. */
@@ -151,7 +161,7 @@ export class Content {
         readFile(join(directory, "tasks.index")),
         open(join(directory, "tasks.jsonl"), "r"),
       ]);
-      return { head: JSON.parse(head) as RunHead, tasks, offsets: new Float64Array(new Uint8Array(index).buffer) };
+      return { head: JSON.parse(head) as RunHead, tasks, offsets: new Float64Array(new Uint8Array(index).buffer), block: { from: 0, bytes: Buffer.alloc(0) } };
     } catch (error) {
       if (hasCode(error, "ENOENT")) throw new CohortError("CONTENT_GONE", { on: `run ${run}`, cause: error });
       throw error;

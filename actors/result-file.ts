@@ -15,6 +15,7 @@ import type { TaskResult } from "../machines/messages/result.ts";
 import { hasCode, syncDirectory, type Content } from "./content.ts";
 
 interface Append {
+  readonly result: TaskResult;
   readonly line: Buffer;
   readonly done: PromiseWithResolvers<RecordRef>;
 }
@@ -24,7 +25,11 @@ interface Writer {
   sizeBytes: number;
   queue: Append[];
   draining: Promise<void> | null;
+  /** The last ones by offset: whoever watches asks for them at once. */
+  readonly recent: Map<number, TaskResult>;
 }
+
+const RECENT_MAX = 256;
 
 const READ_BLOCK_BYTES = 1024 * 1024;
 
@@ -39,13 +44,26 @@ export class ResultFile {
   async append(run: string, result: TaskResult): Promise<RecordRef> {
     const writer = await this.#writer(run);
     const done = Promise.withResolvers<RecordRef>();
-    writer.queue.push({ line: Buffer.from(`${JSON.stringify(result)}\n`), done });
+    writer.queue.push({ result, line: Buffer.from(`${JSON.stringify(result)}\n`), done });
     writer.draining ??= drain(writer);
     return done.promise;
   }
 
   /** Throws CONTENT_GONE when the run's content was deleted. */
   async read(run: string, refs: readonly RecordRef[]): Promise<TaskResult[]> {
+    const recent = await this.#recent(run, refs);
+    return recent ?? this.#readFile(run, refs);
+  }
+
+  /** Null unless all of them were written just now. */
+  async #recent(run: string, refs: readonly RecordRef[]): Promise<TaskResult[] | null> {
+    const writer = await this.#writers.get(run);
+    if (writer === undefined) return null;
+    const found = refs.flatMap(({ offset }) => writer.recent.get(offset) ?? []);
+    return found.length === refs.length ? found : null;
+  }
+
+  async #readFile(run: string, refs: readonly RecordRef[]): Promise<TaskResult[]> {
     let file: FileHandle;
     try {
       file = await open(this.#content.resultsPath(run), "r");
@@ -109,7 +127,7 @@ async function openWriter(path: string): Promise<Writer> {
   for await (const line of lines(file, size)) if (line.at(-1) === 0x0a) sizeBytes += line.length;
   if (sizeBytes < size) await file.truncate(sizeBytes);
   if (size === 0) await syncDirectory(dirname(path));
-  return { file, sizeBytes, queue: [], draining: null };
+  return { file, sizeBytes, queue: [], draining: null, recent: new Map() };
 }
 
 async function drain(writer: Writer): Promise<void> {
@@ -119,10 +137,12 @@ async function drain(writer: Writer): Promise<void> {
     try {
       await writer.file.appendFile(Buffer.concat(batch.map(({ line }) => line)));
       await writer.file.datasync();
-      for (const { line, done } of batch) {
+      for (const { result, line, done } of batch) {
+        writer.recent.set(writer.sizeBytes, result);
         done.resolve({ offset: writer.sizeBytes, bytes: line.length });
         writer.sizeBytes += line.length;
       }
+      for (const offset of writer.recent.keys()) if (writer.recent.size > RECENT_MAX) writer.recent.delete(offset);
     } catch (error) {
       const reason = await cutBack(writer, error);
       for (const { done } of batch) done.reject(reason);

@@ -254,7 +254,10 @@ export class SessionTable {
 
   async #commitExit(session: Session, exit: ExecExit): Promise<void> {
     const { run, index, attempt, name } = session.id;
-    if (exit.detail !== "") await this.#parts.content.writeNote(run, index, attempt, exit.detail);
+    if (exit.detail !== "") {
+      session.noted = true;
+      await this.#parts.content.writeNote(run, index, attempt, exit.detail);
+    }
     // A very short command ends before its start has been told.
     await session.start.promise;
     await this.post(session.id, { type: "exited", exit: exitFacts(exit) });

@@ -10,6 +10,7 @@
  */
 import { setTimeout as delay } from "node:timers/promises";
 import { TranscriptWriter } from "../runtime/transcript/transcript-writer.ts";
+import type { Task } from "../machines/messages/task.ts";
 import type { OutputChunk, OutputStream } from "../vm/backend.ts";
 import { emptyPreviews, previewsOf, type Previews } from "./preview.ts";
 import { StdinFeed } from "./stdin-feed.ts";
@@ -53,6 +54,10 @@ export class Session {
   /** There will be no further output. */
   lost = false;
   closed = false;
+  /** The task, where this supervisor has read it already. */
+  task: Task | null = null;
+  /** A sentence about the attempt lies in its note. */
+  noted = false;
   outputBytesMax = Number.POSITIVE_INFINITY;
   /** Resolved when the start effect has its outcome. */
   readonly start = Promise.withResolvers<void>();
@@ -121,9 +126,10 @@ export class Session {
     return this.#previewsWhole ? this.#previews : previewsOf(this.#ports.transcriptPath);
   }
 
-  /** The session was not seen from its beginning. */
+  /** The session was not seen from its beginning: what is known of it lies in files. */
   resumed(): void {
     this.#resumed = true;
+    this.noted = true;
     this.#previewsWhole = false;
   }
 

@@ -100,7 +100,7 @@ describe("a run that is interrupted", () => {
   });
 
   it("delivers a result although its sandbox cannot be destroyed yet, and ends only when it is", async () => {
-    bench.warden.destroyFails = 1;
+    bench.warden.destroyFails = 2;
     const run = await bench.start([{ command: ["true"] }]);
     await until(async () => (await bench.system.results(run, 0, 10)).results.length === 1, "the result is there");
     expect((await bench.system.run(run)).status).toBe("running");

@@ -1,4 +1,4 @@
-/** A system in a directory of its own, with a simulated warden that outlives it; everything is gone after close(). */
+/** A system in a directory of its own, with a simulated warden (or another one) that outlives it; everything is gone after close(). */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -6,6 +6,7 @@ import type { System } from "../../actors/contract.ts";
 import { openSystem } from "../../actors/system.ts";
 import { runSpecSchema, type RunSpecInput, type TaskInput } from "../../machines/messages/task.ts";
 import type { RunEvent, TaskResult } from "../../machines/messages/result.ts";
+import type { Vm, VmEvents } from "../../vm/backend.ts";
 import type { Origin } from "../../runtime/contract.ts";
 import { SimulatedWarden } from "./simulated-warden.ts";
 
@@ -14,7 +15,12 @@ export const origin: Origin = { surface: "test", device: "vitest" };
 export class SystemBench {
   readonly directory = mkdtempSync(join(tmpdir(), "cohort-system-"));
   readonly warden = new SimulatedWarden();
+  readonly #connect: (events: VmEvents) => Promise<Vm>;
   #system: System | null = null;
+
+  constructor(connect?: (events: VmEvents) => Promise<Vm>) {
+    this.#connect = connect ?? this.warden.connect;
+  }
 
   get system(): System {
     if (this.#system === null) throw new Error("open() first");
@@ -22,7 +28,7 @@ export class SystemBench {
   }
 
   async open(): Promise<System> {
-    this.#system = await openSystem({ stateDirectory: this.directory, connectVm: this.warden.connect, cores: 2 });
+    this.#system = await openSystem({ stateDirectory: this.directory, connectVm: this.#connect, cores: 2 });
     return this.#system;
   }
 
