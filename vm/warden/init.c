@@ -232,13 +232,20 @@ void init_main(const struct sandbox_plan *own_plan, int own_control_fd)
 		_exit(EXIT_FAILURE);
 	for (;;) {
 		struct pollfd waited[2 + EXECS_MAX] = { { .fd = control_fd, .events = POLLIN }, { .fd = child_signal_fd, .events = POLLIN } };
-		for (size_t i = 0; i < EXECS_MAX; i++)
-			waited[2 + i] = (struct pollfd){ .fd = execs[i].id != 0 ? execs[i].start_fd : -1, .events = POLLIN };
-		if (poll(waited, ARRAY_LENGTH(waited), -1) < 0 && errno != EINTR)
+		struct running_exec *starting[EXECS_MAX];
+		nfds_t count = 2;
+		/* Only those that start: poll refuses more entries than this process may open files. */
+		for (size_t i = 0; i < EXECS_MAX; i++) {
+			if (execs[i].id == 0 || execs[i].start_fd < 0)
+				continue;
+			starting[count - 2] = &execs[i];
+			waited[count++] = (struct pollfd){ .fd = execs[i].start_fd, .events = POLLIN };
+		}
+		if (poll(waited, count, -1) < 0 && errno != EINTR)
 			_exit(EXIT_FAILURE);
-		for (size_t i = 0; i < EXECS_MAX; i++)
-			if (waited[2 + i].revents != 0)
-				read_report(&execs[i]);
+		for (nfds_t i = 2; i < count; i++)
+			if (waited[i].revents != 0)
+				read_report(starting[i - 2]);
 		if (waited[1].revents != 0) {
 			struct signalfd_siginfo seen;
 			while (read(child_signal_fd, &seen, sizeof(seen)) > 0)

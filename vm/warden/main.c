@@ -20,6 +20,7 @@
 #include "broker.h"
 #include "cgroup.h"
 #include "codec.h"
+#include "command-line.h"
 #include "zygote.h"
 
 enum { REMOVE_MS_MAX = 15000, MINUTE_MS = 60000 };
@@ -175,6 +176,7 @@ static pid_t start_zygote(const struct cgroup_set *cgroups, int broker_fd, int c
 		close(ready[0]);
 		if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0 || prctl(PR_SET_NAME, "cohort-zygote", 0, 0, 0) != 0 || getppid() != broker_pid)
 			_exit(EXIT_FAILURE);
+		command_line_forget();
 		zygote_main(cgroups, broker_fd, codec_fd, ready[1]);
 	}
 	close(ready[1]);
@@ -297,6 +299,7 @@ int main(int argc, char *argv[])
 	unsigned char random[16];
 	char id[33], instance_id[17];
 	parse_options(argc, argv, &options);
+	command_line_remember(argc, argv);
 	if (geteuid() != 0)
 		die("it must be run as root: sudo cohort vm up");
 	reset_inheritance();
