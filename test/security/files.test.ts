@@ -50,13 +50,13 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
       "/etc/shadow",
       "/etc/gshadow",
       "/etc/sudoers",
-      "/proc/1/root/etc/shadow",
       "/proc/self/root/../../etc/shadow",
       "../../../../../../etc/shadow",
       "/proc/self/cwd/../../etc/shadow",
       "/usr/../etc/shadow",
     ];
     expect(await surprises(paths, ["ENOENT"])).toEqual([]);
+    expect(await surprises(["/proc/1/root/etc/shadow", "/proc/1/cwd/etc/shadow"], ["EACCES", "ENOENT"])).toEqual([]);
   });
 
   test("holds nothing of a sibling: home, secret, /tmp, process", async () => {
@@ -79,7 +79,6 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
       "/home",
       "/var/lib",
       "/var/log",
-      "/run",
       "/boot",
       "/srv",
       "/opt",
@@ -96,6 +95,7 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
       "/tmp/.X11-unix",
     ];
     expect(await surprises(paths, ["ENOENT"])).toEqual([]);
+    expect((await escapes.bench.sh(name, "find /run /var -type f -size +0 -o -type s -o -type b -o -type p")).stdout).toBe("");
   });
 
   test("has no device but the harmless ones", async () => {
@@ -230,17 +230,18 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
       "/proc/1/root/x",
     ];
     expect(await surprises(paths, ["EACCES", "ENOENT", "EPERM"])).toEqual([]);
-    expect(
-      (await escapes.bench.sh(name, "readlink /proc/1/root /proc/1/cwd /proc/1/exe; tr '\\0' ' ' < /proc/1/cmdline | head -c 200")).stdout,
-    ).not.toMatch(/\/(tmp|work|root|home|build)\//);
+    const { stdout } = await escapes.bench.sh(name, "readlink /proc/1/root /proc/1/cwd /proc/1/exe; tr -d '\\0' < /proc/1/cmdline");
+    expect(stdout).toBe("cohort-init");
   });
 
-  test("has mounts that name nothing of the host", async () => {
+  test("has mounts that name nothing of the host but the sources that were granted to it", async () => {
     const { stdout } = await escapes.bench.sh(
       name,
       "cat /proc/self/mountinfo /proc/self/mounts /proc/self/cgroup /proc/self/environ; hostname; dmesg 2>&1",
     );
-    for (const secret of [escapes.bench.warden.directory, sibling, "/work", "/root", "/home"]) expect(stdout).not.toContain(secret);
+    // The kernel shows the root of a bind mount within its file system: it cannot be hidden, and the child was given it.
+    const own = stdout.replaceAll(`${escapes.toolsMount.source} /sessions/${name}/mnt/tools`, "");
+    for (const secret of [escapes.bench.warden.directory, sibling, process.cwd(), "/root", "/home"]) expect(own).not.toContain(secret);
   });
 
   test("has nobody's environment but the one asked for, and no name of the person", async () => {

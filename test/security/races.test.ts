@@ -37,33 +37,41 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
     return stdout.trim();
   }
 
-  test.each(["itself", "a directory above it"])("is never mounted through the link: %s", async (which) => {
-    const place = escapes.bench.warden.personDirectory(`race-${which.length}`);
-    const target = escapes.bench.warden.personDirectory(`target-${which.length}`);
-    mkdirSync(join(target, "inner"));
-    for (const directory of [target, join(target, "inner")]) writeFileSync(join(directory, "marker"), "target", { mode: 0o644 });
-    asPerson(() => {
-      mkdirSync(join(place, "real/inner"), { recursive: true });
-      for (const directory of ["real", "real/inner"]) writeFileSync(join(place, directory, "marker"), "real");
-      symlinkSync(target, join(place, "link"));
-    });
-    const swap = spawn(escapes.tool("swap"), [join(place, "real"), join(place, "link"), "60"], { uid: PERSON_UID, gid: PERSON_UID, stdio: "ignore" });
-    const ended = once(swap, "close");
-    const outcomes = new Map<string, number>();
-    try {
-      const source = which === "itself" ? join(place, "real") : join(place, "real/inner");
-      await Promise.all(
-        Array.from({ length: AT_ONCE }, async () => {
-          for (let attempt = 0; attempt < ATTEMPTS / AT_ONCE; attempt += 1) {
-            const outcome = await seen(source);
-            outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
-          }
-        }),
-      );
-    } finally {
-      swap.kill("SIGKILL");
-      await ended;
-    }
-    expect([...outcomes.keys()].toSorted()).toEqual(["real", "refused"]);
-  }, 90_000);
+  test.each(["itself", "a directory above it"])(
+    "is never mounted through the link: %s",
+    async (which) => {
+      const place = escapes.bench.warden.personDirectory(`race-${which.length}`);
+      const target = escapes.bench.warden.personDirectory(`target-${which.length}`);
+      mkdirSync(join(target, "inner"));
+      for (const directory of [target, join(target, "inner")]) writeFileSync(join(directory, "marker"), "target", { mode: 0o644 });
+      asPerson(() => {
+        mkdirSync(join(place, "real/inner"), { recursive: true });
+        for (const directory of ["real", "real/inner"]) writeFileSync(join(place, directory, "marker"), "real");
+        symlinkSync(target, join(place, "link"));
+      });
+      const swap = spawn(escapes.tool("swap"), [join(place, "real"), join(place, "link"), "60"], {
+        uid: PERSON_UID,
+        gid: PERSON_UID,
+        stdio: "ignore",
+      });
+      const ended = once(swap, "close");
+      const outcomes = new Map<string, number>();
+      try {
+        const source = which === "itself" ? join(place, "real") : join(place, "real/inner");
+        await Promise.all(
+          Array.from({ length: AT_ONCE }, async () => {
+            for (let attempt = 0; attempt < ATTEMPTS / AT_ONCE; attempt += 1) {
+              const outcome = await seen(source);
+              outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
+            }
+          }),
+        );
+      } finally {
+        swap.kill("SIGKILL");
+        await ended;
+      }
+      expect([...outcomes.keys()].toSorted()).toEqual(["real", "refused"]);
+    },
+    90_000,
+  );
 });

@@ -10,6 +10,7 @@ export class RecordedEvents implements VmEvents {
   closedBy: Error | null = null;
   /** Called after each event. */
   onOutput: (chunk: OutputChunk) => void = () => {};
+  onExit: (exit: ExecExit) => void = () => {};
   #changed = Promise.withResolvers<void>();
 
   output(chunk: OutputChunk): void {
@@ -26,6 +27,7 @@ export class RecordedEvents implements VmEvents {
 
   exit(exit: ExecExit): void {
     this.exits.push(exit);
+    this.onExit(exit);
     this.#notify();
   }
 

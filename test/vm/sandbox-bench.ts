@@ -55,6 +55,9 @@ export class SandboxBench {
 
   async connect(options: { readonly freezeAfterMs?: number; readonly killAfterMs?: number } = {}): Promise<void> {
     const events = this.events;
+    events.onExit = (exit) => {
+      if (this.acknowledges) this.#vm?.ackExit(exit.name, exit.execId);
+    };
     events.onOutput = (chunk) => this.#acknowledge(chunk);
     this.#vm = await this.warden.connect(events, options);
   }

@@ -152,7 +152,8 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
     bench.events = new RecordedEvents();
     await bench.connect();
     await bench.vm.list();
-    expect((await bench.outcome(name, execId)).exit).toMatchObject({ leaseExpired: true });
+    const exit = await bench.events.until("its exit", () => bench.events.exits.find((one) => one.name === name && one.execId === execId));
+    expect(exit).toMatchObject({ leaseExpired: true });
   });
 
   test("does not outlive the warden, and the next warden's sweep leaves nothing of it", async () => {

@@ -208,7 +208,7 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
 
     test("of inodes is ENOSPC", async () => {
       const name = await bench.sandbox({ limits: { diskInodes: 100 } });
-      const { stdout } = await bench.sh(name, "i=0; while [ $i -lt 300 ] && : 2>/dev/null > f$i; do i=$((i+1)); done; ls | wc -l");
+      const { stdout } = await bench.sh(name, "i=0; while [ $i -lt 300 ] && touch f$i 2>/dev/null; do i=$((i+1)); done; ls | wc -l");
       expect(Number(stdout)).toBeGreaterThan(20);
       expect(Number(stdout)).toBeLessThanOrEqual(100);
     });
