@@ -91,12 +91,17 @@ async function startUnderLock(entry: string, account: Account, paths: StatePaths
     if (await isListening(paths.socket)) return;
     const failure = await spawnAndWait(entry, account, paths, environment, deadline);
     if (failure === null) return;
-    // The one before it is still writing its last commit, or holds the journal without listening yet.
-    if (failure.code !== "JOURNAL_LOCKED") throw failure;
-    last = failure;
+    if (!failure.isPassing) throw failure.error;
+    last = failure.error;
     await sleep(10 * POLL_MS);
   }
   throw last;
+}
+
+/** isPassing: the next attempt may go better. */
+interface StartFailure {
+  readonly error: CohortError;
+  readonly isPassing: boolean;
 }
 
 /** Null when it listens. */
@@ -106,11 +111,11 @@ async function spawnAndWait(
   paths: StatePaths,
   environment: Environment,
   deadline: number,
-): Promise<CohortError | null> {
+): Promise<StartFailure | null> {
   const log = openSync(paths.log, "a", 0o600);
   const logStart = fstatSync(log).size;
   let ended: string | null = null;
-  let isLocked = false;
+  let isPassing = false;
   const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", entry, "serve", paths.directory, paths.wardenSocket], {
     cwd: "/",
     env: daemonEnvironment(account, paths, environment),
@@ -120,12 +125,12 @@ async function spawnAndWait(
   closeSync(log);
   child.once("error", (error) => (ended = error.message));
   child.once("exit", (code, signal) => {
-    isLocked = code === EXIT_JOURNAL_LOCKED;
+    // Locked: the one before it is still writing its last commit, or holds the journal without listening yet. A signal: somebody killed it.
+    isPassing = code === EXIT_JOURNAL_LOCKED || signal !== null;
     ended = signal ?? `exit status ${String(code)}`;
   });
   while (performance.now() < deadline) {
-    if (ended !== null)
-      return isLocked ? new CohortError("JOURNAL_LOCKED", { on: paths.directory }) : whyItEnded(paths.log, logStart, ended);
+    if (ended !== null) return { error: whyItEnded(paths.log, logStart, ended), isPassing };
     if (await isListening(paths.socket)) {
       child.unref();
       return null;
@@ -133,9 +138,8 @@ async function spawnAndWait(
     await sleep(POLL_MS);
   }
   child.kill("SIGKILL");
-  return new CohortError("DAEMON_UNREACHABLE", {
-    on: `it does not listen within ${LISTEN_TIMEOUT_MS} ms; its log ends: ${logTail(paths.log, logStart)}`,
-  });
+  const on = `it does not listen within ${LISTEN_TIMEOUT_MS} ms; its log ends: ${logTail(paths.log, logStart)}`;
+  return { error: new CohortError("DAEMON_UNREACHABLE", { on }), isPassing: false };
 }
 
 function daemonEnvironment(account: Account, paths: StatePaths, environment: Environment): Record<string, string> {
