@@ -80,7 +80,7 @@ RULE(get_kernel_syms, REFUSE)
 #endif
 
 /* ENOSYS, so that libraries fall back: clone3 hides its flags behind a pointer, io_uring goes around the
- * filter, and kernel AIO takes from a number that the whole machine shares. */
+ * filter, kernel AIO takes from a number that the whole machine shares, and openat2 hides its mode. */
 RULE(clone3, ABSENT)
 RULE(io_uring_setup, ABSENT)
 RULE(io_uring_enter, ABSENT)
@@ -91,6 +91,7 @@ RULE(io_getevents, ABSENT)
 RULE(io_cancel, ABSENT)
 RULE(io_destroy, ABSENT)
 RULE(io_pgetevents, ABSENT)
+RULE(openat2, ABSENT)
 
 /* Allowed for some arguments only. */
 RULE(clone, CLONE)
@@ -100,6 +101,14 @@ RULE(ioctl, IOCTL)
 RULE(mknod, MKNOD)
 #endif
 RULE(mknodat, MKNODAT)
+#ifdef __NR_chmod
+RULE(chmod, CHMOD)
+RULE(creat, CHMOD)
+RULE(open, OPEN)
+#endif
+RULE(fchmod, CHMOD)
+RULE(fchmodat, FCHMODAT)
+RULE(openat, OPENAT)
 RULE(prlimit64, PRLIMIT)
 RULE(renameat2, RENAMEAT2)
 
@@ -107,12 +116,14 @@ RULE(renameat2, RENAMEAT2)
 #define __NR_cohort_memfd_secret 447
 #define __NR_cohort_process_mrelease 448
 #define __NR_cohort_cachestat 451       /* shows other users' page cache */
+#define __NR_cohort_fchmodat2 452
 #define __NR_cohort_statmount 457       /* shows mounts by id */
 #define __NR_cohort_listmount 458
 #define __NR_cohort_lsm_set_self_attr 460
 RULE(cohort_memfd_secret, REFUSE)
 RULE(cohort_process_mrelease, REFUSE)
 RULE(cohort_cachestat, ABSENT)
+RULE(cohort_fchmodat2, FCHMODAT)
 RULE(cohort_statmount, ABSENT)
 RULE(cohort_listmount, ABSENT)
 RULE(cohort_lsm_set_self_attr, ABSENT)

@@ -7,6 +7,7 @@
  * ENOSYS, which libc takes as "this kernel is older". Pure but for seccomp(). */
 #include "confine.h"
 
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/sched.h>
@@ -27,7 +28,9 @@ enum { OUR_ARCH = (int)AUDIT_ARCH_AARCH64, OLD_NUMBERS_END = 295 };
 /* From 424 on the numbers are the same on all machines. 466 is removexattrat (Linux 6.13). */
 enum { NEW_NUMBERS = 424, CEILING = 467, PROGRAM_MAX = 512 };
 
-enum action { ALLOW, REFUSE, ABSENT, CLONE, SOCKETPAIR, IOCTL, MKNOD, MKNODAT, PRLIMIT, RENAMEAT2, ACTION_COUNT };
+enum action {
+	ALLOW, REFUSE, ABSENT, CLONE, SOCKETPAIR, IOCTL, MKNOD, MKNODAT, CHMOD, FCHMODAT, OPEN, OPENAT, PRLIMIT, RENAMEAT2, ACTION_COUNT,
+};
 
 static const struct {
 	int number;
@@ -75,9 +78,33 @@ static void emit_load_argument_high(unsigned int index)
 	emit(BPF_LD | BPF_W | BPF_ABS, 0, 0, (uint32_t)(offsetof(struct seccomp_data, args) + 8 * index + 4));
 }
 
+/* In a directory mounted read-write, a file belongs to the person on the host: a set-user-id program there would hand whoever runs it
+ * the person's rights, and its content is the child's. */
+enum { SET_ID_BITS = S_ISUID | S_ISGID };
+
+static void emit_chmod(unsigned int mode_argument)
+{
+	emit_load_argument(mode_argument);
+	emit(BPF_JMP | BPF_JSET | BPF_K, 0, 1, SET_ID_BITS);
+	emit_refusal(EPERM);
+	emit_return(SECCOMP_RET_ALLOW);
+}
+
+/* The mode counts only when a file may be created; else that argument is whatever was in the register. */
+static void emit_open(unsigned int flags_argument)
+{
+	emit_load_argument(flags_argument);
+	emit(BPF_JMP | BPF_JSET | BPF_K, 0, 3, O_CREAT | (O_TMPFILE & ~O_DIRECTORY));
+	emit_load_argument(flags_argument + 1);
+	emit(BPF_JMP | BPF_JSET | BPF_K, 0, 1, SET_ID_BITS);
+	emit_refusal(EPERM);
+	emit_return(SECCOMP_RET_ALLOW);
+}
+
 static void emit_mknod(unsigned int mode_argument)
 {
 	emit_load_argument(mode_argument);
+	emit(BPF_JMP | BPF_JSET | BPF_K, 4, 0, SET_ID_BITS);
 	emit(BPF_ALU | BPF_AND | BPF_K, 0, 0, S_IFMT);
 	emit(BPF_JMP | BPF_JEQ | BPF_K, 3, 0, S_IFIFO);
 	emit(BPF_JMP | BPF_JEQ | BPF_K, 2, 0, S_IFREG);
@@ -135,6 +162,18 @@ static void emit_action(enum action action)
 		return;
 	case MKNODAT:
 		emit_mknod(2);
+		return;
+	case CHMOD:
+		emit_chmod(1);
+		return;
+	case FCHMODAT:
+		emit_chmod(2);
+		return;
+	case OPEN:
+		emit_open(1);
+		return;
+	case OPENAT:
+		emit_open(2);
 		return;
 	case PRLIMIT:
 		/* Reading is open; setting only with pid 0, oneself: the init has the same uid as its children. */
