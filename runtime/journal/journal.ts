@@ -37,7 +37,8 @@ export class Journal {
   readonly #exited: Promise<void>;
 
   private constructor(directory: string) {
-    this.#worker = new Worker(workerUrl(), { workerData: { directory }, name: "journal" });
+    // Flags of this process (an --eval, say) are not for the worker.
+    this.#worker = new Worker(workerUrl(), { workerData: { directory }, name: "journal", execArgv: [] });
     this.#worker.on("message", (answer: WorkerAnswer) => this.#settle(answer));
     this.#worker.on("error", (error) => this.#fail(new CohortError("INTERNAL", { on: "the journal's thread", cause: error })));
     this.#exited = new Promise((resolve) => {

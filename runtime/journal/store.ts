@@ -5,7 +5,7 @@
  * 2. The file is locked exclusively from the opening to the end of the process.
  * 3. A commit that throws has changed nothing.
  */
-import { chmodSync, closeSync, mkdirSync, openSync, statSync } from "node:fs";
+import { chmodSync, closeSync, existsSync, mkdirSync, openSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { CohortError, isCohortError } from "../kernel/error.ts";
@@ -52,13 +52,20 @@ export function journalError(error: unknown): CohortError {
   }
 }
 
+/**
+ * SQLite gives its log file the mode of the database, so that creating this one 0600 is enough.
+ * A file that exists is never opened here: closing any descriptor of it would release this process's lock on it (POSIX), if it holds one.
+ */
+function createPrivate(file: string): void {
+  if (existsSync(file)) chmodSync(file, 0o600);
+  else closeSync(openSync(file, "ax", 0o600));
+}
+
 function openDatabase(directory: string): DatabaseSync {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   chmodSync(directory, 0o700);
   const file = join(directory, "journal.sqlite");
-  // SQLite gives its log file the mode of the database, so that creating this one 0600 is enough.
-  closeSync(openSync(file, "a", 0o600));
-  chmodSync(file, 0o600);
+  createPrivate(file);
   const database = new DatabaseSync(file, { timeout: 0 });
   try {
     // Exclusive before WAL: the lock is held for good, and the index of the log lives in memory, where a full disk cannot SIGBUS.

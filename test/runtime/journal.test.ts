@@ -1,0 +1,171 @@
+import { spawn as start } from "node:child_process";
+import { once } from "node:events";
+import { mkdir, open as openFile, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { DatabaseSync } from "node:sqlite";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { createMachine } from "xstate";
+import type { Json } from "../../runtime/kernel/actions.ts";
+import { eventually, open, origin, smallDisk, spawn, temporaryDirectory, worker } from "./fixture/opened.ts";
+
+async function filled(directory: string): Promise<void> {
+  const runtime = await open(directory);
+  const ref = await spawn(runtime, "a");
+  for (let amount = 0; amount < 20; amount++) await runtime.post(ref, { type: "add", amount }, origin);
+  await runtime.stop();
+}
+
+describe("a journal", () => {
+  it("is private: files 0600 in a directory 0700, whatever the umask and mode were", async () => {
+    const directory = join(await temporaryDirectory(), "state");
+    await mkdir(directory, { mode: 0o755 });
+    const runtime = await open(directory);
+    await spawn(runtime, "a");
+    expect((await stat(directory)).mode & 0o777).toBe(0o700);
+    const files = await readdir(directory);
+    expect(files.toSorted()).toEqual(["journal.sqlite", "journal.sqlite-wal", "runtime.log"]);
+    for (const file of files) expect([file, (await stat(join(directory, file))).mode & 0o777]).toEqual([file, 0o600]);
+  });
+
+  it("belongs to one runtime: a second one is refused, in this process and in another", async () => {
+    const directory = await temporaryDirectory();
+    await open(directory);
+    await expect(open(directory)).rejects.toMatchObject({ code: "JOURNAL_LOCKED" });
+    const program = `
+      import { openRuntime } from ${JSON.stringify(new URL("../../runtime/runtime.ts", import.meta.url).href)};
+      await openRuntime({ directory: ${JSON.stringify(directory)}, definitions: [], effects: [] }).then(() => process.exit(0), (error) => console.log(error.code));`;
+    const other = start(process.execPath, ["--input-type=module", "--eval", program], { stdio: ["ignore", "pipe", "inherit"] });
+    let said = "";
+    other.stdout.on("data", (bytes: Buffer) => {
+      said += bytes.toString();
+    });
+    await once(other, "close");
+    expect(said.trim()).toBe("JOURNAL_LOCKED");
+  });
+
+  it("of another format is refused and left alone", async () => {
+    const directory = await temporaryDirectory();
+    await filled(directory);
+    const database = new DatabaseSync(join(directory, "journal.sqlite"));
+    database.exec("PRAGMA user_version = 99");
+    database.close();
+    await expect(open(directory)).rejects.toMatchObject({ code: "JOURNAL_VERSION" });
+  });
+
+  it.each([
+    ["is no database", (bytes: Buffer) => bytes.fill(0x41)],
+    ["is a database of something else", null],
+    ["has a page that was overwritten", (bytes: Buffer) => bytes.fill(0xff, 4096)],
+  ] as const)("that %s is JOURNAL_CORRUPT", async (_, damage) => {
+    const directory = await temporaryDirectory();
+    const file = join(directory, "journal.sqlite");
+    if (damage === null) {
+      const database = new DatabaseSync(file);
+      database.exec("CREATE TABLE other (x)");
+      database.close();
+    } else {
+      await filled(directory);
+      const handle = await openFile(file, "r+");
+      const bytes = Buffer.alloc((await handle.stat()).size);
+      await handle.read(bytes, 0, bytes.length, 0);
+      damage(bytes);
+      await handle.write(bytes, 0, bytes.length, 0);
+      await handle.close();
+    }
+    await expect(open(directory)).rejects.toMatchObject({ code: "JOURNAL_CORRUPT" });
+  });
+
+  it("with a snapshot that is no JSON is JOURNAL_CORRUPT, naming the actor", async () => {
+    const directory = await temporaryDirectory();
+    await filled(directory);
+    const database = new DatabaseSync(join(directory, "journal.sqlite"));
+    database.exec("UPDATE actor SET snapshot = '{\"value\":'");
+    database.close();
+    await expect(open(directory)).rejects.toMatchObject({ code: "JOURNAL_CORRUPT", message: expect.stringContaining("worker:a") as string });
+  });
+});
+
+describe("a definition that changed", () => {
+  it.each([
+    ["without a new version", { ...worker, machine: createMachine({ id: "other", initial: "x", states: { x: {} } }) }, "its version 1 did not"],
+    ["to an older version than the journal's", { ...worker, version: 0 }, "this build knows 0"],
+    ["to a version without a migration", { ...worker, version: 3, migrations: { 1: (snapshot: Json) => snapshot } }, "no migration of worker from version 2"],
+    ["to states that the snapshot does not know", { ...worker, version: 2, machine: createMachine({ initial: "x", states: { x: {} } }), migrations: { 1: (snapshot: Json) => snapshot } }, "its state is not in version 2"],
+  ])("%s refuses to load while an actor of it lives", async (_, definition, words) => {
+    const directory = await temporaryDirectory();
+    await filled(directory);
+    const opening = open(directory, { definitions: [definition] });
+    await expect(opening).rejects.toMatchObject({ code: "JOURNAL_VERSION", message: expect.stringContaining(words) as string });
+    const unharmed = await open(directory);
+    expect(unharmed.stats().actors).toBe(1);
+  });
+
+  it("with a migration for every step loads what they make of the snapshot", async () => {
+    const directory = await temporaryDirectory();
+    await filled(directory);
+    const double = (snapshot: Json): Json => {
+      const { context, ...rest } = snapshot as { readonly context: { readonly count: number } };
+      return { ...rest, context: { ...context, count: context.count * 2 } };
+    };
+    const definitions = [{ ...worker, version: 3, migrations: { 1: double, 2: double } }];
+    const runtime = await open(directory, { definitions });
+    await runtime.post("worker:a", { type: "add", amount: 1 }, origin);
+    expect(await runtime.get("workers", "worker:a")).toEqual({ count: 190 * 4 + 1, heard: [] });
+    await runtime.stop();
+    const again = await open(directory, { definitions });
+    await again.post("worker:a", { type: "add", amount: 1 }, origin);
+    expect(await again.get("workers", "worker:a")).toEqual({ count: 190 * 4 + 2, heard: [] });
+  });
+});
+
+const mayMount = process.getuid?.() === 0;
+
+describe("a full disk", () => {
+  it.skipIf(!mayMount)("(needs root, for a small tmpfs) is said, stops acceptance, loses nothing accepted, and passes when there is space", async () => {
+    const mountpoint = await smallDisk("3m");
+    await writeFile(join(mountpoint, "ballast"), Buffer.alloc(1024 ** 2));
+    const directory = join(mountpoint, "journal");
+    const runtime = await open(directory);
+    const ref = await spawn(runtime, "a");
+    const note = "x".repeat(50_000);
+    let accepted = 0;
+    const full = await (async (): Promise<unknown> => {
+      for (; accepted < 200; accepted++) {
+        try {
+          await runtime.post(ref, { type: "add", amount: 1, note }, origin);
+        } catch (error) {
+          return error;
+        }
+      }
+      return null;
+    })();
+    expect(full).toMatchObject({ code: "JOURNAL_FULL" });
+    const startMs = performance.now();
+    await expect(runtime.post(ref, { type: "add", amount: 1 }, origin)).rejects.toMatchObject({ code: "JOURNAL_FULL" });
+    expect(performance.now() - startMs).toBeLessThan(100);
+    await rm(join(mountpoint, "ballast"));
+    await eventually("it accepts again", async () => await runtime.post(ref, { type: "nowhere" }, origin).then(() => true, () => false));
+    // The one that was told "not yet written" is written now, once.
+    expect(await runtime.get("workers", ref)).toEqual({ count: accepted + 1, heard: [] });
+    await runtime.stop();
+    const again = await open(directory);
+    expect(await again.get("workers", ref)).toEqual({ count: accepted + 1, heard: [] });
+    expect((await again.readLog(`heard:${ref}`, 0, 1000)).map((row) => row.cursor)).toEqual(Array.from({ length: accepted + 1 }, (_, index) => index + 1));
+    await again.stop();
+  });
+
+  it.skipIf(!mayMount)("(needs root) at the stop does not hang it, and what was not accepted is not there", async () => {
+    const mountpoint = await smallDisk("1m");
+    const directory = join(mountpoint, "journal");
+    const runtime = await open(directory);
+    const ref = await spawn(runtime, "a");
+    const note = "x".repeat(2_000_000);
+    const post = runtime.post(ref, { type: "add", amount: 1, note }, origin).catch((error: unknown) => error);
+    await eventually("the disk is full", async () => (await runtime.reserve("n", 1).catch((error: { code: string }) => error.code)) === "JOURNAL_FULL");
+    await runtime.stop();
+    expect(await post).toMatchObject({ code: "JOURNAL_FULL" });
+    const again = await open(directory);
+    expect(await again.get("workers", ref)).toEqual({ count: 0, heard: [] });
+    await again.stop();
+  });
+});
