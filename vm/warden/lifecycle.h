@@ -1,4 +1,4 @@
-/* The life of one sandbox inside the zygote: lifecycle.c. */
+/* The life of one sandbox inside the zygote: creation.c and lifecycle.c. */
 #ifndef COHORT_LIFECYCLE_H
 #define COHORT_LIFECYCLE_H
 
@@ -45,6 +45,8 @@ void reply_op(uint32_t op, uint32_t seq, const char *name, const struct fault *f
 struct jail *jail_find(const char *name);
 /* Starts one, or refuses it to the codec. The mounts stay the caller's to close. */
 void jail_create(const struct create_request *request, const int mount_fds[MOUNTS_MAX]);
+/* Answers the codec: with the fault if there is one, else with the layers and the control socket. */
+void jail_reply_created(struct jail *jail, uint32_t layers);
 void jail_on_status(struct jail *jail);
 void jail_on_init_end(struct jail *jail, uint64_t now_ms);
 void jail_kill(struct jail *jail, enum death_reason reason);

@@ -158,13 +158,14 @@ static void build_etc(int root_fd)
 {
 	make_dir(root_fd, "etc", 0755);
 	CLEANUP_FD int etc = openat(root_fd, "etc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int host = open("/etc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *entries = host >= 0 ? fdopendir(host) : NULL;
-	if (etc < 0 || entries == NULL)
+	if (etc < 0)
+		die_errno("cannot open the sandboxes' /etc");
+	DIR *entries = opendir("/etc");
+	if (entries == NULL)
 		die_errno("cannot read /etc");
 	for (struct dirent *entry = readdir(entries); entry != NULL; entry = readdir(entries))
 		if (is_wanted(entry->d_name))
-			copy_entry(host, etc, entry->d_name, 0);
+			copy_entry(dirfd(entries), etc, entry->d_name, 0);
 	closedir(entries);
 	/* Each sandbox mounts its own root-owned directory here: the one user's name and home differ. */
 	make_dir(etc, "cohort", 0755);
