@@ -35,7 +35,7 @@ const PLANTED = "colour-padding";
 function taskFor(name: string, path: string, packages: string, env: Readonly<Record<string, string>>): TaskInput {
   return {
     title: name,
-    command: ["mnt/node", "mnt/inside/inspect.ts", "mnt/packages", path, name],
+    command: ["mnt/node", "mnt/inside/inspect.mjs", "mnt/packages", path, name],
     mounts: [
       { path: process.execPath, as: "node" },
       { path: join(import.meta.dirname, "inside"), as: "inside" },
