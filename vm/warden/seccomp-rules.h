@@ -109,6 +109,7 @@ RULE(open, OPEN)
 RULE(fchmod, CHMOD)
 RULE(fchmodat, FCHMODAT)
 RULE(openat, OPENAT)
+RULE(fcntl, FCNTL)
 RULE(prlimit64, PRLIMIT)
 RULE(renameat2, RENAMEAT2)
 

@@ -29,7 +29,7 @@ enum { OUR_ARCH = (int)AUDIT_ARCH_AARCH64, OLD_NUMBERS_END = 295 };
 enum { NEW_NUMBERS = 424, CEILING = 467, PROGRAM_MAX = 512 };
 
 enum action {
-	ALLOW, REFUSE, ABSENT, CLONE, SOCKETPAIR, IOCTL, MKNOD, MKNODAT, CHMOD, FCHMODAT, OPEN, OPENAT, PRLIMIT, RENAMEAT2, ACTION_COUNT,
+	ALLOW, REFUSE, ABSENT, CLONE, SOCKETPAIR, IOCTL, MKNOD, MKNODAT, CHMOD, FCHMODAT, OPEN, OPENAT, FCNTL, PRLIMIT, RENAMEAT2, ACTION_COUNT,
 };
 
 static const struct {
@@ -113,15 +113,29 @@ static void emit_mknod(unsigned int mode_argument)
 	emit_return(SECCOMP_RET_ALLOW);
 }
 
+/* Refuses some values of the second argument. */
+static void emit_commands(const uint32_t *refused, size_t count)
+{
+	emit_load_argument(1);
+	for (size_t i = 0; i < count; i++)
+		emit(BPF_JMP | BPF_JEQ | BPF_K, (uint8_t)(count - i), 0, refused[i]);
+	emit_return(SECCOMP_RET_ALLOW);
+	emit_refusal(EPERM);
+}
+
 static void emit_ioctl(void)
 {
 	/* Pushing input into a terminal, the console's selection, other line disciplines, redirected console output. */
 	static const uint32_t refused[] = { TIOCSTI, TIOCLINUX, TIOCSETD, TIOCCONS };
-	emit_load_argument(1);
-	for (uint8_t i = 0; i < ARRAY_LENGTH(refused); i++)
-		emit(BPF_JMP | BPF_JEQ | BPF_K, (uint8_t)(ARRAY_LENGTH(refused) - i), 0, refused[i]);
-	emit_return(SECCOMP_RET_ALLOW);
-	emit_refusal(EPERM);
+	emit_commands(refused, ARRAY_LENGTH(refused));
+}
+
+static void emit_fcntl(void)
+{
+	/* A lease on a file of a mount, even a read-only one, makes every open of it on the host wait (fs.lease-break-time, 45 s). 1040 is
+	 * F_SETDELEG of Linux 6.19, the same for directories. */
+	static const uint32_t refused[] = { F_SETLEASE, 1040 };
+	emit_commands(refused, ARRAY_LENGTH(refused));
 }
 
 static void emit_action(enum action action)
@@ -174,6 +188,9 @@ static void emit_action(enum action action)
 		return;
 	case OPENAT:
 		emit_open(2);
+		return;
+	case FCNTL:
+		emit_fcntl();
 		return;
 	case PRLIMIT:
 		/* Reading is open; setting only with pid 0, oneself: the init has the same uid as its children. */
