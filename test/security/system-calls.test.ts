@@ -158,12 +158,43 @@ const machine: readonly Attempt[] = [
   ["TIOCSETD, another line discipline", "ioctl|0|0x5423|x=0f000000", [...EPERM, "ENOTTY"]],
 ];
 
+const S_IFREG = 0o100000;
+const S_IFCHR = 0o020000;
+const O_TMPFILE = 0x410000;
+
+const filesOfOthers: readonly Attempt[] = [
+  ["chmod to set-user-id", `chmod|s=.|${0o4755}`, EPERM],
+  ["chmod to set-group-id", `chmod|s=.|${0o2755}`, EPERM],
+  ["fchmodat to set-user-id", `fchmodat|-100|s=.|${0o4755}`, EPERM],
+  ["fchmodat2 to set-user-id", `#452|-100|s=.|${0o4755}|0`, EPERM],
+  ["creating a set-user-id file by open", `openat|-100|s=suid|0x41|${0o4755}`, EPERM],
+  ["creating a set-user-id file by creat", `creat|s=suid|${0o4755}`, EPERM],
+  ["creating a set-user-id file by mknod", `mknodat|-100|s=suid|${S_IFREG + 0o4755}|0`, EPERM],
+  ["creating a set-user-id file without a name", `openat|-100|s=.|${O_TMPFILE + 2}|${0o4755}`, EPERM],
+  ["openat2, which hides its mode", "openat2|-100|s=.|z=24|24", ENOSYS],
+  ["a whiteout by mknod", `mknodat|-100|s=white|${S_IFCHR}|0`, EPERM],
+  ["a whiteout by rename", "renameat2|-100|s=a|-100|s=b|4", EPERM],
+  ["a lease on a file, which makes the host's open wait", "fcntl|0|1024|0", EPERM],
+  ["a lease on a directory", "fcntl|0|1040|0", EPERM],
+  ["a trusted attribute", "setxattr|s=.|s=trusted.x|s=y|1|0", ["EPERM", "EOPNOTSUPP"]],
+  [
+    "a file capability",
+    "setxattr|s=.|s=security.capability|x=0100000200000000000000000000000000000000|20|0",
+    ["EPERM", "EOPNOTSUPP", "EINVAL"],
+  ],
+  ["chown to root", "#92|s=.|0|0", EPERM],
+  ["an io priority of real time", "ioprio_set|1|0|0x2000", EPERM],
+  ["a system call of Linux 6.15, open_tree_attr", "#467|-100|s=/|1|z=32|32", REFUSED],
+  ["a system call that no kernel has", "#1000", ENOSYS],
+];
+
 const groups: Readonly<Record<string, readonly Attempt[]>> = {
   sockets,
   namespaces,
   privileges,
   "other processes": otherProcesses,
   "the machine": machine,
+  "files of others": filesOfOthers,
 };
 
 describe.skipIf(wardenUnavailable !== null)(

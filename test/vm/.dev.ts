@@ -1,11 +1,7 @@
 import { SandboxBench } from "./sandbox-bench.ts";
 const b = await SandboxBench.start();
 try {
-  const n = await b.sandbox();
-  await new Promise((r) => setTimeout(r, 200));
-  console.log(await b.vm.list(), b.events.deaths, b.events.notices);
-  console.log(await b.sh(n, "id; ls -la / ~ /dev; cat /proc/self/mountinfo").catch((e) => e.message));
-} finally {
-  console.log(b.warden.stderr, b.events.deaths);
-  await b.stop();
-}
+  const n = await b.sandbox({limits:{pidsMax:200}});
+  const o = await b.sh(n, process.argv[2] ?? "id");
+  console.log(o.stdout, o.stderr, o.exit.code, o.exit.cause);
+} finally { console.log(b.warden.stderr); await b.stop(); }

@@ -25,9 +25,9 @@ struct call {
 
 static const struct call calls[] = {
 	CALL(accept4), CALL(acct), CALL(add_key), CALL(adjtimex), CALL(bind), CALL(bpf), CALL(capset), CALL(chmod), CALL(chroot), CALL(clock_settime),
-	CALL(clone), CALL(clone3), CALL(close_range), CALL(connect), CALL(delete_module), CALL(execve), CALL(execveat), CALL(fanotify_init), CALL(fsconfig),
+	CALL(clone), CALL(clone3), CALL(close_range), CALL(connect), CALL(creat), CALL(delete_module), CALL(execve), CALL(execveat), CALL(fanotify_init), CALL(fchmodat), CALL(fcntl), CALL(fsconfig),
 	CALL(fsmount), CALL(fsopen), CALL(fspick), CALL(getpid), CALL(getuid), CALL(init_module), CALL(io_uring_enter), CALL(io_uring_register),
-	CALL(io_uring_setup), CALL(ioctl), CALL(ioperm), CALL(iopl), CALL(kcmp), CALL(kexec_file_load), CALL(kexec_load), CALL(keyctl), CALL(kill),
+	CALL(io_uring_setup), CALL(ioctl), CALL(ioperm), CALL(iopl), CALL(ioprio_set), CALL(kcmp), CALL(kexec_file_load), CALL(kexec_load), CALL(keyctl), CALL(kill),
 	CALL(landlock_create_ruleset), CALL(link), CALL(linkat), CALL(listen), CALL(lookup_dcookie), CALL(mbind), CALL(memfd_secret),
 	CALL(migrate_pages), CALL(mknodat), CALL(mlock), CALL(modify_ldt), CALL(mount), CALL(mount_setattr), CALL(move_mount), CALL(move_pages),
 	CALL(name_to_handle_at), CALL(nfsservctl), CALL(open_by_handle_at), CALL(open_tree), CALL(openat), CALL(openat2), CALL(perf_event_open), CALL(personality),
