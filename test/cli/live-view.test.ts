@@ -60,9 +60,9 @@ describe("the lines of the view", () => {
     expect(lines.map((line) => line.trimEnd())).toEqual([
       "wc -l {}                                                                                run k3f9aaaa",
       "██████████░░░░░░░░░░░░░░░  4/10  1 failed  2 running  4.0s  1.0/s  about 6.0s left",
-      "  calm-blue-curie  item 2                            running                     3.0s",
-      "  calm-blue-curie  item 3                            running, attempt 2          2.0s",
-      "  ✗ 1  item 1  exit 3",
+      "  calm-blue-curie  item 2                                 running                 3.0s",
+      "  calm-blue-curie  item 3                                 running, attempt 2      2.0s",
+      "  ✗ item 1  exit 3  k3f9aaaa/1",
     ]);
   });
 
@@ -108,7 +108,7 @@ describe("the lines of the view", () => {
     expect(text.split("\n")).toEqual([
       "cohort: cancelled; 1 of 4 succeeded, 1 failed, 1 cancelled, 1 not started, in 5.0s  run k3f9aaaa",
       "  slowest: item 0 2.0s, item 1 0.1s, item 2 0.1s",
-      "  ✗ 1  item 1  exit 3: boom␛[2J",
+      "  ✗ item 1  exit 3: boom␛[2J",
       "    cohort logs k3f9aaaa/1",
       "  run the 3 that did not succeed again: cohort resume k3f9aaaa",
       "",

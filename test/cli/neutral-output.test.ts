@@ -122,6 +122,7 @@ describe("the pty filter", () => {
     ["DCS, APC, PM, SOS are taken out", "a\x1bPq\x1b\\\x1b_x\x1b\\\x1b^y\x1b\\\x1bXz\x1b\\b", "ab"],
     ["C1 introducers in UTF-8 are taken out", "a\u009d0;evil\u009cb", "ab"],
     ["a sequence within a string ends it", "a\x1b]0;x\x1b[31mb", "a\x1b[31mb"],
+    ["line feeds alone move straight down, with a return they are as ever", "a\nb\r\nc", "a\x1bDb\r\nc"],
     ["an endless CSI is dropped", `a\x1b[${"1".repeat(100)}b`, `a${"1".repeat(36)}b`],
   ])("%s", (_, written, shown) => {
     expect(passed(written)).toBe(shown);

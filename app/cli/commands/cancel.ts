@@ -1,6 +1,7 @@
 /** `cohort cancel`: says what it does, and waits until nothing is left. */
 import { writeNow } from "../report.ts";
 import { findRun, withCohort } from "../session.ts";
+import { shortRun } from "../view/run-view.ts";
 import { jsonLine, neutraliseLine } from "../text/neutralise.ts";
 
 export interface CancelOptions {
@@ -12,7 +13,7 @@ export function cancelCommand(written: string, options: CancelOptions): Promise<
   return withCohort(async (cohort) => {
     const { run: id, title, status, counts } = await findRun(cohort, written);
     const told = (text: string): void => {
-      if (options.json !== true) writeNow(2, `cohort: run ${id} (${neutraliseLine(title)}): ${text}\n`);
+      if (options.json !== true) writeNow(2, `cohort: run ${shortRun(id)} (${neutraliseLine(title)}): ${text}\n`);
     };
     if (status !== "running" && status !== "cancelling") {
       told(`has ended already: ${status}`);

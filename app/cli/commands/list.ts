@@ -7,7 +7,7 @@ import { stdoutColumns } from "../terminal.ts";
 import { formatDuration, formatSize } from "../text/measure.ts";
 import { jsonLine, neutraliseLine } from "../text/neutralise.ts";
 import { table, type Column } from "../text/table.ts";
-import { verdictOf } from "../view/run-view.ts";
+import { shortRun, verdictOf } from "../view/run-view.ts";
 
 export interface PsOptions {
   readonly all?: boolean;
@@ -25,7 +25,7 @@ const isLive = (run: RunSummary): boolean => run.status === "running" || run.sta
 
 function runColumns(nowMs: number): readonly Column<RunSummary>[] {
   return [
-    { title: "run", cell: (run) => run.run },
+    { title: "run", cell: (run) => shortRun(run.run) },
     { title: "status", cell: (run) => run.status },
     { title: "done", align: "right", cell: ({ counts }) => `${counts.succeeded + counts.failed + counts.cancelled}/${counts.total}` },
     { title: "failed", align: "right", cell: ({ counts }) => String(counts.failed) },
@@ -39,7 +39,7 @@ function runColumns(nowMs: number): readonly Column<RunSummary>[] {
 function childColumns(nowMs: number): readonly Column<ChildSummary>[] {
   return [
     { title: "child", cell: (child) => child.child },
-    { title: "task", cell: (child) => `${child.run}/${child.index}` },
+    { title: "task", cell: (child) => `${shortRun(child.run)}/${child.index}` },
     { title: "state", cell: (child) => child.state },
     { title: "for", align: "right", cell: (child) => formatDuration(nowMs - child.startedAtMs) },
     { title: "last sign", align: "right", cell: (child) => `${formatDuration(nowMs - child.lastSignAtMs)} ago` },
@@ -110,7 +110,7 @@ export function resultsCommand(written: string, options: ResultsOptions): Promis
     }
     if (options.json === true) return 0;
     found.sort((left, right) => left.index - right.index);
-    if (found.length === 0) writeNow(2, `cohort: run ${id} has no ${options.failed === true ? "failed task" : "result"} yet\n`);
+    if (found.length === 0) writeNow(2, `cohort: run ${shortRun(id)} has no ${options.failed === true ? "failed task" : "result"} yet\n`);
     else writeNow(1, table(found, resultColumns, stdoutColumns()));
     const [only] = found;
     if (target.index !== null && only !== undefined) writeNow(1, files(only));

@@ -17,7 +17,8 @@ const TERM_NAME = /^[A-Za-z0-9._+-]{1,64}$/;
 const LATE_ANSWERS_MS = 40;
 
 function commandFor(words: readonly string[], interactive: boolean): readonly string[] {
-  const command = words.length > 0 ? words : interactive ? ["/bin/sh", "-c", DEFAULT_SHELL] : ["/bin/sh"];
+  const given = words[0] === "--" ? words.slice(1) : words;
+  const command = given.length > 0 ? given : interactive ? ["/bin/sh", "-c", DEFAULT_SHELL] : ["/bin/sh"];
   const term = process.env["TERM"] ?? "";
   return interactive && TERM_NAME.test(term) ? ["/usr/bin/env", `TERM=${term}`, ...command] : command;
 }

@@ -2,12 +2,15 @@
  * A child's pty on its way to a person's terminal: full-screen programs work, what reaches beyond the screen is taken out.
  * Owns: the state of a sequence that is cut between two chunks, and which of the terminal's modes the child changed.
  * P1 no OSC, DCS, SOS, PM or APC passes: they set the clipboard and titles, and make the terminal answer with text of the child's choice.
- * P2 bytes that are held are few: introducers and parameters, never contents.
+ * P2 a line feed that does not follow a return stays one: Node's raw mode leaves ONLCR on, so it leaves as IND (ESC D).
+ * P3 bytes that are held are few: introducers and parameters, never contents.
  */
 
 type State = "ground" | "escape" | "csi" | "string" | "string-escape";
 
 const ESC = 0x1b;
+const NEWLINE = 0x0a;
+const RETURN = 0x0d;
 const CSI_BYTES_MAX = 64;
 /** Second byte of ESC sequences that begin a string: P X ] ^ _ ; and of C1 controls in UTF-8, 0xc2 and these. */
 const STRING_STARTS = new Set([0x50, 0x58, 0x5d, 0x5e, 0x5f]);
@@ -17,6 +20,7 @@ export class PtyFilter {
   #state: State = "ground";
   #held: number[] = [];
   #afterC2 = false;
+  #afterReturn = false;
   #alternateScreen = false;
 
   push(bytes: Uint8Array): Uint8Array {
@@ -64,7 +68,9 @@ export class PtyFilter {
   #ground(byte: number, out: number[]): void {
     if (byte === ESC) this.#state = "escape";
     else if (byte === 0xc2) this.#afterC2 = true;
+    else if (byte === NEWLINE && !this.#afterReturn) out.push(ESC, 0x44);
     else out.push(byte);
+    this.#afterReturn = byte === RETURN;
   }
 
   #escape(byte: number, out: number[]): void {

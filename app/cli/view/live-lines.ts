@@ -2,7 +2,7 @@
 import { formatDuration } from "../text/measure.ts";
 import { neutraliseLine } from "../text/neutralise.ts";
 import { fit, truncate, widthOf } from "../text/width.ts";
-import type { RunningTask, RunView } from "./run-view.ts";
+import { shortRun, type RunningTask, type RunView } from "./run-view.ts";
 import type { Style } from "./style.ts";
 
 export interface Frame {
@@ -17,6 +17,7 @@ const BAR_COLUMNS_MAX = 30;
 const BAR_TERMINAL_COLUMNS_MIN = 24;
 const RUNNING_ROWS_MAX = 24;
 const FAILURE_ROWS_MAX = 3;
+const SIGN_COLUMNS = 12;
 /** Below this a rate says more about chance than about the work. */
 const FINISHED_FOR_RATE_MIN = 3;
 
@@ -36,7 +37,7 @@ function joinFitting(parts: readonly string[], columns: number): readonly string
 }
 
 function header(view: RunView, frame: Frame): string {
-  const right = `run ${view.run}`;
+  const right = `run ${shortRun(view.run)}`;
   const title = truncate(neutraliseLine(view.title), Math.max(8, frame.columns - right.length - 2));
   const gap = frame.columns - widthOf(title) - right.length;
   return gap < 2 ? frame.style.bold(truncate(title, frame.columns)) : frame.style.bold(title) + " ".repeat(gap) + frame.style.dim(right);
@@ -70,21 +71,28 @@ function sign(task: RunningTask, nowMs: number): string {
   return quietMs < 2000 ? "" : `quiet ${formatDuration(quietMs)}`;
 }
 
-function runningRow(task: RunningTask, frame: Frame, nameColumns: number): string {
+const stateOf = (task: RunningTask): string => (task.attempt > 1 ? `${task.state}, attempt ${task.attempt}` : task.state);
+
+interface RowColumns {
+  readonly name: number;
+  readonly state: number;
+}
+
+function runningRow(task: RunningTask, frame: Frame, widths: RowColumns): string {
   const elapsed = formatDuration(frame.nowMs - task.startedAtMs);
-  const state = task.attempt > 1 ? `${task.state}, attempt ${task.attempt}` : task.state;
   const wide = frame.columns >= 72;
-  const fixed = 2 + 8 + (wide ? 2 + nameColumns + 2 + 22 + 2 + 13 : 0) + 2;
+  const fixed = 2 + 8 + (wide ? 2 + widths.name + 2 + widths.state + 2 + SIGN_COLUMNS : 0) + 2;
   const titleColumns = Math.max(4, frame.columns - fixed);
   const title = fit(neutraliseLine(task.title), titleColumns);
   if (!wide) return truncate(`  ${title}  ${fit(elapsed, 8, "right")}`, frame.columns);
-  return `  ${frame.style.dim(fit(task.child, nameColumns))}  ${title}  ${fit(state, 22)}  ${fit(elapsed, 8, "right")}  ${frame.style.yellow(fit(sign(task, frame.nowMs), 13))}`;
+  const ending = frame.style.yellow(fit(sign(task, frame.nowMs), SIGN_COLUMNS));
+  return `  ${frame.style.dim(fit(task.child, widths.name))}  ${title}  ${fit(stateOf(task), widths.state)}  ${fit(elapsed, 8, "right")}  ${ending}`;
 }
 
 function failureRows(view: RunView, frame: Frame, rows: number): readonly string[] {
   return (rows <= 0 ? [] : view.latestFailures.slice(-rows)).map((failure) => {
     const head = `  ${frame.style.red("✗")} `;
-    return head + truncate(`${failure.index}  ${neutraliseLine(failure.title)}  ${failure.verdict}`, Math.max(4, frame.columns - 4));
+    return head + truncate(`${neutraliseLine(failure.title)}  ${failure.verdict}  ${shortRun(view.run)}/${failure.index}`, Math.max(4, frame.columns - 4));
   });
 }
 
@@ -103,8 +111,9 @@ export function liveLines(view: RunView, frame: Frame): readonly string[] {
   const overflow = running.length > space;
   if (overflow) space = Math.max(0, space - 1);
   const shown = running.slice(0, space);
-  const nameColumns = shown.reduce((widest, task) => Math.max(widest, Math.min(26, task.child.length)), 8);
-  const rows = shown.map((task) => runningRow(task, frame, nameColumns));
+  const widest = (least: number, most: number, text: (task: RunningTask) => string): number => shown.reduce((so, task) => Math.max(so, Math.min(most, text(task).length)), least);
+  const widths = { name: widest(8, 26, (task) => task.child), state: widest(10, 22, stateOf) };
+  const rows = shown.map((task) => runningRow(task, frame, widths));
   if (overflow && room > failures.length) rows.push(frame.style.dim(truncate(`  … and ${running.length - shown.length} more running`, frame.columns)));
   return [header(view, frame), progress(view, frame), ...rows, ...failures, ...note.map((line) => frame.style.yellow(line))];
 }

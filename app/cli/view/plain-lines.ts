@@ -2,13 +2,13 @@
 import type { RunEvent } from "../../../machines/messages/result.ts";
 import { formatDuration } from "../text/measure.ts";
 import { neutraliseLine } from "../text/neutralise.ts";
-import { verdictOf, type RunView } from "./run-view.ts";
+import { shortRun, verdictOf, type RunView } from "./run-view.ts";
 
 /** Null: nothing worth a line. Every line has its final newline. */
 export function plainLine(event: RunEvent, view: RunView): string | null {
   switch (event.type) {
     case "run-started":
-      return `cohort: run ${event.run}: ${neutraliseLine(view.title)}: ${event.total} ${event.total === 1 ? "task" : "tasks"}, ${event.jobs} at once\n`;
+      return `cohort: run ${shortRun(event.run)}: ${neutraliseLine(view.title)}: ${event.total} ${event.total === 1 ? "task" : "tasks"}, ${event.jobs} at once\n`;
     case "task-started":
       return `cohort: start ${event.index} ${neutraliseLine(view.titleOf(event.index))} (${neutraliseLine(event.child)}${event.attempt > 1 ? `, attempt ${event.attempt}` : ""})\n`;
     case "task-retried":

@@ -29,6 +29,11 @@ export type RunEnd = Extract<RunEvent, { type: "run-finished" }>["status"];
 export const FAILURES_KEPT_MAX = 10;
 export const SLOWEST_KEPT_MAX = 3;
 
+/** Enough of a run's id to name it again, and to be read. */
+export function shortRun(run: string): string {
+  return run.slice(0, 8);
+}
+
 export function isFailure(result: TaskResult): boolean {
   return result.status !== "succeeded" && result.status !== "cancelled";
 }

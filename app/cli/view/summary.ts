@@ -3,7 +3,7 @@ import type { TaskResult } from "../../../machines/messages/result.ts";
 import { formatDuration } from "../text/measure.ts";
 import { neutraliseLine } from "../text/neutralise.ts";
 import { truncate } from "../text/width.ts";
-import { verdictOf, type RunView } from "./run-view.ts";
+import { shortRun, verdictOf, type RunView } from "./run-view.ts";
 import type { Style } from "./style.ts";
 
 export const FAILURES_SHOWN_MAX = 5;
@@ -29,8 +29,8 @@ function failureLines(result: TaskResult, view: RunView, options: SummaryOptions
   const last = options.lastLines.get(result.index);
   const why = result.detail === "" ? last : result.detail;
   return [
-    `  ${style.red("✗")} ${truncate(`${result.index}  ${neutraliseLine(result.title)}  ${verdictOf(result)}${why === undefined || why === "" ? "" : `: ${neutraliseLine(why)}`}`, columns - 4)}`,
-    `    ${style.dim(`cohort logs ${view.run}/${result.index}`)}`,
+    `  ${style.red("✗")} ${truncate(`${neutraliseLine(result.title)}  ${verdictOf(result)}${why === undefined || why === "" ? "" : `: ${neutraliseLine(why)}`}`, columns - 4)}`,
+    `    ${style.dim(`cohort logs ${shortRun(view.run)}/${result.index}`)}`,
   ];
 }
 
@@ -46,15 +46,15 @@ export function summaryText(view: RunView, options: SummaryOptions): string {
     ...(counts.waiting > 0 ? [`${counts.waiting} not started`] : []),
     `in ${formatDuration(wallMs)}`,
   ];
-  const lines = [`cohort: ${ending(view)}${parts.join(", ")}  ${style.dim(`run ${view.run}`)}`];
+  const lines = [`cohort: ${ending(view)}${parts.join(", ")}  ${style.dim(`run ${shortRun(view.run)}`)}`];
   const [slowest] = view.slowest;
   if (counts.total > 2 && slowest !== undefined && slowest.wallMs > 1000) {
     const named = view.slowest.map((task) => `${truncate(neutraliseLine(task.title), 40)} ${formatDuration(task.wallMs)}`).join(", ");
     lines.push(truncate(`  slowest: ${named}`, options.columns));
   }
   for (const failed of view.failures.slice(0, FAILURES_SHOWN_MAX)) lines.push(...failureLines(failed, view, options));
-  if (counts.failed > FAILURES_SHOWN_MAX) lines.push(`  … and ${counts.failed - FAILURES_SHOWN_MAX} more: cohort results ${view.run} --failed`);
+  if (counts.failed > FAILURES_SHOWN_MAX) lines.push(`  … and ${counts.failed - FAILURES_SHOWN_MAX} more: cohort results ${shortRun(view.run)} --failed`);
   const again = counts.cancelled + counts.waiting + counts.failed;
-  if (again > 0) lines.push(`  run ${again === 1 ? "the one" : `the ${again}`} that did not succeed again: cohort resume ${view.run}`);
+  if (again > 0) lines.push(`  run ${again === 1 ? "the one" : `the ${again}`} that did not succeed again: cohort resume ${shortRun(view.run)}`);
   return `${lines.join("\n")}\n`;
 }
