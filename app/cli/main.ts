@@ -10,7 +10,10 @@ import { neutraliseText } from "./text/neutralise.ts";
 function version(): string {
   for (const place of ["../../package.json", "../package.json"]) {
     try {
-      const manifest = JSON.parse(readFileSync(new URL(place, import.meta.url), "utf8")) as { readonly name?: string; readonly version?: string };
+      const manifest = JSON.parse(readFileSync(new URL(place, import.meta.url), "utf8")) as {
+        readonly name?: string;
+        readonly version?: string;
+      };
       if (manifest.name === "cohort" && manifest.version !== undefined) return manifest.version;
     } catch {
       // The next place.
@@ -40,7 +43,8 @@ async function main(argv: readonly string[]): Promise<number> {
     if (!(error instanceof CommanderError)) return reportError(error, wantsJson(argv));
     if (error.exitCode === 0) return 0;
     const message = error.message.replace(/^error: /, "");
-    if (wantsJson(argv)) writeNow(1, `${JSON.stringify({ type: "error", error: { code: "USAGE", message, hint: "see cohort --help" } })}\n`);
+    if (wantsJson(argv))
+      writeNow(1, `${JSON.stringify({ type: "error", error: { code: "USAGE", message, hint: "see cohort --help" } })}\n`);
     else if (error.code === "commander.help") writeNow(2, program.helpInformation());
     else writeNow(2, neutraliseText(`cohort: ${message.split("\n").join("\n  ")}\n  hint: see cohort --help, or cohort COMMAND --help\n`));
     return EXIT_STATUS_USAGE;

@@ -34,13 +34,20 @@ function addRun(program: Command, status: SetStatus): void {
   const run = program
     .command("run")
     .summary("run the tasks of a file, each confined in a child of its own")
-    .description("Runs the tasks of a YAML or JSON file, each confined in a child of its own. \"-\" reads standard input.\nThe file is checked whole before anything runs. Its format: docs/task-file.md")
+    .description(
+      'Runs the tasks of a YAML or JSON file, each confined in a child of its own. "-" reads standard input.\nThe file is checked whole before anything runs. Its format: docs/task-file.md',
+    )
     .argument("<file>", "task file, or -")
     .option("--check", "only check the file")
     .option("--run-key <key>", "the same key again shows the earlier run, and starts none");
   withShowOptions(run)
-    .addHelpText("after", "\nExamples:\n  cohort run tasks.yaml\n  generate-tasks | cohort run - --json > events.jsonl\n  cohort run tasks.yaml --check\n\nExit status: as of cohort map.")
-    .action(async (file: string, options: RunCommandOptions) => status(await (await import("./commands/run.ts")).runCommand(file, options)));
+    .addHelpText(
+      "after",
+      "\nExamples:\n  cohort run tasks.yaml\n  generate-tasks | cohort run - --json > events.jsonl\n  cohort run tasks.yaml --check\n\nExit status: as of cohort map.",
+    )
+    .action(async (file: string, options: RunCommandOptions) =>
+      status(await (await import("./commands/run.ts")).runCommand(file, options)),
+    );
 }
 
 const MAP_EXAMPLES = `
@@ -93,69 +100,132 @@ function addMap(program: Command, status: SetStatus): void {
     .option("--dry-run", "print the commands, run nothing");
   withShowOptions(map)
     .addHelpText("after", MAP_EXAMPLES)
-    .action(async (words: string[], options: MapCommandOptions) => status(await (await import("./commands/map.ts")).mapCommand(words, options)));
+    .action(async (words: string[], options: MapCommandOptions) =>
+      status(await (await import("./commands/map.ts")).mapCommand(words, options)),
+    );
 }
 
 function addRuns(program: Command, status: SetStatus): void {
   const runNote = "\nRUN is a run's id, the beginning of one, or @ (also: last) for the newest.";
   program
-    .command("ps").summary("list runs and children").description("Lists what runs now, and the living children.")
-    .option("-a, --all", "earlier runs, too").option("--json", "one JSON object")
+    .command("ps")
+    .summary("list runs and children")
+    .description("Lists what runs now, and the living children.")
+    .option("-a, --all", "earlier runs, too")
+    .option("--json", "one JSON object")
     .action(async (options: PsOptions) => status(await (await import("./commands/list.ts")).psCommand(options)));
   program
-    .command("logs").summary("show what tasks wrote").description("Shows what the tasks of a run wrote; with an index, one task's output.").usage("RUN[/INDEX] [options]")
-    .argument("<run>", "RUN or RUN/INDEX").option("-f, --follow", "go on until it ends").option("--attempt <n>", "an earlier attempt, from 1", attemptNumber)
-    .option("--tag", "begin every line with the task and a tab").option("--json", "one JSON object a line")
+    .command("logs")
+    .summary("show what tasks wrote")
+    .description("Shows what the tasks of a run wrote; with an index, one task's output.")
+    .usage("RUN[/INDEX] [options]")
+    .argument("<run>", "RUN or RUN/INDEX")
+    .option("-f, --follow", "go on until it ends")
+    .option("--attempt <n>", "an earlier attempt, from 1", attemptNumber)
+    .option("--tag", "begin every line with the task and a tab")
+    .option("--json", "one JSON object a line")
     .addHelpText("after", `${runNote}\n\nExamples:\n  cohort logs @/3 -f\n  cohort logs k3f9 --tag | grep error`)
     .action(async (run: string, options: LogsOptions) => status(await (await import("./commands/logs.ts")).logsCommand(run, options)));
   program
-    .command("results").summary("show how tasks ended").description("Shows how the finished tasks of a run ended; with an index, the files of one, too.").usage("RUN[/INDEX] [options]")
-    .argument("<run>", "RUN or RUN/INDEX").option("--failed", "only those that failed").option("--json", "one result a line")
+    .command("results")
+    .summary("show how tasks ended")
+    .description("Shows how the finished tasks of a run ended; with an index, the files of one, too.")
+    .usage("RUN[/INDEX] [options]")
+    .argument("<run>", "RUN or RUN/INDEX")
+    .option("--failed", "only those that failed")
+    .option("--json", "one result a line")
     .addHelpText("after", runNote)
-    .action(async (run: string, options: ResultsOptions) => status(await (await import("./commands/list.ts")).resultsCommand(run, options)));
+    .action(async (run: string, options: ResultsOptions) =>
+      status(await (await import("./commands/list.ts")).resultsCommand(run, options)),
+    );
   program
-    .command("cancel").summary("end a run; what was done is kept").description("Asks the children of a run to end, kills them after their grace, starts no more, and waits until nothing is left. Results are kept.")
-    .argument("<run>").option("--kill", "kill at once").option("--json", "the run's summary as JSON").addHelpText("after", runNote)
-    .action(async (run: string, options: CancelOptions) => status(await (await import("./commands/cancel.ts")).cancelCommand(run, options)));
+    .command("cancel")
+    .summary("end a run; what was done is kept")
+    .description(
+      "Asks the children of a run to end, kills them after their grace, starts no more, and waits until nothing is left. Results are kept.",
+    )
+    .argument("<run>")
+    .option("--kill", "kill at once")
+    .option("--json", "the run's summary as JSON")
+    .addHelpText("after", runNote)
+    .action(async (run: string, options: CancelOptions) =>
+      status(await (await import("./commands/cancel.ts")).cancelCommand(run, options)),
+    );
   withShowOptions(
-    program.command("resume").summary("run again what did not succeed").description("Starts a new run of those tasks of an earlier one that did not succeed.").argument("<run>").addHelpText("after", runNote),
+    program
+      .command("resume")
+      .summary("run again what did not succeed")
+      .description("Starts a new run of those tasks of an earlier one that did not succeed.")
+      .argument("<run>")
+      .addHelpText("after", runNote),
   ).action(async (run: string, options: ShowOptions) => status(await (await import("./commands/run.ts")).resumeCommand(run, options)));
   program
-    .command("shell").summary("open a shell in a living child").description("Opens a shell (or runs a command) beside a child's task, in its sandbox.").usage("CHILD [-- COMMAND…]")
-    .argument("<child>", "name of a child, or the beginning of one").argument("[command...]").passThroughOptions()
+    .command("shell")
+    .summary("open a shell in a living child")
+    .description("Opens a shell (or runs a command) beside a child's task, in its sandbox.")
+    .usage("CHILD [-- COMMAND…]")
+    .argument("<child>", "name of a child, or the beginning of one")
+    .argument("[command...]")
+    .passThroughOptions()
     .action(async (child: string, words: string[]) => status(await (await import("./commands/shell.ts")).shellCommand(child, words)));
 }
 
 function addMachine(program: Command, status: SetStatus): void {
   program
-    .command("doctor").summary("what this machine offers, and whether every layer of a child is active").description("Checks this machine; with a child, every layer of its confinement, from inside and outside. Exit status 1: something is missing.")
-    .argument("[child]").option("--json", "one JSON object")
-    .action(async (child: string | undefined, options: JsonOption) => status(await (await import("./commands/machine.ts")).doctorCommand(child, options)));
+    .command("doctor")
+    .summary("what this machine offers, and whether every layer of a child is active")
+    .description(
+      "Checks this machine; with a child, every layer of its confinement, from inside and outside. Exit status 1: something is missing.",
+    )
+    .argument("[child]")
+    .option("--json", "one JSON object")
+    .action(async (child: string | undefined, options: JsonOption) =>
+      status(await (await import("./commands/machine.ts")).doctorCommand(child, options)),
+    );
   program
-    .command("vm").summary("the warden that builds sandboxes: up, down, status").description("Starts (root: sudo cohort vm up) or ends the warden, the only part that stays root. Ending it ends every child.")
-    .addArgument(program.createArgument("<action>").choices(["up", "down", "status"])).option("--user <name>", "whose warden (default: who called sudo)").option("--json", "one JSON object")
-    .action(async (action: "up" | "down" | "status", options: VmOptions) => status(await (await import("./commands/machine.ts")).vmCommand(action, options)));
+    .command("vm")
+    .summary("the warden that builds sandboxes: up, down, status")
+    .description("Starts (root: sudo cohort vm up) or ends the warden, the only part that stays root. Ending it ends every child.")
+    .addArgument(program.createArgument("<action>").choices(["up", "down", "status"]))
+    .option("--user <name>", "whose warden (default: who called sudo)")
+    .option("--json", "one JSON object")
+    .action(async (action: "up" | "down" | "status", options: VmOptions) =>
+      status(await (await import("./commands/machine.ts")).vmCommand(action, options)),
+    );
   program
-    .command("daemon").summary("cohortd, the supervisor: stop, status").description("Shows or ends your cohortd. It starts by itself, and ends when idle. Children go on until the warden's lease ends.")
-    .addArgument(program.createArgument("<action>").choices(["stop", "status"])).option("--json", "one JSON object")
-    .action(async (action: "stop" | "status", options: JsonOption) => status(await (await import("./commands/machine.ts")).daemonCommand(action, options)));
+    .command("daemon")
+    .summary("cohortd, the supervisor: stop, status")
+    .description("Shows or ends your cohortd. It starts by itself, and ends when idle. Children go on until the warden's lease ends.")
+    .addArgument(program.createArgument("<action>").choices(["stop", "status"]))
+    .option("--json", "one JSON object")
+    .action(async (action: "stop" | "status", options: JsonOption) =>
+      status(await (await import("./commands/machine.ts")).daemonCommand(action, options)),
+    );
   program
-    .command("completion").summary("completion for bash, zsh or fish").description("Prints completion for a shell. For example, in ~/.bashrc: source <(cohort completion bash)")
+    .command("completion")
+    .summary("completion for bash, zsh or fish")
+    .description("Prints completion for a shell. For example, in ~/.bashrc: source <(cohort completion bash)")
     .addArgument(program.createArgument("<shell>").choices(["bash", "zsh", "fish"]))
     .action(async (shell: "bash" | "zsh" | "fish") => status((await import("./commands/completion.ts")).completionCommand(program, shell)));
   program
-    .command("complete-names", { hidden: true }).argument("<kind>")
+    .command("complete-names", { hidden: true })
+    .argument("<kind>")
     .action(async (kind: string) => status(await (await import("./commands/completion.ts")).namesCommand(kind)));
 }
 
 export function buildProgram(version: string, status: SetStatus): Command {
   const program = new Command("cohort");
   program
-    .description("Runs many commands in parallel, each confined to a Linux user, mounts, process tree and network of its own, under a supervisor that never loses a result.")
+    .description(
+      "Runs many commands in parallel, each confined to a Linux user, mounts, process tree and network of its own, under a supervisor that never loses a result.",
+    )
     .version(version, "-V, --version")
     .enablePositionalOptions()
     .showSuggestionAfterError()
-    .addHelpText("after", "\nExamples:\n  cohort map -- wc -l {} ::: *.txt\n  cohort run tasks.yaml\n  cohort ps\n\nState: $COHORT_HOME, or ~/.local/state/cohort. More: docs/cli.md");
+    .addHelpText(
+      "after",
+      "\nExamples:\n  cohort map -- wc -l {} ::: *.txt\n  cohort run tasks.yaml\n  cohort ps\n\nState: $COHORT_HOME, or ~/.local/state/cohort. More: docs/cli.md",
+    );
   addRun(program, status);
   addMap(program, status);
   addRuns(program, status);

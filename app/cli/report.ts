@@ -18,7 +18,11 @@ function tell(error: unknown): Told {
     return "problems" in error ? { code, message, hint, problems: error.problems } : { code, message, hint };
   }
   const message = error instanceof Error ? error.message : String(error);
-  return { code: "INTERNAL", message: `a fault in cohort itself: ${message}`, hint: "report it with `cohort doctor --json`; COHORT_DEBUG=1 shows where it happened" };
+  return {
+    code: "INTERNAL",
+    message: `a fault in cohort itself: ${message}`,
+    hint: "report it with `cohort doctor --json`; COHORT_DEBUG=1 shows where it happened",
+  };
 }
 
 /** Writes at once, blocking: the process is about to end. A reader that is gone is no further error. */
@@ -42,7 +46,8 @@ export function reportError(error: unknown, json: boolean): number {
   } else {
     const lines = [`cohort: ${told.message}`, ...(told.hint === "" ? [] : [`  hint: ${told.hint}`])].join("\n");
     writeNow(2, `${lines.split("\n").map(neutraliseLine).join("\n")}\n`);
-    if (process.env["COHORT_DEBUG"] === "1" && error instanceof Error) writeNow(2, `${(error.stack ?? "").split("\n").map(neutraliseLine).join("\n")}\n`);
+    if (process.env["COHORT_DEBUG"] === "1" && error instanceof Error)
+      writeNow(2, `${(error.stack ?? "").split("\n").map(neutraliseLine).join("\n")}\n`);
   }
   return told.code === "USAGE" ? EXIT_STATUS_USAGE : EXIT_STATUS_ERROR;
 }

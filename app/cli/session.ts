@@ -22,7 +22,10 @@ function few(names: readonly string[]): string {
 /** Pure: `@` and `last` are the newest; else an id or the beginning of exactly one. */
 export function chooseRun(written: string, runs: readonly RunSummary[]): RunSummary {
   if (written === "@" || written === "last") {
-    const newest = runs.reduce<RunSummary | undefined>((best, run) => (best === undefined || run.createdAtMs > best.createdAtMs ? run : best), undefined);
+    const newest = runs.reduce<RunSummary | undefined>(
+      (best, run) => (best === undefined || run.createdAtMs > best.createdAtMs ? run : best),
+      undefined,
+    );
     if (newest === undefined) throw new CohortError("RUN_UNKNOWN", { on: "there was no run yet" });
     return newest;
   }
@@ -31,7 +34,8 @@ export function chooseRun(written: string, runs: readonly RunSummary[]): RunSumm
   const matching = written === "" ? [] : runs.filter((run) => run.run.startsWith(written));
   const [only] = matching;
   if (only === undefined) throw new CohortError("RUN_UNKNOWN", { on: written });
-  if (matching.length > 1) throw new CohortError("RUN_UNKNOWN", { on: `${written} may be ${few(matching.map((run) => run.run))}`, hint: "write more of it" });
+  if (matching.length > 1)
+    throw new CohortError("RUN_UNKNOWN", { on: `${written} may be ${few(matching.map((run) => run.run))}`, hint: "write more of it" });
   return only;
 }
 
@@ -40,7 +44,11 @@ export async function findRun(cohort: Cohort, written: string): Promise<RunSumma
     return chooseRun(written, await cohort.runs({ limit: RUNS_SEARCHED_MAX }));
   } catch (error) {
     // Older than the list is long.
-    if (error instanceof CohortError && error.code === "RUN_UNKNOWN" && /^[a-z0-9]{4,32}$/.test(written)) return cohort.attach(written).summary().catch(() => Promise.reject(error));
+    if (error instanceof CohortError && error.code === "RUN_UNKNOWN" && /^[a-z0-9]{4,32}$/.test(written))
+      return cohort
+        .attach(written)
+        .summary()
+        .catch(() => Promise.reject(error));
     throw error;
   }
 }
@@ -52,7 +60,11 @@ export function chooseChild(written: string, children: readonly ChildSummary[]):
   const matching = written === "" ? [] : children.filter((child) => child.child.startsWith(written));
   const [only] = matching;
   if (only === undefined) throw new CohortError("CHILD_UNKNOWN", { on: written });
-  if (matching.length > 1) throw new CohortError("CHILD_UNKNOWN", { on: `${written} may be ${few(matching.map((child) => child.child))}`, hint: "write more of it" });
+  if (matching.length > 1)
+    throw new CohortError("CHILD_UNKNOWN", {
+      on: `${written} may be ${few(matching.map((child) => child.child))}`,
+      hint: "write more of it",
+    });
   return only;
 }
 
@@ -61,6 +73,10 @@ export function splitTarget(written: string): { readonly run: string; readonly i
   const slash = written.indexOf("/");
   if (slash === -1) return { run: written, index: null };
   const index = written.slice(slash + 1);
-  if (!/^\d{1,9}$/.test(index)) throw new CohortError("USAGE", { on: `${written}: after the slash stands the index of a task, from 0`, hint: "cohort results RUN lists them" });
+  if (!/^\d{1,9}$/.test(index))
+    throw new CohortError("USAGE", {
+      on: `${written}: after the slash stands the index of a task, from 0`,
+      hint: "cohort results RUN lists them",
+    });
   return { run: written.slice(0, slash), index: Number(index) };
 }

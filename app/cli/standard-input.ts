@@ -8,7 +8,8 @@ export async function readAll(input: AsyncIterable<Buffer | string>, bytesMax: n
   for await (const chunk of input) {
     const bytes = typeof chunk === "string" ? Buffer.from(chunk) : chunk;
     size += bytes.length;
-    if (size > bytesMax) throw new CohortError("USAGE", { on: `standard input has more than ${bytesMax} bytes`, hint: "split it over several runs" });
+    if (size > bytesMax)
+      throw new CohortError("USAGE", { on: `standard input has more than ${bytesMax} bytes`, hint: "split it over several runs" });
     chunks.push(bytes);
   }
   return Buffer.concat(chunks).toString("utf8");

@@ -23,7 +23,8 @@ describe.skipIf(ownHomeUnavailable !== null)("cohort, end to end", { timeout: 90
   });
   afterAll(() => home.end(), 60_000);
 
-  const start = (args: readonly string[], options: Partial<StartOptions> = {}): CohortProcess => new CohortProcess(args, { home: home.directory, cwd: work, ...options });
+  const start = (args: readonly string[], options: Partial<StartOptions> = {}): CohortProcess =>
+    new CohortProcess(args, { home: home.directory, cwd: work, ...options });
   const cohort = (args: readonly string[], options: Partial<StartOptions> = {}): Promise<Ended> => start(args, options).ended();
   const json = async (args: readonly string[]): Promise<unknown> => JSON.parse((await cohort(args)).stdout) as unknown;
   const newestRun = async (): Promise<RunSummary> => {
@@ -45,17 +46,36 @@ describe.skipIf(ownHomeUnavailable !== null)("cohort, end to end", { timeout: 90
     expect(mapped.stderr).toMatch(/cohort: all 3 succeeded, in [\d.]+s {2}run [a-z0-9]+\n$/);
     const tagged = await cohort(["map", "-k", "--tag", "-q", "-0", "--", "cat"], { input: "b.txt\0a.txt\0" });
     expect(tagged).toEqual({ status: 0, stdout: "b.txt\tb\nb.txt\tb\na.txt\ta\n", stderr: "" });
-    const environment = await cohort(["map", "-q", "--env", "A=1", "--shell", "--no-cwd", "--", 'echo {#} "$A" "${SECRET-none}"; pwd; ls mnt', ":::", "x"], { env: { SECRET: "s" } });
+    const environment = await cohort(
+      ["map", "-q", "--env", "A=1", "--shell", "--no-cwd", "--", 'echo {#} "$A" "${SECRET-none}"; pwd; ls mnt', ":::", "x"],
+      { env: { SECRET: "s" } },
+    );
     expect(environment.stdout).toMatch(/^1 1 none\n\/sessions\/[a-z0-9-]+\n$/);
   });
 
   it("counts failures in its exit status, tells their last words and how to see more", async () => {
-    const failing = await cohort(["map", "--joblog", "log", "--shell", "--", "echo out; echo 'boom {}' >&2; exit {}", ":::", "0", "3", "0", "4"]);
+    const failing = await cohort([
+      "map",
+      "--joblog",
+      "log",
+      "--shell",
+      "--",
+      "echo out; echo 'boom {}' >&2; exit {}",
+      ":::",
+      "0",
+      "3",
+      "0",
+      "4",
+    ]);
     expect(failing.status).toBe(2);
     expect(failing.stderr).toMatch(/cohort: 2 of 4 succeeded, 2 failed/);
     expect(failing.stderr).toMatch(/✗ 3 {2}exit 3: boom 3\n {4}cohort logs [a-z0-9]+\/1\n/);
     expect(failing.stderr).toMatch(/again: cohort resume [a-z0-9]+\n$/);
-    const log = readFileSync(join(work, "log"), "utf8").split("\n").slice(1, -1).map((line) => line.split("\t")).toSorted((left, right) => Number(left[0]) - Number(right[0]));
+    const log = readFileSync(join(work, "log"), "utf8")
+      .split("\n")
+      .slice(1, -1)
+      .map((line) => line.split("\t"))
+      .toSorted((left, right) => Number(left[0]) - Number(right[0]));
     expect(log.map((columns) => [columns[0], columns[1], columns[5], columns[6], columns[7], columns[8]])).toEqual(
       ["0", "3", "0", "4"].map((item, at) => [String(at + 1), ":", "4", item, "0", `echo out; echo 'boom ${item}' >&2; exit ${item}`]),
     );
@@ -66,7 +86,17 @@ describe.skipIf(ownHomeUnavailable !== null)("cohort, end to end", { timeout: 90
   });
 
   it("collects files, and copies them where they are wanted", async () => {
-    const made = await cohort(["map", "--out", "made", "--shell", "--", "mkdir $COHORT_OUT/d; sort -r {} > $COHORT_OUT/d/{/}", ":::", "a.txt", "b.txt"]);
+    const made = await cohort([
+      "map",
+      "--out",
+      "made",
+      "--shell",
+      "--",
+      "mkdir $COHORT_OUT/d; sort -r {} > $COHORT_OUT/d/{/}",
+      ":::",
+      "a.txt",
+      "b.txt",
+    ]);
     expect(made).toMatchObject({ status: 0 });
     expect(readdirSync(join(work, "made/d")).toSorted()).toEqual(["a.txt", "b.txt"]);
     expect(readFileSync(join(work, "made/d/b.txt"), "utf8")).toBe("b\nb\n");
@@ -76,11 +106,41 @@ describe.skipIf(ownHomeUnavailable !== null)("cohort, end to end", { timeout: 90
   });
 
   it("gives programs every event and byte, and people's terminals no control of theirs", async () => {
-    const { status, stdout } = await cohort(["map", "--json", "--shell", "--", "printf '\\033[2Jé\\n\\377'; head -c 100000 /dev/zero | tr '\\0' x >&2; : {}", ":::", "x"]);
+    const { status, stdout } = await cohort([
+      "map",
+      "--json",
+      "--shell",
+      "--",
+      "printf '\\033[2Jé\\n\\377'; head -c 100000 /dev/zero | tr '\\0' x >&2; : {}",
+      ":::",
+      "x",
+    ]);
     expect(status).toBe(0);
-    const lines = stdout.trim().split("\n").map((line) => JSON.parse(Buffer.from(line, "latin1").toString()) as { type: string; stream?: string; text?: string; base64?: string; event?: { type: string; result?: TaskResult } });
-    expect(lines.filter((line) => line.type === "event").map((line) => line.event?.type)).toEqual(["run-started", "task-started", "task-finished", "run-finished"]);
-    const bytes = (stream: string): Buffer => Buffer.concat(lines.filter((line) => line.stream === stream).map((line) => (line.text === undefined ? Buffer.from(line.base64 ?? "", "base64") : Buffer.from(line.text))));
+    const lines = stdout
+      .trim()
+      .split("\n")
+      .map(
+        (line) =>
+          JSON.parse(Buffer.from(line, "latin1").toString()) as {
+            type: string;
+            stream?: string;
+            text?: string;
+            base64?: string;
+            event?: { type: string; result?: TaskResult };
+          },
+      );
+    expect(lines.filter((line) => line.type === "event").map((line) => line.event?.type)).toEqual([
+      "run-started",
+      "task-started",
+      "task-finished",
+      "run-finished",
+    ]);
+    const bytes = (stream: string): Buffer =>
+      Buffer.concat(
+        lines
+          .filter((line) => line.stream === stream)
+          .map((line) => (line.text === undefined ? Buffer.from(line.base64 ?? "", "base64") : Buffer.from(line.text))),
+      );
     expect(bytes("stdout")).toEqual(Buffer.concat([Buffer.from("\x1b[2Jé\n"), Buffer.from([0xff])]));
     expect(bytes("stderr")).toEqual(Buffer.from("x".repeat(100_000)));
     const command = [...cohortWords, "map", "--shell", "--", String.raw`'printf "\033]0;evil\007\033[31mred\r\n"'`, ":::", "x"].join(" ");
@@ -90,7 +150,10 @@ describe.skipIf(ownHomeUnavailable !== null)("cohort, end to end", { timeout: 90
   });
 
   it("runs a task file, and one from standard input", async () => {
-    writeFileSync(join(work, "tasks.yaml"), "title: two\ndefaults: {mounts: [.]}\ntasks:\n  - command: [cat, mnt/work/b.txt]\n  - {command: 'cat; exit 5', shell: true, stdin: hi}\n");
+    writeFileSync(
+      join(work, "tasks.yaml"),
+      "title: two\ndefaults: {mounts: [.]}\ntasks:\n  - command: [cat, mnt/work/b.txt]\n  - {command: 'cat; exit 5', shell: true, stdin: hi}\n",
+    );
     const ran = await cohort(["run", "-k", "tasks.yaml"]);
     expect([ran.status, ran.stdout]).toEqual([1, "b\nb\nhi"]);
     expect(await newestRun()).toMatchObject({ title: "two", status: "completed", counts: { succeeded: 1, failed: 1 } });
@@ -98,11 +161,29 @@ describe.skipIf(ownHomeUnavailable !== null)("cohort, end to end", { timeout: 90
     expect((await cohort(["results", "@"])).stdout).toMatch(/TASK +END [^\n]*\n +0 +ok [^\n]*\n +1 +exit 5 /);
     expect((await cohort(["logs", "@"])).stdout.split("").toSorted().join("")).toBe("\n\nbbhi");
     expect((await cohort(["logs", "last/1"])).stdout).toBe("hi");
-    expect(await cohort(["run", "-q", "-"], { input: '{"tasks":[{"command":["echo", 1.10]}]}' })).toEqual({ status: 0, stdout: "1.10\n", stderr: "" });
+    expect(await cohort(["run", "-q", "-"], { input: '{"tasks":[{"command":["echo", 1.10]}]}' })).toEqual({
+      status: 0,
+      stdout: "1.10\n",
+      stderr: "",
+    });
   });
 
   it("with a run key starts once and shows it again; resume runs what did not succeed", async () => {
-    const args = ["map", "-k", "-q", "--run-key", "night", "--write", ".", "--shell", "--", "echo x >> ran-{}; test -e fixed-{} || exit 1; echo {}", ":::", "p", "q"];
+    const args = [
+      "map",
+      "-k",
+      "-q",
+      "--run-key",
+      "night",
+      "--write",
+      ".",
+      "--shell",
+      "--",
+      "echo x >> ran-{}; test -e fixed-{} || exit 1; echo {}",
+      ":::",
+      "p",
+      "q",
+    ];
     writeFileSync(join(work, "fixed-p"), "");
     expect(await cohort(args)).toEqual({ status: 1, stdout: "p\n", stderr: "" });
     expect(await cohort(args)).toEqual({ status: 1, stdout: "p\n", stderr: "" });
@@ -113,7 +194,19 @@ describe.skipIf(ownHomeUnavailable !== null)("cohort, end to end", { timeout: 90
   });
 
   it("on Ctrl-C cancels with grace, keeps what was done, and leaves nothing", async () => {
-    const running = start(["map", "-j3", "--shell", "--", "trap 'echo {} was asked; exit' TERM; echo {} began; sleep 61.25 & wait", ":::", "1", "2", "3", "4", "5"]);
+    const running = start([
+      "map",
+      "-j3",
+      "--shell",
+      "--",
+      "trap 'echo {} was asked; exit' TERM; echo {} began; sleep 61.25 & wait",
+      ":::",
+      "1",
+      "2",
+      "3",
+      "4",
+      "5",
+    ]);
     await eventually(() => processesOf(["sleep", "61.25"]).length === 3, "three tasks run", 20_000);
     running.signal("SIGINT");
     const ended = await running.ended();
@@ -139,7 +232,16 @@ describe.skipIf(ownHomeUnavailable !== null)("cohort, end to end", { timeout: 90
   });
 
   it("cancels when nobody reads its output, when it is terminated, and from another terminal", async () => {
-    const unread = start(["map", "-q", "-j2", "--shell", "--", "yes | head -c 3000000; test {} -lt 2 || sleep 63.25", ":::", ...Array.from({ length: 8 }, (_, at) => String(at))]);
+    const unread = start([
+      "map",
+      "-q",
+      "-j2",
+      "--shell",
+      "--",
+      "yes | head -c 3000000; test {} -lt 2 || sleep 63.25",
+      ":::",
+      ...Array.from({ length: 8 }, (_, at) => String(at)),
+    ]);
     await eventually(() => unread.stdout.length > 0, "it writes", 20_000);
     unread.stopReading();
     expect((await unread.ended()).status).toBe(141);
@@ -156,8 +258,21 @@ describe.skipIf(ownHomeUnavailable !== null)("cohort, end to end", { timeout: 90
   });
 
   it("follows the output of one task while it runs", async () => {
-    const running = start(["map", "-q", "--no-output", "--shell", "--", "for i in 1 2 3 4 5 6; do echo line $i; sleep 0.5; done; echo {}", ":::", "end"]);
-    await eventually(async () => ((await json(["ps", "--json"])) as { children: readonly object[] }).children.length === 1, "it runs", 20_000);
+    const running = start([
+      "map",
+      "-q",
+      "--no-output",
+      "--shell",
+      "--",
+      "for i in 1 2 3 4 5 6; do echo line $i; sleep 0.5; done; echo {}",
+      ":::",
+      "end",
+    ]);
+    await eventually(
+      async () => ((await json(["ps", "--json"])) as { children: readonly object[] }).children.length === 1,
+      "it runs",
+      20_000,
+    );
     const following = start(["logs", "@/0", "-f"]);
     await eventually(() => following.stdout.includes("line 1\n"), "the first line comes", 10_000);
     expect(following.stdout).not.toContain("end");
@@ -170,9 +285,14 @@ describe.skipIf(ownHomeUnavailable !== null)("cohort, end to end", { timeout: 90
     await eventually(() => processesOf(["sleep", "64.25"]).length === 1, "it runs", 20_000);
     const { children } = (await json(["ps", "--json"])) as { children: readonly { readonly child: string }[] };
     const child = children[0]?.child ?? "";
-    expect(await cohort(["shell", child, "--", "/bin/sh", "-c", "cat ~/mark; cat; echo err >&2; exit 7"], { input: "from me\n" })).toMatchObject({ status: 7, stderr: "err\n" });
+    expect(
+      await cohort(["shell", child, "--", "/bin/sh", "-c", "cat ~/mark; cat; echo err >&2; exit 7"], { input: "from me\n" }),
+    ).toMatchObject({ status: 7, stderr: "err\n" });
     const inside = `${cohortWords.join(" ")} shell ${child.slice(0, -1)} -- /bin/sh -c 'test -t 0 && test -t 1 && stty size; exit 9'`;
-    const seen = await cohort(["-qec", `stty rows 31 cols 97; ${inside}; echo status $?; stty -a | tr ' ' '\\n' | grep -xE -- '-?(icanon|echo);?'`, "/dev/null"], { words: ["script"], env: { TERM: "xterm" } });
+    const seen = await cohort(
+      ["-qec", `stty rows 31 cols 97; ${inside}; echo status $?; stty -a | tr ' ' '\\n' | grep -xE -- '-?(icanon|echo);?'`, "/dev/null"],
+      { words: ["script"], env: { TERM: "xterm" } },
+    );
     expect(seen.stdout).toContain("31 97\r\r\n");
     expect(seen.stdout).toContain("status 9\r\n");
     expect(seen.stdout.slice(seen.stdout.indexOf("status 9"))).toMatch(/icanon\r\necho\r\n/);
@@ -183,8 +303,14 @@ describe.skipIf(ownHomeUnavailable !== null)("cohort, end to end", { timeout: 90
   });
 
   it("tells what does not exist", async () => {
-    expect(await cohort(["logs", "zzzz"])).toMatchObject({ status: 255, stderr: "cohort: no such run: zzzz\n  hint: list them: cohort ps --all\n" });
-    expect(await cohort(["shell", "nobody"])).toMatchObject({ status: 255, stderr: "cohort: no such child: nobody\n  hint: list them: cohort ps\n" });
+    expect(await cohort(["logs", "zzzz"])).toMatchObject({
+      status: 255,
+      stderr: "cohort: no such run: zzzz\n  hint: list them: cohort ps --all\n",
+    });
+    expect(await cohort(["shell", "nobody"])).toMatchObject({
+      status: 255,
+      stderr: "cohort: no such child: nobody\n  hint: list them: cohort ps\n",
+    });
     expect((await cohort(["logs", "@/99"])).status).toBe(255);
     expect(await cohort(["daemon", "status"])).toMatchObject({ status: 0, stdout: "cohortd runs, with 0 runs and 0 children\n" });
     expect(await cohort(["vm", "status"])).toMatchObject({ status: 0 });

@@ -1,6 +1,18 @@
 /** Following a run: whose output comes when, what the exit status is, what programs get. The run is a script, the pipes are real. */
 import { createHash } from "node:crypto";
-import { mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync, closeSync, existsSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+  closeSync,
+  existsSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
@@ -18,12 +30,32 @@ import { Sink } from "../../app/cli/follow/sink.ts";
 import { joblogLine } from "../../app/cli/map/joblog.ts";
 import { chooseChild, chooseRun, splitTarget } from "../../app/cli/session.ts";
 
-const stream = (text: string, truncated = false): TaskResult["stdout"] => ({ bytes: Buffer.byteLength(text) + (truncated ? 1 : 0), preview: text, truncated });
+const stream = (text: string, truncated = false): TaskResult["stdout"] => ({
+  bytes: Buffer.byteLength(text) + (truncated ? 1 : 0),
+  preview: text,
+  truncated,
+});
 
 function resultOf(index: number, fields: Partial<TaskResult> = {}): TaskResult {
   return {
-    index, title: `item ${index}`, child: "calm-blue-curie", attempt: 1, status: "succeeded", exitCode: 0, signal: null, detail: "", startedAtMs: 1_700_000_000_123, wallMs: 1500, cpuMs: 1, maxRssBytes: 1,
-    stdout: stream(""), stderr: stream(""), out: [], outSkipped: [], outDirectory: null, ...fields,
+    index,
+    title: `item ${index}`,
+    child: "calm-blue-curie",
+    attempt: 1,
+    status: "succeeded",
+    exitCode: 0,
+    signal: null,
+    detail: "",
+    startedAtMs: 1_700_000_000_123,
+    wallMs: 1500,
+    cpuMs: 1,
+    maxRssBytes: 1,
+    stdout: stream(""),
+    stderr: stream(""),
+    out: [],
+    outSkipped: [],
+    outDirectory: null,
+    ...fields,
   };
 }
 
@@ -37,13 +69,16 @@ describe("the order of outputs", () => {
   const indexes = (outputs: readonly { readonly index: number }[]): readonly number[] => outputs.map((output) => output.index);
 
   it("is that of the ends, or with --keep-order that of the tasks, however they end", () => {
-    fc.assert(fc.property(fc.uniqueArray(fc.integer({ min: 0, max: 30 }), { maxLength: 31 }), fc.integer({ min: 0, max: 40 }), (ends, budget) => {
-      const asTheyEnd = new OutputOrder(false, budget);
-      expect(ends.flatMap((index) => indexes(asTheyEnd.finished(outputOf(resultOf(index)))))).toEqual(ends);
-      const kept = new OutputOrder(true, budget);
-      const printed = ends.flatMap((index) => indexes(kept.finished(outputOf(resultOf(index, { stdout: stream("12345") })))));
-      expect([...printed, ...indexes(kept.rest())]).toEqual(ends.toSorted((left, right) => left - right));
-    }), { numRuns: 300 });
+    fc.assert(
+      fc.property(fc.uniqueArray(fc.integer({ min: 0, max: 30 }), { maxLength: 31 }), fc.integer({ min: 0, max: 40 }), (ends, budget) => {
+        const asTheyEnd = new OutputOrder(false, budget);
+        expect(ends.flatMap((index) => indexes(asTheyEnd.finished(outputOf(resultOf(index)))))).toEqual(ends);
+        const kept = new OutputOrder(true, budget);
+        const printed = ends.flatMap((index) => indexes(kept.finished(outputOf(resultOf(index, { stdout: stream("12345") })))));
+        expect([...printed, ...indexes(kept.rest())]).toEqual(ends.toSorted((left, right) => left - right));
+      }),
+      { numRuns: 300 },
+    );
   });
 
   it("holds back no more text than its budget: the rest is read again when its turn comes", () => {
@@ -55,13 +90,22 @@ describe("the order of outputs", () => {
 
   it("trusts a preview only where it is the whole stream to the last byte", () => {
     const known = (out: TaskResult["stdout"]): string | null => outputOf(resultOf(0, { stdout: out })).stdout;
-    expect([known(stream("é\n")), known(stream("cut", true)), known(stream("bad \ufffd")), known({ bytes: 9, preview: "x", truncated: false })]).toEqual(["é\n", null, null, null]);
+    expect([
+      known(stream("é\n")),
+      known(stream("cut", true)),
+      known(stream("bad \ufffd")),
+      known({ bytes: 9, preview: "x", truncated: false }),
+    ]).toEqual(["é\n", null, null, null]);
   });
 });
 
 describe("the outlet", () => {
   const logs: Readonly<Record<number, readonly OutputItem[]>> = {
-    5: [{ stream: "stdout", offset: 0, bytes: Buffer.from([0xff, 0x0a]) }, { stream: "stderr", offset: 0, bytes: Buffer.from("why") }, { stream: "stdout", offset: 2, bytes: Buffer.from("end") }],
+    5: [
+      { stream: "stdout", offset: 0, bytes: Buffer.from([0xff, 0x0a]) },
+      { stream: "stderr", offset: 0, bytes: Buffer.from("why") },
+      { stream: "stdout", offset: 2, bytes: Buffer.from("end") },
+    ],
   };
   const run: FollowedRun = {
     id: "k3f9aaaa",
@@ -74,13 +118,21 @@ describe("the outlet", () => {
     cancel: () => Promise.resolve(),
   };
 
-  async function written(work: (outlet: Outlet) => void, options: { readonly tag?: boolean; readonly terminal?: boolean } = {}): Promise<readonly [Buffer, string, string]> {
+  async function written(
+    work: (outlet: Outlet) => void,
+    options: { readonly tag?: boolean; readonly terminal?: boolean } = {},
+  ): Promise<readonly [Buffer, string, string]> {
     const [outFile, errFile] = [join(base, "out"), join(base, "err")];
     const [out, err] = [openSync(outFile, "w"), openSync(errFile, "w")];
     const steps: string[] = [];
     const outlet = new Outlet(run, {
-      stdout: new Sink(out, () => {}), stderr: new Sink(err, () => {}), stdoutIsTerminal: options.terminal === true, stderrIsTerminal: options.terminal === true,
-      tagOf: options.tag === true ? (index) => `t${index}` : null, before: () => steps.push("("), after: () => steps.push(")"),
+      stdout: new Sink(out, () => {}),
+      stderr: new Sink(err, () => {}),
+      stdoutIsTerminal: options.terminal === true,
+      stderrIsTerminal: options.terminal === true,
+      tagOf: options.tag === true ? (index) => `t${index}` : null,
+      before: () => steps.push("("),
+      after: () => steps.push(")"),
     });
     work(outlet);
     await outlet.drained();
@@ -97,20 +149,31 @@ describe("the outlet", () => {
       outlet.output(outputOf(resultOf(5, { stdout: stream("x", true) })));
       outlet.note("last\n");
     });
-    expect([out, err, steps]).toEqual([Buffer.concat([Buffer.from("a\n"), Buffer.from([0xff, 0x0a]), Buffer.from("end")]), "first\ne\nwhylast\n", "()()()()"]);
+    expect([out, err, steps]).toEqual([
+      Buffer.concat([Buffer.from("a\n"), Buffer.from([0xff, 0x0a]), Buffer.from("end")]),
+      "first\ne\nwhylast\n",
+      "()()()()",
+    ]);
   });
 
   it("tags and ends lines, and tells what cannot be read", async () => {
-    const [out, err] = await written((outlet) => {
-      outlet.output(outputOf(resultOf(5, { stdout: stream("x", true) })));
-      outlet.output(outputOf(resultOf(6, { stdout: stream("x", true) })));
-    }, { tag: true });
+    const [out, err] = await written(
+      (outlet) => {
+        outlet.output(outputOf(resultOf(5, { stdout: stream("x", true) })));
+        outlet.output(outputOf(resultOf(6, { stdout: stream("x", true) })));
+      },
+      { tag: true },
+    );
     expect(out.toString("latin1")).toBe("t5\t\xff\nt5\tend\n");
-    expect(err).toBe(`t5\twhy\ncohort: the output of task 6 cannot be read: the content was deleted ${Buffer.from("␛").toString("latin1")}[2J\n`);
+    expect(err).toBe(
+      `t5\twhy\ncohort: the output of task 6 cannot be read: the content was deleted ${Buffer.from("␛").toString("latin1")}[2J\n`,
+    );
   });
 
   it("neutralises for a terminal", async () => {
-    const [out] = await written((outlet) => outlet.output(outputOf(resultOf(0, { stdout: stream("\x1b]0;x\x07\x1b[31mred") }))), { terminal: true });
+    const [out] = await written((outlet) => outlet.output(outputOf(resultOf(0, { stdout: stream("\x1b]0;x\x07\x1b[31mred") }))), {
+      terminal: true,
+    });
     expect(out.toString()).toBe("␛]0;x␇red\n");
   });
 
@@ -126,19 +189,65 @@ describe("the outlet", () => {
 });
 
 describe("the exit status", () => {
-  const counts = (fields: Partial<RunCounts>): RunCounts => ({ total: 0, waiting: 0, running: 0, succeeded: 0, failed: 0, cancelled: 0, ...fields });
+  const counts = (fields: Partial<RunCounts>): RunCounts => ({
+    total: 0,
+    waiting: 0,
+    running: 0,
+    succeeded: 0,
+    failed: 0,
+    cancelled: 0,
+    ...fields,
+  });
   const failed = resultOf(0, { status: "failed", exitCode: 7 });
   it.each<[string, number, Parameters<typeof exitStatusOf>[0]]>([
     ["all succeeded", 0, { end: "completed", counts: counts({ total: 3, succeeded: 3 }), firstFailure: undefined, haltsAtFirst: false }],
-    ["three failed", 3, { end: "completed", counts: counts({ total: 5, succeeded: 2, failed: 3 }), firstFailure: failed, haltsAtFirst: false }],
+    [
+      "three failed",
+      3,
+      { end: "completed", counts: counts({ total: 5, succeeded: 2, failed: 3 }), firstFailure: failed, haltsAtFirst: false },
+    ],
     ["a hundred failed", 100, { end: "completed", counts: counts({ total: 100, failed: 100 }), firstFailure: failed, haltsAtFirst: false }],
-    ["more than a hundred failed", 101, { end: "completed", counts: counts({ total: 500, failed: 500 }), firstFailure: failed, haltsAtFirst: false }],
-    ["halted by the first", 7, { end: "halted", counts: counts({ total: 5, failed: 1, waiting: 4 }), firstFailure: failed, haltsAtFirst: true }],
-    ["halted by the first, by a signal", 137, { end: "halted", counts: counts({ total: 5, failed: 1 }), firstFailure: resultOf(0, { status: "signaled", exitCode: null, signal: 9 }), haltsAtFirst: true }],
-    ["halted by the first, which could not run", 1, { end: "halted", counts: counts({ total: 5, failed: 1 }), firstFailure: resultOf(0, { status: "refused", exitCode: null }), haltsAtFirst: true }],
+    [
+      "more than a hundred failed",
+      101,
+      { end: "completed", counts: counts({ total: 500, failed: 500 }), firstFailure: failed, haltsAtFirst: false },
+    ],
+    [
+      "halted by the first",
+      7,
+      { end: "halted", counts: counts({ total: 5, failed: 1, waiting: 4 }), firstFailure: failed, haltsAtFirst: true },
+    ],
+    [
+      "halted by the first, by a signal",
+      137,
+      {
+        end: "halted",
+        counts: counts({ total: 5, failed: 1 }),
+        firstFailure: resultOf(0, { status: "signaled", exitCode: null, signal: 9 }),
+        haltsAtFirst: true,
+      },
+    ],
+    [
+      "halted by the first, which could not run",
+      1,
+      {
+        end: "halted",
+        counts: counts({ total: 5, failed: 1 }),
+        firstFailure: resultOf(0, { status: "refused", exitCode: null }),
+        haltsAtFirst: true,
+      },
+    ],
     ["halted by the second", 2, { end: "halted", counts: counts({ total: 5, failed: 2 }), firstFailure: failed, haltsAtFirst: false }],
-    ["cancelled by somebody", 255, { end: "cancelled", counts: counts({ total: 5, succeeded: 5 }), firstFailure: undefined, haltsAtFirst: false }],
-    ["out of time", 255, { end: "deadline", counts: counts({ total: 5, succeeded: 4, cancelled: 1 }), firstFailure: undefined, haltsAtFirst: false }],
+    [
+      "cancelled by somebody",
+      255,
+      { end: "cancelled", counts: counts({ total: 5, succeeded: 5 }), firstFailure: undefined, haltsAtFirst: false },
+    ],
+    [
+      "out of time",
+      255,
+      { end: "deadline", counts: counts({ total: 5, succeeded: 4, cancelled: 1 }), firstFailure: undefined, haltsAtFirst: false },
+    ],
   ])("of %s is %i", (_, status, ending) => {
     expect(exitStatusOf(ending)).toBe(status);
   });
@@ -146,23 +255,36 @@ describe("the exit status", () => {
 
 describe("for programs", () => {
   it("the joblog has parallel's columns", () => {
-    expect(joblogLine(resultOf(0, { status: "failed", exitCode: 1, stdout: stream("123456") }), ["echo", "a b"])).toBe("1\t:\t1700000000.123\t     1.500\t0\t6\t1\t0\techo 'a b'\n");
-    expect(joblogLine(resultOf(1, { status: "timed-out", exitCode: null, signal: 15 }), ["/bin/sh", "-c", "a\tb\n"])).toBe("2\t:\t1700000000.123\t     1.500\t0\t0\t-1\t15\ta b \n");
+    expect(joblogLine(resultOf(0, { status: "failed", exitCode: 1, stdout: stream("123456") }), ["echo", "a b"])).toBe(
+      "1\t:\t1700000000.123\t     1.500\t0\t6\t1\t0\techo 'a b'\n",
+    );
+    expect(joblogLine(resultOf(1, { status: "timed-out", exitCode: null, signal: 15 }), ["/bin/sh", "-c", "a\tb\n"])).toBe(
+      "2\t:\t1700000000.123\t     1.500\t0\t0\t-1\t15\ta b \n",
+    );
   });
 
   it("output becomes records of one line each that give back every byte, however it was cut", () => {
-    const piece = fc.oneof(fc.uint8Array({ maxLength: 20 }), fc.string({ maxLength: 20 }).map((text) => Buffer.from(text)), fc.constant(Buffer.from("\n")));
-    fc.assert(fc.property(fc.array(piece, { maxLength: 12 }), (pieces) => {
-      const records = new OutputRecords(3, 2, "stderr");
-      const all = [...pieces.flatMap((bytes) => records.push(bytes)), ...records.end()];
-      let offset = 0;
-      for (const record of all) {
-        expect(record).toMatchObject({ type: "output", index: 3, attempt: 2, stream: "stderr", offset });
-        offset += (record.text === undefined ? Buffer.from(record.base64 ?? "", "base64") : Buffer.from(record.text)).length;
-      }
-      const back = all.map((record) => (record.text === undefined ? Buffer.from(record.base64 ?? "", "base64") : Buffer.from(record.text)));
-      expect(Buffer.concat(back)).toEqual(Buffer.concat(pieces));
-    }), { numRuns: 500 });
+    const piece = fc.oneof(
+      fc.uint8Array({ maxLength: 20 }),
+      fc.string({ maxLength: 20 }).map((text) => Buffer.from(text)),
+      fc.constant(Buffer.from("\n")),
+    );
+    fc.assert(
+      fc.property(fc.array(piece, { maxLength: 12 }), (pieces) => {
+        const records = new OutputRecords(3, 2, "stderr");
+        const all = [...pieces.flatMap((bytes) => records.push(bytes)), ...records.end()];
+        let offset = 0;
+        for (const record of all) {
+          expect(record).toMatchObject({ type: "output", index: 3, attempt: 2, stream: "stderr", offset });
+          offset += (record.text === undefined ? Buffer.from(record.base64 ?? "", "base64") : Buffer.from(record.text)).length;
+        }
+        const back = all.map((record) =>
+          record.text === undefined ? Buffer.from(record.base64 ?? "", "base64") : Buffer.from(record.text),
+        );
+        expect(Buffer.concat(back)).toEqual(Buffer.concat(pieces));
+      }),
+      { numRuns: 500 },
+    );
   });
 
   it("a line longer than a record is cut between characters", () => {
@@ -187,7 +309,10 @@ describe("collected files", () => {
       mkdirSync(join(directory, path, ".."), { recursive: true });
       writeFileSync(join(directory, path), text);
     }
-    return resultOf(index, { outDirectory: directory, out: Object.entries(files).map(([path, text]) => ({ path, bytes: text.length, sha256: hash(text) })) });
+    return resultOf(index, {
+      outDirectory: directory,
+      out: Object.entries(files).map(([path, text]) => ({ path, bytes: text.length, sha256: hash(text) })),
+    });
   };
 
   it("are copied whole; a file of an earlier run is replaced, one of another task is not", async () => {
@@ -196,8 +321,14 @@ describe("collected files", () => {
     mkdirSync(target);
     writeFileSync(join(target, "a"), "old");
     expect(await files.copy(left(0, { a: "new", "d/b": "b" }), target)).toEqual([]);
-    expect(await files.copy(left(1, { a: "other", c: "c" }), target)).toEqual(["task 1: a: task 0 of this run wrote this file, too; use --out 'DIR/{#}'"]);
-    expect([readFileSync(join(target, "a"), "utf8"), readFileSync(join(target, "d/b"), "utf8"), readFileSync(join(target, "c"), "utf8")]).toEqual(["new", "b", "c"]);
+    expect(await files.copy(left(1, { a: "other", c: "c" }), target)).toEqual([
+      "task 1: a: task 0 of this run wrote this file, too; use --out 'DIR/{#}'",
+    ]);
+    expect([
+      readFileSync(join(target, "a"), "utf8"),
+      readFileSync(join(target, "d/b"), "utf8"),
+      readFileSync(join(target, "c"), "utf8"),
+    ]).toEqual(["new", "b", "c"]);
     expect(readdirSync(target).toSorted()).toEqual(["a", "c", "d"]);
   });
 
@@ -209,9 +340,23 @@ describe("collected files", () => {
     const honest = left(2, { "link/victim": "x", good: "g", changed: "before" });
     writeFileSync(join(base, "kept-2", "changed"), "after!");
     symlinkSync("/etc/hostname", join(base, "kept-2", "pointer"));
-    const hostile = { ...honest, out: [...honest.out, ...["../victim", "/etc/x", "a/../../victim", "", "pointer"].map((path) => ({ path, bytes: 1, sha256: hash("x") }))] };
+    const hostile = {
+      ...honest,
+      out: [
+        ...honest.out,
+        ...["../victim", "/etc/x", "a/../../victim", "", "pointer"].map((path) => ({ path, bytes: 1, sha256: hash("x") })),
+      ],
+    };
     const problems = await new CollectedFiles().copy(hostile, target);
-    expect(problems.map((problem) => problem.split(":")[1]?.trim())).toEqual(["link/victim", "changed", "../victim", "/etc/x", "a/../../victim", "", "pointer"]);
+    expect(problems.map((problem) => problem.split(":")[1]?.trim())).toEqual([
+      "link/victim",
+      "changed",
+      "../victim",
+      "/etc/x",
+      "a/../../victim",
+      "",
+      "pointer",
+    ]);
     expect(readFileSync(join(base, "victim"), "utf8")).toBe("safe");
     expect(readdirSync(target).toSorted()).toEqual(["good", "link"]);
     expect(existsSync("/etc/x")).toBe(false);
@@ -219,21 +364,48 @@ describe("collected files", () => {
 });
 
 describe("names that people write", () => {
-  const run = (id: string, createdAtMs: number) => ({ run: id, title: "", status: "completed" as const, createdAtMs, finishedAtMs: 1, jobs: 1, counts: { total: 0, waiting: 0, running: 0, succeeded: 0, cancelled: 0, failed: 0 }, key: null });
+  const run = (id: string, createdAtMs: number) => ({
+    run: id,
+    title: "",
+    status: "completed" as const,
+    createdAtMs,
+    finishedAtMs: 1,
+    jobs: 1,
+    counts: { total: 0, waiting: 0, running: 0, succeeded: 0, cancelled: 0, failed: 0 },
+    key: null,
+  });
   const runs = [run("k3f9", 5), run("k3aa", 9), run("m1m1", 7)];
 
   it("mean the newest run, or exactly one", () => {
-    expect(["@", "last", "m", "k3f9", "k3a"].map((written) => chooseRun(written, runs).run)).toEqual(["k3aa", "k3aa", "m1m1", "k3f9", "k3aa"]);
+    expect(["@", "last", "m", "k3f9", "k3a"].map((written) => chooseRun(written, runs).run)).toEqual([
+      "k3aa",
+      "k3aa",
+      "m1m1",
+      "k3f9",
+      "k3aa",
+    ]);
     expect(() => chooseRun("k3", runs)).toThrow(/k3 may be k3f9, k3aa/);
     expect(() => chooseRun("", runs)).toThrow(/no such run/);
     expect(() => chooseRun("@", [])).toThrow(/there was no run yet/);
   });
 
   it("mean a child, or a task of a run", () => {
-    const child = (name: string) => ({ child: name, run: "k3f9", index: 0, attempt: 1, title: "", state: "running" as const, startedAtMs: 0, lastSignAtMs: 0 });
+    const child = (name: string) => ({
+      child: name,
+      run: "k3f9",
+      index: 0,
+      attempt: 1,
+      title: "",
+      state: "running" as const,
+      startedAtMs: 0,
+      lastSignAtMs: 0,
+    });
     expect(chooseChild("calm", [child("calm-blue-curie"), child("keen-red-bohr")]).child).toBe("calm-blue-curie");
     expect(() => chooseChild("calm", [child("calm-a-b"), child("calm-c-d")])).toThrow(/may be/);
-    expect([splitTarget("k3f9"), splitTarget("@/12")]).toEqual([{ run: "k3f9", index: null }, { run: "@", index: 12 }]);
+    expect([splitTarget("k3f9"), splitTarget("@/12")]).toEqual([
+      { run: "k3f9", index: null },
+      { run: "@", index: 12 },
+    ]);
     expect(() => splitTarget("k3f9/x")).toThrow(/index of a task/);
   });
 });

@@ -13,13 +13,40 @@ import { summaryText } from "../../app/cli/view/summary.ts";
 function resultOf(index: number, fields: Partial<TaskResult> = {}): TaskResult {
   const empty = { bytes: 0, preview: "", truncated: false };
   return {
-    index, title: `item ${index}`, child: "calm-blue-curie", attempt: 1, status: "succeeded", exitCode: 0, signal: null, detail: "", startedAtMs: 0, wallMs: 100, cpuMs: 1, maxRssBytes: 1,
-    stdout: empty, stderr: empty, out: [], outSkipped: [], outDirectory: null, ...fields,
+    index,
+    title: `item ${index}`,
+    child: "calm-blue-curie",
+    attempt: 1,
+    status: "succeeded",
+    exitCode: 0,
+    signal: null,
+    detail: "",
+    startedAtMs: 0,
+    wallMs: 100,
+    cpuMs: 1,
+    maxRssBytes: 1,
+    stdout: empty,
+    stderr: empty,
+    out: [],
+    outSkipped: [],
+    outDirectory: null,
+    ...fields,
   };
 }
 
-const started = (index: number, atMs = 0, attempt = 1): RunEvent => ({ type: "task-started", index, attempt, child: "calm-blue-curie", atMs });
-const finished = (index: number, fields: Partial<TaskResult> = {}): RunEvent => ({ type: "task-finished", index, atMs: 0, result: resultOf(index, fields) });
+const started = (index: number, atMs = 0, attempt = 1): RunEvent => ({
+  type: "task-started",
+  index,
+  attempt,
+  child: "calm-blue-curie",
+  atMs,
+});
+const finished = (index: number, fields: Partial<TaskResult> = {}): RunEvent => ({
+  type: "task-finished",
+  index,
+  atMs: 0,
+  result: resultOf(index, fields),
+});
 
 function viewOf(total: number, events: readonly RunEvent[], title = "wc -l {}"): RunView {
   const view = new RunView("k3f9aaaa", title, total, (index) => `item ${index}`);
@@ -33,20 +60,48 @@ const bare = (line: string): string => line.replace(SGR, "");
 
 describe("the state of the view", () => {
   it("counts each task once, whatever becomes of it", () => {
-    const view = viewOf(6, [started(0), started(1), started(2), started(1, 5, 2), finished(0), finished(1, { status: "failed", exitCode: 3 }), finished(4, { status: "cancelled" })]);
+    const view = viewOf(6, [
+      started(0),
+      started(1),
+      started(2),
+      started(1, 5, 2),
+      finished(0),
+      finished(1, { status: "failed", exitCode: 3 }),
+      finished(4, { status: "cancelled" }),
+    ]);
     expect(view.counts).toEqual({ total: 6, waiting: 2, running: 1, succeeded: 1, failed: 1, cancelled: 1 });
     expect(view.failures.map((failure) => failure.index)).toEqual([1]);
   });
 
   it("keeps few failures and few slow tasks of very many", () => {
-    const view = viewOf(5000, Array.from({ length: 5000 }, (_, index) => finished(index, { status: "failed", exitCode: 1, wallMs: index })));
-    expect([view.failures.length, view.latestFailures.length, view.slowest.map((task) => task.index)]).toEqual([10, 10, [4999, 4998, 4997]]);
+    const view = viewOf(
+      5000,
+      Array.from({ length: 5000 }, (_, index) => finished(index, { status: "failed", exitCode: 1, wallMs: index })),
+    );
+    expect([view.failures.length, view.latestFailures.length, view.slowest.map((task) => task.index)]).toEqual([
+      10,
+      10,
+      [4999, 4998, 4997],
+    ]);
   });
 
   it("takes states and titles from the supervisor for the child that it knows, and for no other", () => {
     const view = viewOf(2, [started(0)]);
-    const seen = { child: "calm-blue-curie", run: "k3f9aaaa", index: 0, attempt: 1, title: "x", state: "collecting", startedAtMs: 0, lastSignAtMs: 7 } as const;
-    view.observe([{ ...seen, run: "other000" }, { ...seen, child: "another", state: "cancelling" }, { ...seen, index: 1 }]);
+    const seen = {
+      child: "calm-blue-curie",
+      run: "k3f9aaaa",
+      index: 0,
+      attempt: 1,
+      title: "x",
+      state: "collecting",
+      startedAtMs: 0,
+      lastSignAtMs: 7,
+    } as const;
+    view.observe([
+      { ...seen, run: "other000" },
+      { ...seen, child: "another", state: "cancelling" },
+      { ...seen, index: 1 },
+    ]);
     expect(view.running.get(0)).toMatchObject({ state: "running", lastSignAtMs: null });
     view.observe([seen]);
     expect(view.running.get(0)).toMatchObject({ state: "collecting", lastSignAtMs: 7, title: "item 0" });
@@ -55,7 +110,16 @@ describe("the state of the view", () => {
 
 describe("the lines of the view", () => {
   it("say what a person wants to know", () => {
-    const view = viewOf(10, [started(0), finished(0), started(1), finished(1, { status: "failed", exitCode: 3 }), started(2, 1000), started(3, 2000, 2), finished(4), finished(5)]);
+    const view = viewOf(10, [
+      started(0),
+      finished(0),
+      started(1),
+      finished(1, { status: "failed", exitCode: 3 }),
+      started(2, 1000),
+      started(3, 2000, 2),
+      finished(4),
+      finished(5),
+    ]);
     const lines = liveLines(view, { nowMs: 4000, columns: 100, rows: 24, style: styleOf(false) });
     expect(lines.map((line) => line.trimEnd())).toEqual([
       "wc -l {}                                                                                run k3f9aaaa",
@@ -67,27 +131,42 @@ describe("the lines of the view", () => {
   });
 
   it("are never wider than the terminal and never more than fit, with any number of children, titles and sizes", () => {
-    fc.assert(fc.property(
-      fc.integer({ min: 10, max: 200 }), fc.integer({ min: 3, max: 60 }), fc.integer({ min: 0, max: 80 }), fc.integer({ min: 0, max: 20 }), fc.string({ unit: "binary", maxLength: 60 }), fc.constantFrom("none", "grace", "kill"),
-      (columns, rows, running, failed, title, cancelling) => {
-        const events: RunEvent[] = [...Array.from({ length: running }, (_, index) => started(index)), ...Array.from({ length: failed }, (_, index) => finished(100 + index, { status: "failed", title }))];
-        if (cancelling !== "none") events.push({ type: "run-cancelling", mode: cancelling === "kill" ? "kill" : "grace", reason: "", atMs: 0 });
-        const lines = liveLines(viewOf(200, events, title || "x"), { nowMs: 3_000_000, columns, rows, style: styleOf(true) });
-        expect(lines.length).toBeLessThanOrEqual(Math.max(4, rows - 1));
-        for (const line of lines) {
-          expect(widthOf(bare(line))).toBeLessThanOrEqual(columns);
-          expect(/\p{Cc}/u.test(bare(line))).toBe(false);
-        }
-      },
-    ), { numRuns: 300 });
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 10, max: 200 }),
+        fc.integer({ min: 3, max: 60 }),
+        fc.integer({ min: 0, max: 80 }),
+        fc.integer({ min: 0, max: 20 }),
+        fc.string({ unit: "binary", maxLength: 60 }),
+        fc.constantFrom("none", "grace", "kill"),
+        (columns, rows, running, failed, title, cancelling) => {
+          const events: RunEvent[] = [
+            ...Array.from({ length: running }, (_, index) => started(index)),
+            ...Array.from({ length: failed }, (_, index) => finished(100 + index, { status: "failed", title })),
+          ];
+          if (cancelling !== "none")
+            events.push({ type: "run-cancelling", mode: cancelling === "kill" ? "kill" : "grace", reason: "", atMs: 0 });
+          const lines = liveLines(viewOf(200, events, title || "x"), { nowMs: 3_000_000, columns, rows, style: styleOf(true) });
+          expect(lines.length).toBeLessThanOrEqual(Math.max(4, rows - 1));
+          for (const line of lines) {
+            expect(widthOf(bare(line))).toBeLessThanOrEqual(columns);
+            expect(/\p{Cc}/u.test(bare(line))).toBe(false);
+          }
+        },
+      ),
+      { numRuns: 300 },
+    );
   });
 
   it("have their plain form for a pipe", () => {
     const view = viewOf(2, []);
     const lines = [
-      { type: "run-started", run: "k3f9aaaa", atMs: 0, total: 2, jobs: 4 } as const, started(0), started(1, 0, 2),
+      { type: "run-started", run: "k3f9aaaa", atMs: 0, total: 2, jobs: 4 } as const,
+      started(0),
+      started(1, 0, 2),
       { type: "task-retried", index: 1, attempt: 1, status: "failed", detail: "", atMs: 0 } as const,
-      finished(0), finished(1, { status: "refused", detail: "no \x1b[2J layer" }),
+      finished(0),
+      finished(1, { status: "refused", detail: "no \x1b[2J layer" }),
       { type: "run-cancelling", mode: "grace", reason: "Ctrl-C", atMs: 0 } as const,
     ].map((event) => plainLine(event, view));
     expect(lines).toEqual([
@@ -102,8 +181,17 @@ describe("the lines of the view", () => {
   });
 
   it("end in a summary that names the next command", () => {
-    const view = viewOf(4, [finished(0, { wallMs: 2000 }), finished(1, { status: "failed", exitCode: 3 }), finished(2, { status: "cancelled" })]);
-    view.apply({ type: "run-finished", atMs: 5000, status: "cancelled", summary: { total: 4, waiting: 1, running: 0, succeeded: 1, failed: 1, cancelled: 1 } });
+    const view = viewOf(4, [
+      finished(0, { wallMs: 2000 }),
+      finished(1, { status: "failed", exitCode: 3 }),
+      finished(2, { status: "cancelled" }),
+    ]);
+    view.apply({
+      type: "run-finished",
+      atMs: 5000,
+      status: "cancelled",
+      summary: { total: 4, waiting: 1, running: 0, succeeded: 1, failed: 1, cancelled: 1 },
+    });
     const text = summaryText(view, { style: styleOf(false), columns: 80, lastLines: new Map([[1, "boom\x1b[2J"]]) });
     expect(text.split("\n")).toEqual([
       "cohort: cancelled; 1 of 4 succeeded, 1 failed, 1 cancelled, 1 not started, in 5.0s  run k3f9aaaa",

@@ -48,7 +48,17 @@ describe("--halt and --jobs", () => {
     expect(refusal(() => parseHalt(text, 10))).toMatch(/--halt/);
   });
 
-  it.each<[string, number]>([["3", 3], ["0", JOBS_MAX], ["100%", 8], ["50%", 4], ["1%", 1], ["+2", 10], ["-2", 6], ["-20", 1], ["999999", JOBS_MAX]])("--jobs %s on 8 cores is %i", (text, expected) => {
+  it.each<[string, number]>([
+    ["3", 3],
+    ["0", JOBS_MAX],
+    ["100%", 8],
+    ["50%", 4],
+    ["1%", 1],
+    ["+2", 10],
+    ["-2", 6],
+    ["-20", 1],
+    ["999999", JOBS_MAX],
+  ])("--jobs %s on 8 cores is %i", (text, expected) => {
     expect(parseJobs(text, 8)).toBe(expected);
   });
 
@@ -59,25 +69,66 @@ describe("--halt and --jobs", () => {
 
 describe("measures", () => {
   it.each<[string, number | null]>([
-    ["4096", 4096], ["1k", 1024], ["512MiB", 512 * 1024 ** 2], ["512 MiB", 512 * 1024 ** 2], ["1.5G", 1.5 * 1024 ** 3], ["100MB", 1e8], ["7b", 7], ["2t", 2 * 1024 ** 4],
-    ["", null], ["1.5", null], ["-1", null], ["lots", null], ["1 MiBs", null], ["5iB", null], ["0x10", null], ["1e3", null],
+    ["4096", 4096],
+    ["1k", 1024],
+    ["512MiB", 512 * 1024 ** 2],
+    ["512 MiB", 512 * 1024 ** 2],
+    ["1.5G", 1.5 * 1024 ** 3],
+    ["100MB", 1e8],
+    ["7b", 7],
+    ["2t", 2 * 1024 ** 4],
+    ["", null],
+    ["1.5", null],
+    ["-1", null],
+    ["lots", null],
+    ["1 MiBs", null],
+    ["5iB", null],
+    ["0x10", null],
+    ["1e3", null],
   ])("size %j", (text, expected) => {
     expect(parseSize(text)).toBe(expected);
   });
 
   it.each<[string, number | null]>([
-    ["30", 30_000], ["30s", 30_000], ["0.5", 500], ["500ms", 500], ["2m", 120_000], ["2min", 120_000], ["1h30m", 5_400_000], ["1d", 86_400_000], ["1h 5s", 3_605_000],
-    ["", null], ["s", null], ["5 parsecs", null], ["-3s", null], ["3s2m", null],
+    ["30", 30_000],
+    ["30s", 30_000],
+    ["0.5", 500],
+    ["500ms", 500],
+    ["2m", 120_000],
+    ["2min", 120_000],
+    ["1h30m", 5_400_000],
+    ["1d", 86_400_000],
+    ["1h 5s", 3_605_000],
+    ["", null],
+    ["s", null],
+    ["5 parsecs", null],
+    ["-3s", null],
+    ["3s2m", null],
   ])("duration %j", (text, expected) => {
     expect(parseDuration(text)).toBe(expected);
   });
 
-  it.each<[string, number | null]>([["2", 2000], ["0.5", 500], ["2 cores", 2000], ["1core", 1000], ["", null], ["half", null]])("cores %j", (text, expected) => {
+  it.each<[string, number | null]>([
+    ["2", 2000],
+    ["0.5", 500],
+    ["2 cores", 2000],
+    ["1core", 1000],
+    ["", null],
+    ["half", null],
+  ])("cores %j", (text, expected) => {
     expect(parseCores(text)).toBe(expected);
   });
 
   it("says them so that they can be read", () => {
-    expect([0, 940, 12_345, 59_960, 125_000, 3_720_000, 273_600_000].map(formatDuration)).toEqual(["0.0s", "0.9s", "12.3s", "1m00s", "2m05s", "1h02m", "3d04h"]);
+    expect([0, 940, 12_345, 59_960, 125_000, 3_720_000, 273_600_000].map(formatDuration)).toEqual([
+      "0.0s",
+      "0.9s",
+      "12.3s",
+      "1m00s",
+      "2m05s",
+      "1h02m",
+      "3d04h",
+    ]);
     expect([0, 1023, 1536, 512 * 1024 ** 2].map(formatSize)).toEqual(["0 B", "1023 B", "1.5 KiB", "512 MiB"]);
   });
 });
@@ -95,7 +146,10 @@ describe("mounts", () => {
   const at = (name: string): string => join(base, name);
 
   it("mounts the working directory read-only and works in it", () => {
-    expect(chooseMounts({ workingDirectory: at("work"), readOnly: [], writable: [] })).toEqual({ mounts: [{ path: at("work"), as: "work", mode: "ro" }], cwd: "mnt/work" });
+    expect(chooseMounts({ workingDirectory: at("work"), readOnly: [], writable: [] })).toEqual({
+      mounts: [{ path: at("work"), as: "work", mode: "ro" }],
+      cwd: "mnt/work",
+    });
   });
 
   it("resolves links, keeps the written name, and takes names behind a colon", () => {
@@ -109,18 +163,28 @@ describe("mounts", () => {
   });
 
   it("makes the working directory writable when it is asked for", () => {
-    expect(chooseMounts({ workingDirectory: at("work"), readOnly: [], writable: ["."] })).toEqual({ mounts: [{ path: at("work"), as: "work", mode: "rw" }], cwd: "mnt/work" });
+    expect(chooseMounts({ workingDirectory: at("work"), readOnly: [], writable: ["."] })).toEqual({
+      mounts: [{ path: at("work"), as: "work", mode: "rw" }],
+      cwd: "mnt/work",
+    });
   });
 
   it("leaves it out with --no-cwd", () => {
-    expect(chooseMounts({ workingDirectory: null, readOnly: [at("data")], writable: [] })).toEqual({ mounts: [{ path: at("data"), as: "data", mode: "ro" }], cwd: undefined });
+    expect(chooseMounts({ workingDirectory: null, readOnly: [at("data")], writable: [] })).toEqual({
+      mounts: [{ path: at("data"), as: "data", mode: "ro" }],
+      cwd: undefined,
+    });
   });
 
   it("refuses what is not there, what has no name, and two things of one name", () => {
-    expect(refusal(() => chooseMounts({ workingDirectory: at("work"), readOnly: ["nope"], writable: [] }))).toMatch(/--in nope: .*nope does not exist/);
+    expect(refusal(() => chooseMounts({ workingDirectory: at("work"), readOnly: ["nope"], writable: [] }))).toMatch(
+      /--in nope: .*nope does not exist/,
+    );
     expect(refusal(() => chooseMounts({ workingDirectory: null, readOnly: ["/"], writable: [] }))).toMatch(/--in \/: it needs a name/);
     expect(refusal(() => chooseMounts({ workingDirectory: "/", readOnly: [], writable: [] }))).toMatch(/working directory/);
-    expect(refusal(() => chooseMounts({ workingDirectory: at("work"), readOnly: [at("data"), at("other/data")], writable: [] }))).toMatch(/~\/mnt\/data is wanted twice/);
+    expect(refusal(() => chooseMounts({ workingDirectory: at("work"), readOnly: [at("data"), at("other/data")], writable: [] }))).toMatch(
+      /~\/mnt\/data is wanted twice/,
+    );
   });
 });
 
@@ -130,13 +194,34 @@ describe("the plan", () => {
 
   it("is a valid run with the units of the protocol", () => {
     const spec = plan(
-      { jobs: "3", halt: "soon,fail=2", timeout: "1m", deadline: "1h", retries: "2", env: ["A"], memory: "1G", disk: "10M", cpu: "0.5", idempotent: true },
-      ["echo", "{}"], [["a b"], [""]],
+      {
+        jobs: "3",
+        halt: "soon,fail=2",
+        timeout: "1m",
+        deadline: "1h",
+        retries: "2",
+        env: ["A"],
+        memory: "1G",
+        disk: "10M",
+        cpu: "0.5",
+        idempotent: true,
+      },
+      ["echo", "{}"],
+      [["a b"], [""]],
     );
     expect(spec).toEqual({
-      title: "echo {}", jobs: 3, deadlineMs: 3_600_000, halt: { when: "soon", failures: 2 },
+      title: "echo {}",
+      jobs: 3,
+      deadlineMs: 3_600_000,
+      halt: { when: "soon", failures: 2 },
       tasks: ["a b", ""].map((item) => ({
-        title: item === "" ? "(empty)" : item, command: ["echo", item], env: { A: "1" }, mounts: [], timeoutMs: 60_000, retries: 2, idempotent: true,
+        title: item === "" ? "(empty)" : item,
+        command: ["echo", item],
+        env: { A: "1" },
+        mounts: [],
+        timeoutMs: 60_000,
+        retries: 2,
+        idempotent: true,
         limits: { memoryBytes: 1024 ** 3, diskBytes: 10 * 1024 ** 2, cpuPermille: 500 },
       })),
     });
@@ -149,12 +234,20 @@ describe("the plan", () => {
   });
 
   it("asks a shell only when it is told to", () => {
-    expect(plan({ shell: true }, ["echo {} | wc"], [["a;b"]])).toMatchObject({ tasks: [{ command: ["/bin/sh", "-c", "echo 'a;b' | wc"] }] });
+    expect(plan({ shell: true }, ["echo {} | wc"], [["a;b"]])).toMatchObject({
+      tasks: [{ command: ["/bin/sh", "-c", "echo 'a;b' | wc"] }],
+    });
     expect(refusal(() => plan({}, ["ls -l"], [["a"]]))).toMatch(/one word with spaces/);
   });
 
   it.each<[Partial<MapOptions>, RegExp]>([
-    [{ timeout: "soon" }, /--timeout soon/], [{ timeout: "0" }, /--timeout 0/], [{ memory: "much" }, /--memory much/], [{ retries: "-1" }, /--retries -1/], [{ retries: "101" }, /--retries 101/], [{ cpu: "x" }, /--cpu x/], [{ disk: "0" }, /--disk 0/],
+    [{ timeout: "soon" }, /--timeout soon/],
+    [{ timeout: "0" }, /--timeout 0/],
+    [{ memory: "much" }, /--memory much/],
+    [{ retries: "-1" }, /--retries -1/],
+    [{ retries: "101" }, /--retries 101/],
+    [{ cpu: "x" }, /--cpu x/],
+    [{ disk: "0" }, /--disk 0/],
   ])("refuses %j", (options, expected) => {
     expect(refusal(() => plan(options, ["echo"], [["a"]]))).toMatch(expected);
   });

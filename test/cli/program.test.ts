@@ -16,7 +16,13 @@ beforeAll(() => {
 afterAll(() => rmSync(base, { recursive: true, force: true }));
 
 function cohort(args: readonly string[], input = ""): { readonly status: number | null; readonly stdout: string; readonly stderr: string } {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...args], { cwd: base, input, encoding: "utf8", timeout: 20_000, env: { PATH: process.env["PATH"], COHORT_HOME: join(base, "home") } });
+  const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...args], {
+    cwd: base,
+    input,
+    encoding: "utf8",
+    timeout: 20_000,
+    env: { PATH: process.env["PATH"], COHORT_HOME: join(base, "home") },
+  });
   return { status, stdout, stderr };
 }
 
@@ -48,14 +54,28 @@ describe("the program", () => {
       "cohort: the task file is not valid: 2 problems\n  bad.yaml:2:5  tasks[0].command: is required\n  bad.yaml:2:5  tasks[0].comand: unknown field; did you mean command?\n  hint: nothing was run; docs/task-file.md lists every field\n",
     );
     const json = JSON.parse(cohort(["run", "bad.yaml", "--json"]).stdout) as { error: { code: string; problems: readonly object[] } };
-    expect([json.error.code, json.error.problems[0]]).toEqual(["TASK_FILE_INVALID", { line: 2, column: 5, field: "tasks[0].command", message: "is required" }]);
-    expect(cohort(["run", "absent.yaml"])).toMatchObject({ status: 255, stderr: expect.stringMatching(/^cohort: the task file cannot be read: .*absent\.yaml/) as string });
-    expect(cohort(["run", "-", "--check"], '{"tasks":[{"command":["x"]}]}')).toMatchObject({ status: 0, stderr: "cohort: 1 task, no problem found\n" });
-    expect(cohort(["nonsense", "--json"])).toMatchObject({ status: 2, stdout: expect.stringMatching(/^\{"type":"error","error":\{"code":"USAGE"/) as string });
+    expect([json.error.code, json.error.problems[0]]).toEqual([
+      "TASK_FILE_INVALID",
+      { line: 2, column: 5, field: "tasks[0].command", message: "is required" },
+    ]);
+    expect(cohort(["run", "absent.yaml"])).toMatchObject({
+      status: 255,
+      stderr: expect.stringMatching(/^cohort: the task file cannot be read: .*absent\.yaml/) as string,
+    });
+    expect(cohort(["run", "-", "--check"], '{"tasks":[{"command":["x"]}]}')).toMatchObject({
+      status: 0,
+      stderr: "cohort: 1 task, no problem found\n",
+    });
+    expect(cohort(["nonsense", "--json"])).toMatchObject({
+      status: 2,
+      stdout: expect.stringMatching(/^\{"type":"error","error":\{"code":"USAGE"/) as string,
+    });
   });
 
   it("shows with --dry-run what it would run, for items from everywhere", () => {
-    expect(cohort(["map", "--dry-run", "--", "cp", "{}", "{/.}.bak", ":::", "a b/c.txt", "$(id)"]).stdout).toBe("cp 'a b/c.txt' c.bak\ncp '$(id)' '$(id).bak'\n");
+    expect(cohort(["map", "--dry-run", "--", "cp", "{}", "{/.}.bak", ":::", "a b/c.txt", "$(id)"]).stdout).toBe(
+      "cp 'a b/c.txt' c.bak\ncp '$(id)' '$(id).bak'\n",
+    );
     expect(cohort(["map", "--dry-run", "echo", "{1}-{2}", ":::", "a", "b", ":::", "x"]).stdout).toBe("echo a-x\necho b-x\n");
     expect(cohort(["map", "-0", "--dry-run", "echo"], "a\nb\0c\0").stdout).toBe("echo 'a␊b'\necho c\n");
     writeFileSync(join(base, "items"), "one\ntwo\n");
@@ -71,7 +91,14 @@ describe("the program", () => {
     expect(cohort([]).status).toBe(2);
     const script = cohort(["completion", "bash"]).stdout;
     expect(spawnSync("bash", ["-n"], { input: script }).status).toBe(0);
-    const completed = spawnSync("bash", ["-c", `${script}\nCOMP_WORDS=(cohort map --ke); COMP_CWORD=2; _cohort; echo "\${COMPREPLY[@]}"; COMP_WORDS=(cohort vm u); _cohort; echo "\${COMPREPLY[@]}"`], { encoding: "utf8" });
+    const completed = spawnSync(
+      "bash",
+      [
+        "-c",
+        `${script}\nCOMP_WORDS=(cohort map --ke); COMP_CWORD=2; _cohort; echo "\${COMPREPLY[@]}"; COMP_WORDS=(cohort vm u); _cohort; echo "\${COMPREPLY[@]}"`,
+      ],
+      { encoding: "utf8" },
+    );
     expect(completed.stdout).toBe("--keep-order\nup\n");
     for (const shell of ["zsh", "fish"]) expect(cohort(["completion", shell]).stdout).toContain("complete-names runs");
   });
@@ -89,9 +116,13 @@ describe("the documents", () => {
     expect(options.length).toBeGreaterThan(25);
     const undocumented = options.filter((option) => !cli.includes(option) && !["--help", "--null", "--arg-file"].includes(option));
     expect(undocumented).toEqual([]);
-    const schema = JSON.parse(readFileSync(new URL("../../docs/schema/tasks.schema.json", import.meta.url), "utf8")) as { properties: Record<string, { items?: { properties: Record<string, { properties?: object }> } }> };
+    const schema = JSON.parse(readFileSync(new URL("../../docs/schema/tasks.schema.json", import.meta.url), "utf8")) as {
+      properties: Record<string, { items?: { properties: Record<string, { properties?: object }> } }>;
+    };
     const task = schema.properties["tasks"]?.items?.properties ?? {};
-    const fields = [...Object.keys(schema.properties), ...Object.keys(task), ...Object.keys(task["limits"]?.properties ?? {})].filter((field) => field !== "$schema");
+    const fields = [...Object.keys(schema.properties), ...Object.keys(task), ...Object.keys(task["limits"]?.properties ?? {})].filter(
+      (field) => field !== "$schema",
+    );
     expect(fields.length).toBeGreaterThan(20);
     const text = readFileSync(new URL("../../docs/task-file.md", import.meta.url), "utf8");
     expect(fields.filter((field) => !text.includes(`\`${field}\``))).toEqual([]);

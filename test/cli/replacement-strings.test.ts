@@ -29,9 +29,21 @@ describe("replacement strings", () => {
     [["echo"], ["a"], ["echo", "a"]],
     [["echo", "x{}y{}", "{#}"], ["a"], ["echo", "xaya", "7"]],
     [["cp", "{}", "{/.}.bak"], ["d/f.txt"], ["cp", "d/f.txt", "f.bak"]],
-    [["echo", "{}"], ["a b", "c"], ["echo", "a b", "c"]],
-    [["echo", "-{}-"], ["a", "c"], ["echo", "-a c-"]],
-    [["echo", "{2}", "{1/.}"], ["x/a.b", "c"], ["echo", "c", "a"]],
+    [
+      ["echo", "{}"],
+      ["a b", "c"],
+      ["echo", "a b", "c"],
+    ],
+    [
+      ["echo", "-{}-"],
+      ["a", "c"],
+      ["echo", "-a c-"],
+    ],
+    [
+      ["echo", "{2}", "{1/.}"],
+      ["x/a.b", "c"],
+      ["echo", "c", "a"],
+    ],
     [["echo", "{#}"], ["a"], ["echo", "7"]],
     [["awk", "{print $1}", "{}"], ["f"], ["awk", "{print $1}", "f"]],
     [["echo", "{}"], ["{}{#}"], ["echo", "{}{#}"]],
@@ -56,8 +68,24 @@ describe("replacement strings", () => {
 describe("sources of items", () => {
   it.each<[string, readonly string[], readonly string[], readonly unknown[]]>([
     ["items behind :::", ["echo", "{}", ":::", "a", "b"], ["echo", "{}"], [{ type: "items", items: ["a", "b"] }]],
-    ["two sources", ["echo", ":::", "a", ":::", "b"], ["echo"], [{ type: "items", items: ["a"] }, { type: "items", items: ["b"] }]],
-    ["files behind ::::", ["echo", "::::", "f", "-"], ["echo"], [{ type: "file", path: "f" }, { type: "file", path: "-" }]],
+    [
+      "two sources",
+      ["echo", ":::", "a", ":::", "b"],
+      ["echo"],
+      [
+        { type: "items", items: ["a"] },
+        { type: "items", items: ["b"] },
+      ],
+    ],
+    [
+      "files behind ::::",
+      ["echo", "::::", "f", "-"],
+      ["echo"],
+      [
+        { type: "file", path: "f" },
+        { type: "file", path: "-" },
+      ],
+    ],
     ["no source", ["echo", "-n"], ["echo", "-n"], []],
     ["options among the items are items", ["echo", ":::", "--dry-run", "--"], ["echo"], [{ type: "items", items: ["--dry-run", "--"] }]],
     ["an empty source", ["echo", ":::"], ["echo"], [{ type: "items", items: [] }]],
@@ -71,7 +99,20 @@ describe("sources of items", () => {
   });
 
   it("combines each with each, the last running fastest, and stops at the limit before it takes memory", () => {
-    expect(combine([["a", "b"], ["x", "y"]], 4)).toEqual([["a", "x"], ["a", "y"], ["b", "x"], ["b", "y"]]);
+    expect(
+      combine(
+        [
+          ["a", "b"],
+          ["x", "y"],
+        ],
+        4,
+      ),
+    ).toEqual([
+      ["a", "x"],
+      ["a", "y"],
+      ["b", "x"],
+      ["b", "y"],
+    ]);
     expect(combine([["a"], []], 4)).toEqual([]);
     const many = Array.from({ length: 1000 }, String);
     expect(() => combine([many, many, many], 100_000)).toThrow(/1000000000 tasks are more than 100000/);

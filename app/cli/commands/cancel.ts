@@ -21,12 +21,16 @@ export function cancelCommand(written: string, options: CancelOptions): Promise<
       return 0;
     }
     const mode = options.kill === true ? "kill" : "grace";
-    told(`${counts.running} running ${counts.running === 1 ? "child is" : "children are"} ${mode === "kill" ? "killed" : "asked to end, and killed after their grace"}; ${counts.waiting} will not start`);
+    told(
+      `${counts.running} running ${counts.running === 1 ? "child is" : "children are"} ${mode === "kill" ? "killed" : "asked to end, and killed after their grace"}; ${counts.waiting} will not start`,
+    );
     const run = cohort.attach(id);
     await run.cancel(mode, "cohort cancel");
     const summary = await run.finished();
     if (options.json === true) writeNow(1, jsonLine(summary));
-    told(`${summary.status}: ${summary.counts.succeeded} succeeded, ${summary.counts.failed} failed, ${summary.counts.cancelled} cancelled; their results are kept`);
+    told(
+      `${summary.status}: ${summary.counts.succeeded} succeeded, ${summary.counts.failed} failed, ${summary.counts.cancelled} cancelled; their results are kept`,
+    );
     return 0;
   });
 }

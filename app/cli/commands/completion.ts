@@ -25,7 +25,9 @@ function describe(program: Command): readonly Completed[] {
       name: command.name(),
       summary: inert(command.summary()),
       options: command.options.flatMap((option) =>
-        [option.short, option.long].filter((flag) => flag !== undefined && flag !== null).map((flag) => ({ flag, takesValue: option.required, description: inert(option.description) })),
+        [option.short, option.long]
+          .filter((flag) => flag !== undefined && flag !== null)
+          .map((flag) => ({ flag, takesValue: option.required, description: inert(option.description) })),
       ),
       choices: command.registeredArguments.flatMap((argument) => argument.argChoices ?? []),
       names: RUN_COMMANDS.has(command.name()) ? "runs" : CHILD_COMMANDS.has(command.name()) ? "children" : "files",
@@ -34,7 +36,9 @@ function describe(program: Command): readonly Completed[] {
 
 function candidates(command: Completed): string {
   if (command.choices.length > 0) return `compgen -W '${command.choices.join(" ")}' -- "$word"`;
-  return command.names === "files" ? `compgen -f -- "$word"` : `compgen -W "$(cohort complete-names ${command.names} 2>/dev/null)" -- "$word"`;
+  return command.names === "files"
+    ? `compgen -f -- "$word"`
+    : `compgen -W "$(cohort complete-names ${command.names} 2>/dev/null)" -- "$word"`;
 }
 
 function bash(commands: readonly Completed[]): string {
@@ -63,7 +67,11 @@ function zsh(commands: readonly Completed[]): string {
   const cases = commands.map((command) => {
     const flags = command.options.map((option) => `'${option.flag}[${option.description}]${option.takesValue ? ":value:_files" : ""}'`);
     const rest =
-      command.choices.length > 0 ? `'*: :(${command.choices.join(" ")})'` : command.names === "files" ? "'*: :_files'" : `"*: :($(cohort complete-names ${command.names} 2>/dev/null))"`;
+      command.choices.length > 0
+        ? `'*: :(${command.choices.join(" ")})'`
+        : command.names === "files"
+          ? "'*: :_files'"
+          : `"*: :($(cohort complete-names ${command.names} 2>/dev/null))"`;
     return `    ${command.name}) _arguments ${[...flags, rest].join(" ")} ;;`;
   });
   return `#compdef cohort
@@ -113,7 +121,10 @@ export async function namesCommand(kind: string): Promise<number> {
   try {
     return await withCohort(
       async (cohort) => {
-        const names = kind === "children" ? (await cohort.children()).map((child) => child.child) : ["@", ...(await cohort.runs({ limit: 50 })).map((run) => run.run)];
+        const names =
+          kind === "children"
+            ? (await cohort.children()).map((child) => child.child)
+            : ["@", ...(await cohort.runs({ limit: 50 })).map((run) => run.run)];
         writeNow(1, `${names.join("\n")}\n`);
         return 0;
       },

@@ -67,7 +67,10 @@ export async function startAndFollow(show: ShowOptions, start: (cohort: Cohort) 
     return await withCohort(async (cohort) => {
       const started = await start(cohort);
       if (show.detach === true) {
-        writeNow(1, show.json === true ? jsonLine({ type: "run", run: started.run.id, created: started.run.created }) : `${started.run.id}\n`);
+        writeNow(
+          1,
+          show.json === true ? jsonLine({ type: "run", run: started.run.id, created: started.run.created }) : `${started.run.id}\n`,
+        );
         return 0;
       }
       return follow(started.run, optionsOf(started, show), terminal, interrupts, () => cohort.children());

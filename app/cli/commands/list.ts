@@ -85,7 +85,10 @@ const resultColumns: readonly Column<TaskResult>[] = [
   { title: "memory", align: "right", cell: (result) => formatSize(result.maxRssBytes) },
   { title: "output", align: "right", cell: (result) => formatSize(result.stdout.bytes + result.stderr.bytes) },
   { title: "files", align: "right", cell: (result) => String(result.out.length) },
-  { title: "title", cell: (result) => (result.detail === "" || result.status === "succeeded" ? result.title : `${result.title}: ${result.detail}`) },
+  {
+    title: "title",
+    cell: (result) => (result.detail === "" || result.status === "succeeded" ? result.title : `${result.title}: ${result.detail}`),
+  },
 ];
 
 function files(result: TaskResult): string {

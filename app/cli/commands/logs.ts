@@ -27,7 +27,10 @@ interface Sinks {
 async function oneTask(run: Run, index: number, options: LogsOptions, sinks: Sinks): Promise<void> {
   const wanted = { follow: options.follow === true, ...(options.attempt === undefined ? {} : { attempt: options.attempt }) };
   const printers = { stdout: new Printer({ terminal: isatty(1), tag: null }), stderr: new Printer({ terminal: isatty(2), tag: null }) };
-  const records = { stdout: new OutputRecords(index, options.attempt ?? 0, "stdout"), stderr: new OutputRecords(index, options.attempt ?? 0, "stderr") };
+  const records = {
+    stdout: new OutputRecords(index, options.attempt ?? 0, "stdout"),
+    stderr: new OutputRecords(index, options.attempt ?? 0, "stderr"),
+  };
   for await (const item of run.logs(index, wanted)) {
     if (options.json === true) for (const record of records[item.stream].push(item.bytes)) await sinks.stdout.write(jsonLine(record));
     else await sinks[item.stream].write(printers[item.stream].push(item.bytes));

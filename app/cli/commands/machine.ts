@@ -35,9 +35,16 @@ export function doctorCommand(written: string | undefined, options: JsonOption):
       const style = describeTerminal(process.env).stdoutStyle;
       const colour = { ok: style.green, degraded: style.yellow, missing: style.red };
       const text = table(report.rows, doctorColumns, stdoutColumns());
-      writeNow(1, text.replace(/ (ok|degraded|missing)(?= )/g, (_, status: DoctorRow["status"]) => ` ${colour[status](status)}`));
-      writeNow(1, `\nwarden ${neutraliseLine(report.wardenSha256)}\nevent loop of cohortd: 99% of turns within ${report.eventLoopDelayP99Ms.toFixed(1)} ms\n`);
-      if (missing.length > 0) writeNow(2, `cohort: ${missing.length} missing: ${neutraliseLine(missing.map((row) => row.check).join(", "))}\n`);
+      writeNow(
+        1,
+        text.replace(/ (ok|degraded|missing)(?= )/g, (_, status: DoctorRow["status"]) => ` ${colour[status](status)}`),
+      );
+      writeNow(
+        1,
+        `\nwarden ${neutraliseLine(report.wardenSha256)}\nevent loop of cohortd: 99% of turns within ${report.eventLoopDelayP99Ms.toFixed(1)} ms\n`,
+      );
+      if (missing.length > 0)
+        writeNow(2, `cohort: ${missing.length} missing: ${neutraliseLine(missing.map((row) => row.check).join(", "))}\n`);
     }
     return missing.length > 0 ? 1 : 0;
   });
@@ -64,7 +71,13 @@ export async function vmCommand(action: "up" | "down" | "status", options: VmOpt
     case "status": {
       const { socket, running } = await wardenListens();
       if (options.json === true) writeNow(1, jsonLine({ running, socket }));
-      else writeNow(1, running ? `the warden runs: ${neutraliseLine(socket)}\n` : `no warden runs${socket === "" ? "" : ` at ${neutraliseLine(socket)}`}; root starts it: sudo cohort vm up\n`);
+      else
+        writeNow(
+          1,
+          running
+            ? `the warden runs: ${neutraliseLine(socket)}\n`
+            : `no warden runs${socket === "" ? "" : ` at ${neutraliseLine(socket)}`}; root starts it: sudo cohort vm up\n`,
+        );
       return running ? 0 : 1;
     }
   }
@@ -78,13 +91,21 @@ export async function daemonCommand(action: "stop" | "status", options: JsonOpti
           const children = await cohort.children();
           await cohort.stop();
           if (options.json === true) writeNow(1, jsonLine({ running: false }));
-          else writeNow(2, `cohort: cohortd has ended${children.length > 0 ? `; ${children.length} children go on until the warden's lease ends, or until the next command` : ""}\n`);
+          else
+            writeNow(
+              2,
+              `cohort: cohortd has ended${children.length > 0 ? `; ${children.length} children go on until the warden's lease ends, or until the next command` : ""}\n`,
+            );
           return 0;
         }
         const [runs, children] = await Promise.all([cohort.runs({ limit: 1000 }), cohort.children()]);
         const live = runs.filter((run) => run.status === "running" || run.status === "cancelling").length;
         if (options.json === true) writeNow(1, jsonLine({ running: true, runs: live, children: children.length }));
-        else writeNow(1, `cohortd runs, with ${live} ${live === 1 ? "run" : "runs"} and ${children.length} ${children.length === 1 ? "child" : "children"}\n`);
+        else
+          writeNow(
+            1,
+            `cohortd runs, with ${live} ${live === 1 ? "run" : "runs"} and ${children.length} ${children.length === 1 ? "child" : "children"}\n`,
+          );
         return 0;
       },
       { start: false },

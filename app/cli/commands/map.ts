@@ -41,7 +41,8 @@ async function rowsOf(sources: readonly ItemSource[], options: MapCommandOptions
   const files = (options.argFile ?? []).map((path): ItemSource => ({ type: "file", path }));
   const chosen = [...files, ...sources];
   const lists: (readonly string[])[] = [];
-  for (const source of chosen.length === 0 ? [{ type: "file", path: "-" } as const] : chosen) lists.push(await itemsOf(source, options.null === true ? "\0" : "\n"));
+  for (const source of chosen.length === 0 ? [{ type: "file", path: "-" } as const] : chosen)
+    lists.push(await itemsOf(source, options.null === true ? "\0" : "\n"));
   return combine(lists, RUN_TASKS_MAX);
 }
 
@@ -74,7 +75,11 @@ export async function mapCommand(words: readonly string[], options: MapCommandOp
     if (options.json !== true && options.quiet !== true) writeNow(2, "cohort: there are no items: nothing was run\n");
     return 0;
   }
-  const spec = planMap(options, command, rows, { workingDirectory: process.cwd(), environment: process.env, cores: availableParallelism() });
+  const spec = planMap(options, command, rows, {
+    workingDirectory: process.cwd(),
+    environment: process.env,
+    cores: availableParallelism(),
+  });
   if (options.dryRun === true) {
     showPlan(spec, options.json === true);
     return 0;

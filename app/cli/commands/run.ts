@@ -16,7 +16,9 @@ export async function runCommand(file: string, options: RunCommandOptions): Prom
     writeNow(2, `cohort: ${spec.tasks.length} ${spec.tasks.length === 1 ? "task" : "tasks"}, no problem found\n`);
     return 0;
   }
-  return startAndFollow(options, async (cohort) => startedFrom(await cohort.run(spec, options.runKey === undefined ? {} : { key: options.runKey }), spec));
+  return startAndFollow(options, async (cohort) =>
+    startedFrom(await cohort.run(spec, options.runKey === undefined ? {} : { key: options.runKey }), spec),
+  );
 }
 
 export function resumeCommand(written: string, options: ShowOptions): Promise<number> {

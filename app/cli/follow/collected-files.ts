@@ -13,7 +13,12 @@ import type { TaskResult } from "../../../machines/messages/result.ts";
 const CHUNK_BYTES = 256 * 1024;
 
 function isSafe(relative: string): boolean {
-  return relative !== "" && !relative.includes("\0") && !path.isAbsolute(relative) && relative.split("/").every((part) => part !== "" && part !== "." && part !== "..");
+  return (
+    relative !== "" &&
+    !relative.includes("\0") &&
+    !path.isAbsolute(relative) &&
+    relative.split("/").every((part) => part !== "" && part !== "." && part !== "..")
+  );
 }
 
 async function makeDirectory(base: string, parts: readonly string[]): Promise<string> {
@@ -66,7 +71,8 @@ export class CollectedFiles {
     if (!isSafe(file.path)) throw new Error("its path is not safe");
     const target = path.join(base, file.path);
     const other = this.#written.get(target);
-    if (other !== undefined && other !== result.index) throw new Error(`task ${other} of this run wrote this file, too; use --out 'DIR/{#}'`);
+    if (other !== undefined && other !== result.index)
+      throw new Error(`task ${other} of this run wrote this file, too; use --out 'DIR/{#}'`);
     const parts = file.path.split("/");
     const parent = await makeDirectory(base, parts.slice(0, -1));
     const temporary = path.join(parent, `.cohort-${process.pid}-${result.index}.part`);

@@ -26,8 +26,12 @@ export function exitStatusOf(ending: Ending): number {
   const { end, counts, firstFailure } = ending;
   const byCount = counts.failed > FAILED_COUNTED_MAX ? EXIT_STATUS_MANY : counts.failed;
   switch (end) {
-    case "completed": return byCount > 0 || counts.succeeded === counts.total ? byCount : EXIT_STATUS_ERROR;
-    case "halted": return ending.haltsAtFirst && firstFailure !== undefined ? statusOfTask(firstFailure) : Math.max(1, byCount);
-    case "cancelled": case "deadline": return EXIT_STATUS_ERROR;
+    case "completed":
+      return byCount > 0 || counts.succeeded === counts.total ? byCount : EXIT_STATUS_ERROR;
+    case "halted":
+      return ending.haltsAtFirst && firstFailure !== undefined ? statusOfTask(firstFailure) : Math.max(1, byCount);
+    case "cancelled":
+    case "deadline":
+      return EXIT_STATUS_ERROR;
   }
 }

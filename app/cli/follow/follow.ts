@@ -48,7 +48,8 @@ async function followForPeople(following: Following, listChildren: ListChildren)
   const { run, view, options, terminal, stdout, stderr, troubles } = following;
   const live = terminal.canAnimate && !options.quiet ? new LiveView(view, terminal, process.stderr, listChildren) : null;
   const outlet = new Outlet(run, {
-    stdout, stderr,
+    stdout,
+    stderr,
     stdoutIsTerminal: terminal.stdoutIsTerminal,
     stderrIsTerminal: terminal.stderrIsTerminal,
     tagOf: options.tagOf,
@@ -76,9 +77,16 @@ async function followForPeople(following: Following, listChildren: ListChildren)
 }
 
 /** `interrupts` is attached to the run here and closed by the caller. */
-export async function follow(run: FollowedRun, options: FollowOptions, terminal: Terminal, interrupts: Interrupts, listChildren: ListChildren): Promise<number> {
+export async function follow(
+  run: FollowedRun,
+  options: FollowOptions,
+  terminal: Terminal,
+  interrupts: Interrupts,
+  listChildren: ListChildren,
+): Promise<number> {
   const view = new RunView(run.id, options.title, options.total, options.titleOf);
-  const broken = (name: string) => (error: NodeJS.ErrnoException) => interrupts.brokenPipe(`${name} cannot be written: ${error.code ?? error.message}`);
+  const broken = (name: string) => (error: NodeJS.ErrnoException) =>
+    interrupts.brokenPipe(`${name} cannot be written: ${error.code ?? error.message}`);
   const stdout = new Sink(1, broken("standard output"));
   const stderr = new Sink(2, () => {});
   const following: Following = { run, view, options, terminal, stdout, stderr, troubles: [] };
@@ -95,6 +103,11 @@ export async function follow(run: FollowedRun, options: FollowOptions, terminal:
   }
   for (const trouble of following.troubles) await stderr.write(`cohort: ${neutraliseLine(trouble)}\n`);
   if (isCohortError(interrupts.failure) && view.end === null) throw interrupts.failure;
-  const status = exitStatusOf({ end: view.end ?? "cancelled", counts: view.counts, firstFailure: view.failures[0], haltsAtFirst: options.haltsAtFirst });
+  const status = exitStatusOf({
+    end: view.end ?? "cancelled",
+    counts: view.counts,
+    firstFailure: view.failures[0],
+    haltsAtFirst: options.haltsAtFirst,
+  });
   return interrupts.exitStatus ?? (status === 0 && following.troubles.length > 0 ? EXIT_STATUS_ERROR : status);
 }

@@ -78,7 +78,11 @@ export class Interrupts {
       // It ended by itself meanwhile: its last event is on its way.
       if (isCohortError(error, "RUN_UNKNOWN") || isCohortError(error, "ACTOR_UNKNOWN") || isCohortError(error, "DEAD_LETTER")) return;
       this.#failure = error;
-      this.#say(error instanceof CohortError ? `the supervisor could not be told: ${error.message}` : `the supervisor could not be told: ${String(error)}`);
+      this.#say(
+        error instanceof CohortError
+          ? `the supervisor could not be told: ${error.message}`
+          : `the supervisor could not be told: ${String(error)}`,
+      );
     });
   }
 }

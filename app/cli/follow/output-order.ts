@@ -22,7 +22,13 @@ export function outputOf(result: TaskResult): FinishedOutput {
   const stdout = wholePreview(result.stdout);
   const stderr = wholePreview(result.stderr);
   const whole = stdout !== null && stderr !== null;
-  return { index: result.index, title: result.title, attempt: result.attempt, stdout: whole ? stdout : null, stderr: whole ? stderr : null };
+  return {
+    index: result.index,
+    title: result.title,
+    attempt: result.attempt,
+    stdout: whole ? stdout : null,
+    stderr: whole ? stderr : null,
+  };
 }
 
 /** With `keep`, outputs leave in the order of the tasks; those that wait keep their text only up to a budget. */

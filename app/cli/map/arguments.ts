@@ -25,7 +25,10 @@ export function splitArguments(words: readonly string[]): MapArguments {
       items = null;
       files = true;
     } else if (word === ":::+" || word === "::::+") {
-      throw new CohortError("USAGE", { on: `${word} (linked sources) is not supported`, hint: "use ::: with one item a task, or two sources that are combined" });
+      throw new CohortError("USAGE", {
+        on: `${word} (linked sources) is not supported`,
+        hint: "use ::: with one item a task, or two sources that are combined",
+      });
     } else if (files) {
       sources.push({ type: "file", path: word });
     } else if (items !== null) {
@@ -43,7 +46,8 @@ export function splitArguments(words: readonly string[]): MapArguments {
 /** Each with each, the last source running fastest, as GNU parallel orders them. */
 export function combine(sources: readonly (readonly string[])[], countMax: number): readonly (readonly string[])[] {
   const count = sources.reduce((product, items) => product * items.length, 1);
-  if (count > countMax) throw new CohortError("USAGE", { on: `${count} tasks are more than ${countMax}`, hint: "split the items over several runs" });
+  if (count > countMax)
+    throw new CohortError("USAGE", { on: `${count} tasks are more than ${countMax}`, hint: "split the items over several runs" });
   return sources.reduce<readonly (readonly string[])[]>((rows, items) => rows.flatMap((row) => items.map((item) => [...row, item])), [[]]);
 }
 

@@ -17,7 +17,8 @@ export function chooseEnvironment(requests: readonly string[], own: Readonly<Rec
     for (const name of request.split(",")) {
       if (!NAME.test(name)) throw new CohortError("USAGE", { on: `--env ${request}: ${name || "an empty name"} is no variable name` });
       const value = own[name];
-      if (value === undefined) throw new CohortError("USAGE", { on: `--env ${name}: it is not set`, hint: `set it, or give a value: --env ${name}=…` });
+      if (value === undefined)
+        throw new CohortError("USAGE", { on: `--env ${name}: it is not set`, hint: `set it, or give a value: --env ${name}=…` });
       chosen[name] = value;
     }
   }

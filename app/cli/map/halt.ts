@@ -13,11 +13,15 @@ export function parseHalt(text: string, total: number): Halt {
   if (text === "2") return { when: "now", failures: 1 };
   const match = /^(soon|now)(?:,fail=(\d+)(%?))?$/.exec(text);
   if (match === null) {
-    throw new CohortError("USAGE", { on: `--halt ${text}`, hint: "never, soon, now, soon,fail=N, now,fail=N or now,fail=N%; success= and done= are not supported" });
+    throw new CohortError("USAGE", {
+      on: `--halt ${text}`,
+      hint: "never, soon, now, soon,fail=N, now,fail=N or now,fail=N%; success= and done= are not supported",
+    });
   }
   const [, when, count = "1", percent = ""] = match;
   const failures = percent === "%" ? Math.ceil((Number(count) / 100) * total) : Number(count);
-  if (failures < 1) throw new CohortError("USAGE", { on: `--halt ${text}: at least 1 failure`, hint: "--halt never goes on whatever fails" });
+  if (failures < 1)
+    throw new CohortError("USAGE", { on: `--halt ${text}: at least 1 failure`, hint: "--halt never goes on whatever fails" });
   return { when: when === "soon" ? "soon" : "now", failures };
 }
 

@@ -6,7 +6,8 @@ export const JOBLOG_HEADER = "Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tE
 
 /** Exitval is -1 where parallel writes it too: the command was ended before it could say anything. */
 export function joblogLine(result: TaskResult, command: readonly string[]): string {
-  const shown = command[0] === "/bin/sh" && command[1] === "-c" && command.length === 3 ? (command[2] ?? "") : command.map(shellQuote).join(" ");
+  const shown =
+    command[0] === "/bin/sh" && command[1] === "-c" && command.length === 3 ? (command[2] ?? "") : command.map(shellQuote).join(" ");
   return `${[
     result.index + 1,
     ":",

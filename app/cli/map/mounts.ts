@@ -33,7 +33,13 @@ export function realDirectory(written: string, base: string, onProblem: (reason:
     return realpathSync(absolute);
   } catch (error) {
     const code = error instanceof Error && "code" in error ? String(error.code) : String(error);
-    return onProblem(code === "ENOENT" ? `${absolute} does not exist` : code === "EACCES" ? `${absolute} cannot be reached: permission denied` : `${absolute}: ${code}`);
+    return onProblem(
+      code === "ENOENT"
+        ? `${absolute} does not exist`
+        : code === "EACCES"
+          ? `${absolute} cannot be reached: permission denied`
+          : `${absolute}: ${code}`,
+    );
   }
 }
 
@@ -62,7 +68,10 @@ export function chooseMounts(request: MountRequest): MountChoice {
     const own = realpathSync(request.workingDirectory);
     const chosen = wanted.find((mount) => mount.path === own);
     if (chosen === undefined && !NAME.test(path.basename(own))) {
-      throw new CohortError("USAGE", { on: `the working directory ${own} cannot be mounted by default`, hint: "go into a directory, or use --no-cwd with --in DIR:NAME" });
+      throw new CohortError("USAGE", {
+        on: `the working directory ${own} cannot be mounted by default`,
+        hint: "go into a directory, or use --no-cwd with --in DIR:NAME",
+      });
     }
     const mount = chosen ?? { path: own, as: path.basename(own), mode: "ro" as const };
     if (chosen === undefined) wanted.push(mount);
@@ -72,7 +81,10 @@ export function chooseMounts(request: MountRequest): MountChoice {
   for (const mount of wanted) {
     const other = names.get(mount.as);
     if (other !== undefined) {
-      throw new CohortError("USAGE", { on: `~/mnt/${mount.as} is wanted twice: for ${other} and ${mount.path}`, hint: "give one of them another name: DIR:NAME" });
+      throw new CohortError("USAGE", {
+        on: `~/mnt/${mount.as} is wanted twice: for ${other} and ${mount.path}`,
+        hint: "give one of them another name: DIR:NAME",
+      });
     }
     names.set(mount.as, mount.path);
   }

@@ -42,12 +42,15 @@ function measured(option: string, text: string | undefined, parse: (text: string
 
 function count(option: string, text: string | undefined, countMax: number): number | undefined {
   if (text === undefined) return undefined;
-  if (!/^\d{1,9}$/.test(text) || Number(text) > countMax) throw new CohortError("USAGE", { on: `${option} ${text}`, hint: `a number from 0 to ${countMax}` });
+  if (!/^\d{1,9}$/.test(text) || Number(text) > countMax)
+    throw new CohortError("USAGE", { on: `${option} ${text}`, hint: `a number from 0 to ${countMax}` });
   return Number(text);
 }
 
 function present<T extends object>(fields: T): { [Key in keyof T]?: Exclude<T[Key], undefined> } {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as { [Key in keyof T]?: Exclude<T[Key], undefined> };
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
+    [Key in keyof T]?: Exclude<T[Key], undefined>;
+  };
 }
 
 const TITLE_CHARS_MAX = 500;
@@ -58,12 +61,24 @@ export function titleOf(text: string): string {
 }
 
 /** One task a row of items. */
-export function planMap(options: MapOptions, command: readonly string[], rows: readonly (readonly string[])[], around: Surroundings): RunSpecInput {
+export function planMap(
+  options: MapOptions,
+  command: readonly string[],
+  rows: readonly (readonly string[])[],
+  around: Surroundings,
+): RunSpecInput {
   const [program = ""] = command;
   if (options.shell !== true && command.length === 1 && /\s/.test(program)) {
-    throw new CohortError("USAGE", { on: `the command is one word with spaces in it: ${program}`, hint: "write its words apart, or add --shell to have /bin/sh read it" });
+    throw new CohortError("USAGE", {
+      on: `the command is one word with spaces in it: ${program}`,
+      hint: "write its words apart, or add --shell to have /bin/sh read it",
+    });
   }
-  const { mounts, cwd } = chooseMounts({ workingDirectory: options.cwd ? around.workingDirectory : null, readOnly: options.in ?? [], writable: options.write ?? [] });
+  const { mounts, cwd } = chooseMounts({
+    workingDirectory: options.cwd ? around.workingDirectory : null,
+    readOnly: options.in ?? [],
+    writable: options.write ?? [],
+  });
   const shared = present({
     env: chooseEnvironment(options.env ?? [], around.environment),
     cwd,
@@ -87,7 +102,9 @@ export function planMap(options: MapOptions, command: readonly string[], rows: r
       jobs: options.jobs === undefined ? undefined : parseJobs(options.jobs, around.cores),
       deadlineMs: measured("--deadline", options.deadline, parseDuration, "10m, 2h"),
     }),
-    title: titleOf(options.title ?? command.map((word) => (options.shell === true ? word : shellQuote(word).replace(/^'(\{[^']*\})'$/, "$1"))).join(" ")),
+    title: titleOf(
+      options.title ?? command.map((word) => (options.shell === true ? word : shellQuote(word).replace(/^'(\{[^']*\})'$/, "$1"))).join(" "),
+    ),
     halt: parseHalt(options.halt ?? "never", rows.length),
     tasks,
   };

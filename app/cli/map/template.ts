@@ -26,8 +26,15 @@ function values(match: readonly (string | undefined)[], items: readonly string[]
 }
 
 /** All replacement strings in a text; several sources are joined by a space. `sequence` counts from 1. */
-export function fillText(template: string, items: readonly string[], sequence: number, quote: (word: string) => string = (word) => word): string {
-  return template.replace(REPLACEMENT, (...match: (string | undefined)[]) => values(match.slice(0, 4), items, sequence).map(quote).join(" "));
+export function fillText(
+  template: string,
+  items: readonly string[],
+  sequence: number,
+  quote: (word: string) => string = (word) => word,
+): string {
+  return template.replace(REPLACEMENT, (...match: (string | undefined)[]) =>
+    values(match.slice(0, 4), items, sequence).map(quote).join(" "),
+  );
 }
 
 export function hasReplacement(words: readonly string[]): boolean {

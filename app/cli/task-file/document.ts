@@ -22,7 +22,8 @@ export interface TaskDocument {
 /** `[sleep, 5]` and `VERSION: 1.10` mean the text that was written: 1.10 must not become 1.1. */
 function keepText(document: Document): void {
   const asWritten = (node: unknown): void => {
-    if (isScalar(node) && (typeof node.value === "number" || typeof node.value === "boolean") && node.source !== undefined) node.value = node.source;
+    if (isScalar(node) && (typeof node.value === "number" || typeof node.value === "boolean") && node.source !== undefined)
+      node.value = node.source;
   };
   visit(document, {
     Pair(_, pair) {
@@ -34,7 +35,9 @@ function keepText(document: Document): void {
 }
 
 function startOf(node: unknown): number | null {
-  return node !== null && typeof node === "object" && "range" in node && Array.isArray(node.range) && typeof node.range[0] === "number" ? node.range[0] : null;
+  return node !== null && typeof node === "object" && "range" in node && Array.isArray(node.range) && typeof node.range[0] === "number"
+    ? node.range[0]
+    : null;
 }
 
 function offsetOf(document: Document.Parsed, path: FieldPath, at: "key" | "value"): number {
@@ -70,7 +73,10 @@ export function parseTaskDocument(text: string): TaskDocument {
     return { line: Math.max(1, line), column: Math.max(1, col) };
   };
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, merge: true, version: "1.2" });
-  const syntaxProblems: SyntaxProblem[] = [...document.errors, ...document.warnings].map((error) => ({ position: place(error.pos[0]), message: error.message }));
+  const syntaxProblems: SyntaxProblem[] = [...document.errors, ...document.warnings].map((error) => ({
+    position: place(error.pos[0]),
+    message: error.message,
+  }));
   let data: unknown = null;
   if (syntaxProblems.length === 0) {
     keepText(document);

@@ -25,7 +25,12 @@ export class TaskFileError extends CohortError {
   readonly problems: readonly PlacedProblem[];
 
   constructor(file: string, problems: readonly PlacedProblem[]) {
-    const shown = problems.slice(0, PROBLEMS_SHOWN_MAX).map(({ line, column, field, message }) => `\n  ${neutraliseLine(`${file}:${line}:${column}  ${field === "" ? "" : `${field}: `}${message}`)}`);
+    const shown = problems
+      .slice(0, PROBLEMS_SHOWN_MAX)
+      .map(
+        ({ line, column, field, message }) =>
+          `\n  ${neutraliseLine(`${file}:${line}:${column}  ${field === "" ? "" : `${field}: `}${message}`)}`,
+      );
     const rest = problems.length - shown.length;
     super("TASK_FILE_INVALID", {
       on: `${problems.length === 1 ? "1 problem" : `${problems.length} problems`}${shown.join("")}${rest > 0 ? `\n  … and ${rest} more` : ""}`,
@@ -53,13 +58,25 @@ function knownFields(at: FieldPath): readonly string[] {
 export function parseTaskFile(text: string, file: string, title: string, resolve: ResolveMount): RunSpecInput {
   const document = parseTaskDocument(text);
   if (document.syntaxProblems.length > 0) {
-    throw new TaskFileError(file, document.syntaxProblems.map(({ position, message }) => ({ ...position, field: "", message: message.split("\n")[0] ?? "" })));
+    throw new TaskFileError(
+      file,
+      document.syntaxProblems.map(({ position, message }) => ({ ...position, field: "", message: message.split("\n")[0] ?? "" })),
+    );
   }
   const parsed = taskFileSchema.safeParse(document.data);
-  const found = parsed.success ? specOf(parsed.data, title, resolve) : { spec: null, problems: problemsOf(parsed.error.issues, document.data, knownFields) };
+  const found = parsed.success
+    ? specOf(parsed.data, title, resolve)
+    : { spec: null, problems: problemsOf(parsed.error.issues, document.data, knownFields) };
   if (found.problems.length > 0 || found.spec === null) {
-    const placed = found.problems.map((problem) => ({ ...document.positionOf(problem.path, problem.at), field: showPath(problem.path), message: problem.message }));
-    throw new TaskFileError(file, placed.toSorted((left, right) => left.line - right.line || left.column - right.column));
+    const placed = found.problems.map((problem) => ({
+      ...document.positionOf(problem.path, problem.at),
+      field: showPath(problem.path),
+      message: problem.message,
+    }));
+    throw new TaskFileError(
+      file,
+      placed.toSorted((left, right) => left.line - right.line || left.column - right.column),
+    );
   }
   return found.spec;
 }
@@ -67,12 +84,22 @@ export function parseTaskFile(text: string, file: string, title: string, resolve
 /** Paths are relative to the directory of the file. */
 export function resolverFor(directory: string, home: string | undefined): ResolveMount {
   return (written) => {
-    const absolute = path.resolve(directory, written === "~" || written.startsWith("~/") ? path.join(home ?? "~", written.slice(1)) : written);
+    const absolute = path.resolve(
+      directory,
+      written === "~" || written.startsWith("~/") ? path.join(home ?? "~", written.slice(1)) : written,
+    );
     try {
       return { path: realpathSync(absolute), name: path.basename(absolute) };
     } catch (error) {
       const code = error instanceof Error && "code" in error ? String(error.code) : "";
-      throw new Error(code === "ENOENT" ? `${absolute} does not exist` : code === "EACCES" ? `${absolute}: permission denied` : `${absolute} cannot be reached (${code})`, { cause: error });
+      throw new Error(
+        code === "ENOENT"
+          ? `${absolute} does not exist`
+          : code === "EACCES"
+            ? `${absolute}: permission denied`
+            : `${absolute} cannot be reached (${code})`,
+        { cause: error },
+      );
     }
   };
 }
@@ -80,13 +107,15 @@ export function resolverFor(directory: string, home: string | undefined): Resolv
 /** "-" is standard input; its paths are relative to the working directory. */
 export async function loadTaskFile(file: string): Promise<RunSpecInput> {
   const home = process.env["HOME"];
-  if (file === "-") return parseTaskFile(await readAll(process.stdin, TASK_FILE_BYTES_MAX), "(standard input)", "run", resolverFor(process.cwd(), home));
+  if (file === "-")
+    return parseTaskFile(await readAll(process.stdin, TASK_FILE_BYTES_MAX), "(standard input)", "run", resolverFor(process.cwd(), home));
   let bytes: Buffer;
   try {
     bytes = await readFile(file);
   } catch (error) {
     throw new CohortError("TASK_FILE_UNREADABLE", { on: error instanceof Error ? error.message : String(error), cause: error });
   }
-  if (bytes.length > TASK_FILE_BYTES_MAX) throw new CohortError("TASK_FILE_INVALID", { on: `${file} has more than ${TASK_FILE_BYTES_MAX} bytes` });
+  if (bytes.length > TASK_FILE_BYTES_MAX)
+    throw new CohortError("TASK_FILE_INVALID", { on: `${file} has more than ${TASK_FILE_BYTES_MAX} bytes` });
   return parseTaskFile(bytes.toString("utf8"), file, path.basename(file), resolverFor(path.dirname(path.resolve(file)), home));
 }

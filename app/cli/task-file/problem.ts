@@ -17,7 +17,10 @@ export function showPath(path: FieldPath): string {
 }
 
 function valueAt(data: unknown, path: FieldPath): unknown {
-  return path.reduce<unknown>((value, part) => (typeof value === "object" && value !== null ? (value as Record<string | number, unknown>)[part] : undefined), data);
+  return path.reduce<unknown>(
+    (value, part) => (typeof value === "object" && value !== null ? (value as Record<string | number, unknown>)[part] : undefined),
+    data,
+  );
 }
 
 function describeValue(value: unknown): string {
@@ -28,12 +31,25 @@ function describeValue(value: unknown): string {
 }
 
 const NOUNS: Readonly<Record<string, string>> = {
-  string: "text", number: "a number", int: "a whole number", boolean: "true or false", array: "a list", object: "a mapping", record: "a mapping",
+  string: "text",
+  number: "a number",
+  int: "a whole number",
+  boolean: "true or false",
+  array: "a list",
+  object: "a mapping",
+  record: "a mapping",
 };
 
 /** Of a union's branches the one that came furthest tells most; where none went inside, the union speaks for itself. */
 function deepest(issue: z.core.$ZodIssueInvalidUnion): readonly z.core.$ZodIssue[] | null {
-  const inside = issue.errors.filter((branch) => branch.some((one) => one.path.length > 0 || one.code === "unrecognized_keys" || (one.code !== "invalid_type" && one.code !== "invalid_value" && one.code !== "invalid_format")));
+  const inside = issue.errors.filter((branch) =>
+    branch.some(
+      (one) =>
+        one.path.length > 0 ||
+        one.code === "unrecognized_keys" ||
+        (one.code !== "invalid_type" && one.code !== "invalid_value" && one.code !== "invalid_format"),
+    ),
+  );
   const [best] = inside.toSorted((left, right) => left.length - right.length);
   return best ?? null;
 }
@@ -51,7 +67,8 @@ function say(issue: z.core.$ZodIssue, value: unknown): string {
     case "invalid_type":
       if (value === undefined) return "is required";
       return `expected ${NOUNS[issue.expected] ?? issue.expected}, not ${describeValue(value)}`;
-    case "too_small": case "too_big":
+    case "too_small":
+    case "too_big":
       return bound(issue);
     case "invalid_value": {
       const choices = issue.values.map(String);
@@ -59,13 +76,18 @@ function say(issue: z.core.$ZodIssue, value: unknown): string {
       return `expected ${choices.join(", ")}, not ${describeValue(value)}${meant === null ? "" : `; did you mean ${meant}?`}`;
     }
     case "invalid_union": {
-      const choice = typeof value === "string" ? issue.errors.flat().find((one) => one.code === "invalid_value" && one.path.length === 0) : undefined;
+      const choice =
+        typeof value === "string" ? issue.errors.flat().find((one) => one.code === "invalid_value" && one.path.length === 0) : undefined;
       if (choice !== undefined) return say(choice, value);
       return value === undefined ? "is required" : `${issue.message}, not ${describeValue(value)}`;
     }
     case "invalid_key":
       return issue.issues[0]?.message ?? issue.message;
-    case "invalid_format": case "not_multiple_of": case "unrecognized_keys": case "invalid_element": case "custom":
+    case "invalid_format":
+    case "not_multiple_of":
+    case "unrecognized_keys":
+    case "invalid_element":
+    case "custom":
       return issue.message;
     default:
       return (issue as z.core.$ZodIssue).message;
@@ -75,7 +97,12 @@ function say(issue: z.core.$ZodIssue, value: unknown): string {
 /** The names that may stand in one mapping, by the shape of its path: what a person may have meant. */
 export type KnownFields = (path: FieldPath) => readonly string[];
 
-export function problemsOf(issues: readonly z.core.$ZodIssue[], data: unknown, known: KnownFields, base: FieldPath = []): readonly Problem[] {
+export function problemsOf(
+  issues: readonly z.core.$ZodIssue[],
+  data: unknown,
+  known: KnownFields,
+  base: FieldPath = [],
+): readonly Problem[] {
   return issues.flatMap((issue): readonly Problem[] => {
     const path: FieldPath = [...base, ...issue.path.map((part) => (typeof part === "symbol" ? String(part) : part))];
     if (issue.code === "unrecognized_keys") {

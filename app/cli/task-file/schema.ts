@@ -14,7 +14,10 @@ function measure(parse: (text: string) => number | null, expected: string, value
     .transform((written, context) => {
       const value = parse(String(written));
       if (value !== null && value > 0 && value <= valueMax) return value;
-      context.addIssue({ code: "custom", message: value === null ? `expected ${expected}` : value <= 0 ? "must be more than 0" : "is too much" });
+      context.addIssue({
+        code: "custom",
+        message: value === null ? `expected ${expected}` : value <= 0 ? "must be more than 0" : "is too much",
+      });
       return z.NEVER;
     });
 }
@@ -22,7 +25,13 @@ function measure(parse: (text: string) => number | null, expected: string, value
 const size = (description: string) =>
   measure(parseSize, "a size such as 512MiB, or a number of bytes", SIZE_MAX, /^\d+(\.\d+)? ?([kKmMgGtT]([iI]?[bB])?|[bB])?$/, description);
 const duration = (description: string) =>
-  measure(parseDuration, "a duration such as 30s, 5m or 1h30m, or a number of seconds", DURATION_MS_MAX, /^(\d+(\.\d+)?|(\d+(\.\d+)?d)? ?(\d+(\.\d+)?h)? ?(\d+(\.\d+)?m(in)?)? ?(\d+(\.\d+)?s)? ?(\d+(\.\d+)?ms)?)$/, description);
+  measure(
+    parseDuration,
+    "a duration such as 30s, 5m or 1h30m, or a number of seconds",
+    DURATION_MS_MAX,
+    /^(\d+(\.\d+)?|(\d+(\.\d+)?d)? ?(\d+(\.\d+)?h)? ?(\d+(\.\d+)?m(in)?)? ?(\d+(\.\d+)?s)? ?(\d+(\.\d+)?ms)?)$/,
+    description,
+  );
 const count = (least: number, most: number, description: string) => z.number().int().min(least).max(most).describe(description);
 
 /** The loader turns numbers and truth values in these places into the text that stands in the file, so `[sleep, 5]` works. */
@@ -35,7 +44,13 @@ const limits = z
     tmp: size("Size of its private /tmp; default 64MiB").optional(),
     inodes: count(64, 10_000_000, "Most files and directories in its home; default 65536").optional(),
     processes: count(2, 30_000, "Most processes and threads; default 256").optional(),
-    cpu: measure(parseCores, "cores such as 0.5 or 2 cores", 1_000_000, /^\d+(\.\d+)? ?(cores?)?$/, "Cores; default: a fair share of all").optional(),
+    cpu: measure(
+      parseCores,
+      "cores such as 0.5 or 2 cores",
+      1_000_000,
+      /^\d+(\.\d+)? ?(cores?)?$/,
+      "Cores; default: a fair share of all",
+    ).optional(),
     openFiles: count(16, 1_048_576, "Most open files of a process; default 1024").optional(),
     output: size("Most bytes of stdout and stderr together, more ends the task; default 64MiB").optional(),
     collect: size("Most bytes collected from $COHORT_OUT; default 64MiB").optional(),
@@ -58,8 +73,15 @@ const mount = z.union(
 );
 
 const shared = {
-  env: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, { error: "is no variable name" }), word).optional().describe("Environment variables; nothing else is passed on"),
-  stdin: z.string().max(16 * 1024 ** 2).optional().describe("Text given to the task's standard input"),
+  env: z
+    .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, { error: "is no variable name" }), word)
+    .optional()
+    .describe("Environment variables; nothing else is passed on"),
+  stdin: z
+    .string()
+    .max(16 * 1024 ** 2)
+    .optional()
+    .describe("Text given to the task's standard input"),
   cwd: z.string().min(1).max(4095).optional().describe("Working directory in the sandbox, absolute or relative to its home; default: home"),
   mounts: z.array(mount).max(16).optional().describe("What the task may see of this machine"),
   limits: limits.optional(),
@@ -75,7 +97,9 @@ const task = z
   .strictObject({
     title: z.string().min(1).max(500).optional().describe("Shown in lists; default: the command"),
     command: z
-      .union([z.array(word).min(1).max(8000), z.string().min(1).max(131_072)], { error: "expected a list of words, or one string with shell: true" })
+      .union([z.array(word).min(1).max(8000), z.string().min(1).max(131_072)], {
+        error: "expected a list of words, or one string with shell: true",
+      })
       .describe("Program and arguments as a list; or one string, with shell: true"),
     ...shared,
   })

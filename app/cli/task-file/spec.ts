@@ -29,7 +29,11 @@ function limitsOf(limits: LimitEntries): NonNullable<TaskInput["limits"]> {
   };
 }
 
-function mountsOf(entries: readonly { readonly entry: MountEntry; readonly path: FieldPath }[], resolve: ResolveMount, problems: Problem[]): MountInput[] {
+function mountsOf(
+  entries: readonly { readonly entry: MountEntry; readonly path: FieldPath }[],
+  resolve: ResolveMount,
+  problems: Problem[],
+): MountInput[] {
   const mounts: MountInput[] = [];
   const taken = new Map<string, string>();
   for (const { entry, path } of entries) {
@@ -39,11 +43,16 @@ function mountsOf(entries: readonly { readonly entry: MountEntry; readonly path:
       const as = typeof entry === "string" ? name : (entry.as ?? name);
       const other = taken.get(as);
       if (as === "") problems.push({ path, at: "value", message: "needs a name: {path, as}" });
-      else if (other !== undefined && other !== source) problems.push({ path, at: "value", message: `~/mnt/${as} is taken by ${other}; give it another name with as` });
+      else if (other !== undefined && other !== source)
+        problems.push({ path, at: "value", message: `~/mnt/${as} is taken by ${other}; give it another name with as` });
       else if (other === undefined) mounts.push({ path: source, as, mode: typeof entry === "string" ? "ro" : entry.mode });
       taken.set(as, source);
     } catch (error) {
-      problems.push({ path: typeof entry === "string" ? path : [...path, "path"], at: "value", message: error instanceof Error ? error.message : String(error) });
+      problems.push({
+        path: typeof entry === "string" ? path : [...path, "path"],
+        at: "value",
+        message: error instanceof Error ? error.message : String(error),
+      });
     }
   }
   return mounts;
@@ -66,7 +75,9 @@ function taskOf(entry: TaskEntry, defaults: TaskDefaults, index: number, mounts:
   const stdin = entry.stdin ?? defaults.stdin;
   const cwd = entry.cwd ?? defaults.cwd;
   const timeoutMs = entry.timeout ?? defaults.timeout;
-  const title = neutraliseLine(entry.title ?? (shell ? (command[2] ?? "") : command.join(" "))).trim().slice(0, TITLE_CHARS_MAX);
+  const title = neutraliseLine(entry.title ?? (shell ? (command[2] ?? "") : command.join(" ")))
+    .trim()
+    .slice(0, TITLE_CHARS_MAX);
   return {
     title: title === "" ? "(empty)" : title,
     command,
@@ -82,7 +93,11 @@ function taskOf(entry: TaskEntry, defaults: TaskDefaults, index: number, mounts:
 }
 
 /** Problems of meaning, all of them; the spec is of use only when there is none. */
-export function specOf(file: TaskFile, title: string, resolve: ResolveMount): { readonly spec: RunSpecInput; readonly problems: readonly Problem[] } {
+export function specOf(
+  file: TaskFile,
+  title: string,
+  resolve: ResolveMount,
+): { readonly spec: RunSpecInput; readonly problems: readonly Problem[] } {
   const problems: Problem[] = [];
   const defaults = file.defaults ?? {};
   const common = (defaults.mounts ?? []).map((entry, at) => ({ entry, path: ["defaults", "mounts", at] }));
@@ -93,10 +108,20 @@ export function specOf(file: TaskFile, title: string, resolve: ResolveMount): { 
     const mounts = own.length === 0 ? commonMounts : [...commonMounts, ...mountsOf(own, resolve, problems)];
     const names = new Set<string | undefined>();
     for (const [at, mount] of mounts.entries()) {
-      if (at >= commonMounts.length && names.has(mount.as)) problems.push({ path: ["tasks", index, "mounts"], at: "value", message: `~/mnt/${mount.as ?? ""} is taken by a mount of defaults` });
+      if (at >= commonMounts.length && names.has(mount.as))
+        problems.push({
+          path: ["tasks", index, "mounts"],
+          at: "value",
+          message: `~/mnt/${mount.as ?? ""} is taken by a mount of defaults`,
+        });
       names.add(mount.as);
     }
-    if (mounts.length > 16) problems.push({ path: ["tasks", index, "mounts"], at: "value", message: `holds at most 16 with those of defaults, not ${mounts.length}` });
+    if (mounts.length > 16)
+      problems.push({
+        path: ["tasks", index, "mounts"],
+        at: "value",
+        message: `holds at most 16 with those of defaults, not ${mounts.length}`,
+      });
     return taskOf(entry, defaults, index, mounts, problems);
   });
   const halt = file.halt === undefined ? undefined : typeof file.halt === "string" ? { when: file.halt } : file.halt;

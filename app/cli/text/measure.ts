@@ -14,7 +14,8 @@ export function parseSize(text: string): number | null {
   return Math.round(bytes);
 }
 
-const DURATION = /^(?:(\d+(?:\.\d+)?)\s*d)?\s*(?:(\d+(?:\.\d+)?)\s*h)?\s*(?:(\d+(?:\.\d+)?)\s*m(?:in)?)?\s*(?:(\d+(?:\.\d+)?)\s*s)?\s*(?:(\d+(?:\.\d+)?)\s*ms)?$/i;
+const DURATION =
+  /^(?:(\d+(?:\.\d+)?)\s*d)?\s*(?:(\d+(?:\.\d+)?)\s*h)?\s*(?:(\d+(?:\.\d+)?)\s*m(?:in)?)?\s*(?:(\d+(?:\.\d+)?)\s*s)?\s*(?:(\d+(?:\.\d+)?)\s*ms)?$/i;
 
 /** Milliseconds of `30` (seconds), `30s`, `500ms`, `2m`, `1h30m`, `1d`. Null when it is none of these. */
 export function parseDuration(text: string): number | null {
@@ -23,7 +24,9 @@ export function parseDuration(text: string): number | null {
   const match = trimmed === "" ? null : DURATION.exec(trimmed);
   if (match === null) return null;
   const [, days = "0", hours = "0", minutes = "0", seconds = "0", milliseconds = "0"] = match;
-  return Math.round(Number(days) * 86_400_000 + Number(hours) * 3_600_000 + Number(minutes) * 60_000 + Number(seconds) * 1000 + Number(milliseconds));
+  return Math.round(
+    Number(days) * 86_400_000 + Number(hours) * 3_600_000 + Number(minutes) * 60_000 + Number(seconds) * 1000 + Number(milliseconds),
+  );
 }
 
 /** Thousandths of a core of `2`, `0.5`, `2 cores`. Null when it is none of these. */

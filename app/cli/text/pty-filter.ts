@@ -49,9 +49,12 @@ export class PtyFilter {
       out.push(0xc2);
     }
     switch (this.#state) {
-      case "ground": return this.#ground(byte, out);
-      case "escape": return this.#escape(byte, out);
-      case "csi": return this.#csi(byte, out);
+      case "ground":
+        return this.#ground(byte, out);
+      case "escape":
+        return this.#escape(byte, out);
+      case "csi":
+        return this.#csi(byte, out);
       case "string":
         if (byte === ESC) this.#state = "string-escape";
         else if (byte === 0x07 || byte === 0x18 || byte === 0x1a) this.#state = "ground";

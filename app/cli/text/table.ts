@@ -14,9 +14,18 @@ export interface Column<Row> {
 export function table<Row>(rows: readonly Row[], layout: readonly Column<Row>[], columns = Infinity): string {
   const cells = rows.map((row) => layout.map((column) => neutraliseLine(column.cell(row))));
   const widths = layout.map((column, at) =>
-    Math.min(column.columnsMax ?? Infinity, cells.reduce((widest, row) => Math.max(widest, widthOf(row[at] ?? "")), widthOf(column.title))),
+    Math.min(
+      column.columnsMax ?? Infinity,
+      cells.reduce((widest, row) => Math.max(widest, widthOf(row[at] ?? "")), widthOf(column.title)),
+    ),
   );
   const line = (row: readonly string[]): string =>
-    truncate(row.map((cell, at) => fit(cell, widths[at] ?? 0, layout[at]?.align ?? "left")).join("  ").trimEnd(), columns);
+    truncate(
+      row
+        .map((cell, at) => fit(cell, widths[at] ?? 0, layout[at]?.align ?? "left"))
+        .join("  ")
+        .trimEnd(),
+      columns,
+    );
   return `${[line(layout.map((column) => column.title.toUpperCase())), ...cells.map(line)].join("\n")}\n`;
 }

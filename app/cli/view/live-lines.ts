@@ -92,7 +92,13 @@ function runningRow(task: RunningTask, frame: Frame, widths: RowColumns): string
 function failureRows(view: RunView, frame: Frame, rows: number): readonly string[] {
   return (rows <= 0 ? [] : view.latestFailures.slice(-rows)).map((failure) => {
     const head = `  ${frame.style.red("✗")} `;
-    return head + truncate(`${neutraliseLine(failure.title)}  ${failure.verdict}  ${shortRun(view.run)}/${failure.index}`, Math.max(4, frame.columns - 4));
+    return (
+      head +
+      truncate(
+        `${neutraliseLine(failure.title)}  ${failure.verdict}  ${shortRun(view.run)}/${failure.index}`,
+        Math.max(4, frame.columns - 4),
+      )
+    );
   });
 }
 
@@ -111,9 +117,11 @@ export function liveLines(view: RunView, frame: Frame): readonly string[] {
   const overflow = running.length > space;
   if (overflow) space = Math.max(0, space - 1);
   const shown = running.slice(0, space);
-  const widest = (least: number, most: number, text: (task: RunningTask) => string): number => shown.reduce((so, task) => Math.max(so, Math.min(most, text(task).length)), least);
+  const widest = (least: number, most: number, text: (task: RunningTask) => string): number =>
+    shown.reduce((so, task) => Math.max(so, Math.min(most, text(task).length)), least);
   const widths = { name: widest(8, 26, (task) => task.child), state: widest(10, 22, stateOf) };
   const rows = shown.map((task) => runningRow(task, frame, widths));
-  if (overflow && room > failures.length) rows.push(frame.style.dim(truncate(`  … and ${running.length - shown.length} more running`, frame.columns)));
+  if (overflow && room > failures.length)
+    rows.push(frame.style.dim(truncate(`  … and ${running.length - shown.length} more running`, frame.columns)));
   return [header(view, frame), progress(view, frame), ...rows, ...failures, ...note.map((line) => frame.style.yellow(line))];
 }

@@ -48,7 +48,9 @@ export class LiveView {
 
   #draw(): void {
     const terminal = this.#terminal;
-    this.#screen.draw(liveLines(this.#view, { nowMs: Date.now(), columns: terminal.columns(), rows: terminal.rows(), style: terminal.stderrStyle }));
+    this.#screen.draw(
+      liveLines(this.#view, { nowMs: Date.now(), columns: terminal.columns(), rows: terminal.rows(), style: terminal.stderrStyle }),
+    );
   }
 
   #observe(): void {

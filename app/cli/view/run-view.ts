@@ -39,24 +39,47 @@ export function isFailure(result: TaskResult): boolean {
 }
 
 const SIGNALS: Readonly<Record<number, string>> = {
-  1: "SIGHUP", 2: "SIGINT", 3: "SIGQUIT", 4: "SIGILL", 6: "SIGABRT", 7: "SIGBUS", 8: "SIGFPE", 9: "SIGKILL", 11: "SIGSEGV", 13: "SIGPIPE", 14: "SIGALRM", 15: "SIGTERM",
+  1: "SIGHUP",
+  2: "SIGINT",
+  3: "SIGQUIT",
+  4: "SIGILL",
+  6: "SIGABRT",
+  7: "SIGBUS",
+  8: "SIGFPE",
+  9: "SIGKILL",
+  11: "SIGSEGV",
+  13: "SIGPIPE",
+  14: "SIGALRM",
+  15: "SIGTERM",
 };
 
 /** One or two words: `ok`, `exit 3`, `SIGSEGV`, `timed out`. */
 export function verdictOf(result: TaskResult): string {
   switch (result.status) {
-    case "succeeded": return "ok";
-    case "failed": return `exit ${result.exitCode ?? "?"}`;
-    case "signaled": return SIGNALS[result.signal ?? 0] ?? `signal ${result.signal ?? "?"}`;
-    case "timed-out": return "timed out";
-    case "out-of-memory": return "out of memory";
-    case "output-limit": return "too much output";
-    case "cancelled": return "cancelled";
-    case "not-started": return "could not be started";
-    case "refused": return "refused";
-    case "sandbox-died": return "its sandbox died";
-    case "lost": return "lost";
-    case "unknown": return "outcome unknown";
+    case "succeeded":
+      return "ok";
+    case "failed":
+      return `exit ${result.exitCode ?? "?"}`;
+    case "signaled":
+      return SIGNALS[result.signal ?? 0] ?? `signal ${result.signal ?? "?"}`;
+    case "timed-out":
+      return "timed out";
+    case "out-of-memory":
+      return "out of memory";
+    case "output-limit":
+      return "too much output";
+    case "cancelled":
+      return "cancelled";
+    case "not-started":
+      return "could not be started";
+    case "refused":
+      return "refused";
+    case "sandbox-died":
+      return "its sandbox died";
+    case "lost":
+      return "lost";
+    case "unknown":
+      return "outcome unknown";
   }
 }
 

@@ -9,6 +9,9 @@ export interface Style {
 }
 
 export function styleOf(colours: boolean): Style {
-  const sgr = (open: number, close: number) => (text: string): string => (colours && text !== "" ? `\x1b[${open}m${text}\x1b[${close}m` : text);
+  const sgr =
+    (open: number, close: number) =>
+    (text: string): string =>
+      colours && text !== "" ? `\x1b[${open}m${text}\x1b[${close}m` : text;
   return { bold: sgr(1, 22), dim: sgr(2, 22), red: sgr(31, 39), green: sgr(32, 39), yellow: sgr(33, 39) };
 }

@@ -17,10 +17,15 @@ export interface SummaryOptions {
 
 function ending(view: RunView): string {
   switch (view.end) {
-    case "cancelled": return "cancelled; ";
-    case "halted": return "halted by failures; ";
-    case "deadline": return "the run's deadline passed; ";
-    case "completed": case null: return "";
+    case "cancelled":
+      return "cancelled; ";
+    case "halted":
+      return "halted by failures; ";
+    case "deadline":
+      return "the run's deadline passed; ";
+    case "completed":
+    case null:
+      return "";
   }
 }
 
@@ -53,8 +58,10 @@ export function summaryText(view: RunView, options: SummaryOptions): string {
     lines.push(truncate(`  slowest: ${named}`, options.columns));
   }
   for (const failed of view.failures.slice(0, FAILURES_SHOWN_MAX)) lines.push(...failureLines(failed, view, options));
-  if (counts.failed > FAILURES_SHOWN_MAX) lines.push(`  … and ${counts.failed - FAILURES_SHOWN_MAX} more: cohort results ${shortRun(view.run)} --failed`);
+  if (counts.failed > FAILURES_SHOWN_MAX)
+    lines.push(`  … and ${counts.failed - FAILURES_SHOWN_MAX} more: cohort results ${shortRun(view.run)} --failed`);
   const again = counts.cancelled + counts.waiting + counts.failed;
-  if (again > 0) lines.push(`  run ${again === 1 ? "the one" : `the ${again}`} that did not succeed again: cohort resume ${shortRun(view.run)}`);
+  if (again > 0)
+    lines.push(`  run ${again === 1 ? "the one" : `the ${again}`} that did not succeed again: cohort resume ${shortRun(view.run)}`);
   return `${lines.join("\n")}\n`;
 }
