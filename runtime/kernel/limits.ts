@@ -7,7 +7,7 @@ export const TURN_MS_MAX = 5;
 export const EDGE_QUEUE_MAX = 8192;
 
 /** Events computed ahead of the commit in flight; a batch beyond this gains nothing (measured: 256 are near the top of the curve). */
-export const BATCH_EVENTS_MAX = 2048;
+export const BATCH_EVENTS_MAX = 512;
 
 /** Characters of events and parameters in one batch, so that a few large events cannot hold much memory. */
 export const BATCH_CHARS_MAX = 8 * 1024 ** 2;
@@ -47,7 +47,7 @@ export const FOLLOW_PAGE_ROWS = 500;
 
 /** A full disk is tried again this often; requests that wait hear JOURNAL_FULL after the second figure. */
 export const JOURNAL_RETRY_MS = 500;
-export const JOURNAL_FULL_WAIT_MS_MAX = 5_000;
+export const JOURNAL_FULL_WAIT_MS_MAX = 2_000;
 
 /** The journal is verified whole at its opening up to this size (about 0.2 s); beyond it, page by page as it is read. */
 export const JOURNAL_CHECK_BYTES_MAX = 64 * 1024 ** 2;

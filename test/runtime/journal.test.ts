@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { createMachine } from "xstate";
 import type { Json } from "../../runtime/kernel/actions.ts";
+import { isCohortError } from "../../runtime/kernel/error.ts";
 import { eventually, open, origin, smallDisk, spawn, temporaryDirectory, worker } from "./fixture/opened.ts";
 
 async function filled(directory: string): Promise<void> {
@@ -161,7 +162,7 @@ describe("a full disk", () => {
     const ref = await spawn(runtime, "a");
     const note = "x".repeat(2_000_000);
     const post = runtime.post(ref, { type: "add", amount: 1, note }, origin).catch((error: unknown) => error);
-    await eventually("the disk is full", async () => (await runtime.reserve("n", 1).catch((error: { code: string }) => error.code)) === "JOURNAL_FULL");
+    await eventually("the disk is full", () => runtime.reserve("n", 1).then(() => false, (error: unknown) => isCohortError(error, "JOURNAL_FULL")));
     await runtime.stop();
     expect(await post).toMatchObject({ code: "JOURNAL_FULL" });
     const again = await open(directory);

@@ -1,7 +1,9 @@
 import { describe, expect, it } from "vitest";
-import { eventually, heard, open, origin, spawn, temporaryDirectory } from "./fixture/opened.ts";
+import type { Runtime } from "../../runtime/contract.ts";
+import type { ActorRef } from "../../runtime/kernel/actions.ts";
+import { eventually, open, origin, spawn, temporaryDirectory } from "./fixture/opened.ts";
 
-async function cancels(runtime: Parameters<typeof heard>[0], ref: `${string}:${string}`): Promise<readonly unknown[]> {
+async function cancels(runtime: Runtime, ref: ActorRef): Promise<readonly unknown[]> {
   const rows = await runtime.readLog(`heard:${ref}`, 0, 100);
   return rows
     .map((row) => row.value as { readonly type: string; readonly mode?: string; readonly reason?: string })
