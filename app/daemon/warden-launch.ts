@@ -9,7 +9,7 @@
 import { spawn } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { CohortError } from "../../runtime/kernel/error.ts";
+import { CohortError, isCohortError } from "../../runtime/kernel/error.ts";
 import type { Account } from "../../sdk/account.ts";
 import { isListening } from "../../sdk/listening.ts";
 import { buildWarden } from "../../vm/warden-binary.ts";
@@ -20,6 +20,7 @@ export const LAUNCH_DIRECTORY = "/run/cohort";
 export const LAUNCH_LOCK = `${LAUNCH_DIRECTORY}/launch.lock`;
 const START_TIMEOUT_MS = 10_000;
 const END_TIMEOUT_MS = 30_000;
+const END_POLL_MS = 50;
 const IDLE_EXIT_MS = 60_000;
 const ERRORS_CHARS_MAX = 4000;
 
@@ -41,19 +42,32 @@ export async function ensureWarden(account: Account, socket: string, stays: "whi
 
 /** As the account itself: the warden serves nobody else. Every child ends with it. */
 export async function endWarden(socket: string): Promise<void> {
-  if (!(await isListening(socket))) return;
+  const deadline = performance.now() + END_TIMEOUT_MS;
+  let reason: unknown = null;
+  while (await isListening(socket)) {
+    if (performance.now() > deadline) throw new CohortError("DEADLINE", { on: `the warden still listens at ${socket}`, cause: reason });
+    try {
+      await askToEnd(socket);
+    } catch (error) {
+      // A cohortd that lost the warden to this connection takes it back at once, sometimes before the request was heard.
+      if (!isCohortError(error, "WARDEN_GONE") && !isCohortError(error, "WARDEN_ABSENT")) throw error;
+      reason = error;
+    }
+    await sleep(END_POLL_MS);
+  }
+}
+
+async function askToEnd(socket: string): Promise<void> {
   const ignored = (): void => undefined;
   const vm = await connectWarden(
     socket,
     { supervisorId: `vm-down-${process.pid}`, freezeAfterMs: END_TIMEOUT_MS, killAfterMs: END_TIMEOUT_MS },
     { output: ignored, stdinAcked: ignored, exit: ignored, died: ignored, notice: ignored, closed: ignored },
   );
-  await vm.shutdown();
-  vm.close();
-  const deadline = performance.now() + END_TIMEOUT_MS;
-  while (await isListening(socket)) {
-    if (performance.now() > deadline) throw new CohortError("DEADLINE", { on: `the warden still listens at ${socket}` });
-    await sleep(50);
+  try {
+    await vm.shutdown();
+  } finally {
+    vm.close();
   }
 }
 
