@@ -310,6 +310,35 @@ static void scenario_smoke(void)
 	check(died.reason == DEATH_DEADLINE || died.reason == DEATH_ITSELF, "deadline: reason %u", died.reason);
 }
 
+/* An init that is told nonsense ends, and the zygote says so; so does one whose codec closes. */
+static void scenario_hostile(void)
+{
+	static const char nonsense[] = "this is no packet that an init knows";
+	int init_fd = create_ok("told-nonsense");
+	check(send_packet(init_fd, nonsense, sizeof(nonsense), NULL, 0) == 0, "send nonsense");
+	struct died_notice died = next_death();
+	check(died.reason == DEATH_ITSELF && strcmp(died.name, "told-nonsense") == 0, "nonsense: reason %u of %s", died.reason, died.name);
+	close(init_fd);
+	init_fd = create_ok("left-alone");
+	close(init_fd);
+	died = next_death();
+	check(died.reason == DEATH_ITSELF && strcmp(died.name, "left-alone") == 0, "closed: reason %u of %s", died.reason, died.name);
+	init_fd = create_ok("attacked-init");
+	expect(init_fd, "for s in 1 2 3 6 9 11 15 19 20; do kill -$s 1; done; echo sent", "sent\n");
+	expect(init_fd, "echo alive", "alive\n");
+	destroy_ok("attacked-init");
+	struct create_request request = request_for("../escape");
+	check(create(&request, NULL).error == E_NAME_INVALID, "a name with a path in it");
+	request = request_for("twice");
+	check(create(&request, &init_fd).error == E_NONE, "create once");
+	check(create(&request, NULL).error == E_NAME_INVALID, "the same name twice");
+	request = request_for("bad-target");
+	request.mount_count = 1;
+	snprintf(request.mounts[0].source, MOUNT_SOURCE_SIZE, "/usr");
+	snprintf(request.mounts[0].target, MOUNT_TARGET_SIZE, "../up");
+	check(create(&request, NULL).error == E_MOUNT_TARGET_INVALID, "a target with a path in it");
+}
+
 static int compare(const void *left, const void *right)
 {
 	uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
@@ -396,7 +425,9 @@ int codec_main(const struct codec_config *given)
 		create_ok("held-open");
 		fputs("holding\n", stderr);
 		pause();
-	} else
+	} else if (strcmp(scenario, "hostile") == 0)
+		scenario_hostile();
+	else
 		scenario_smoke();
 	fprintf(stderr, "%u checks, %u failed\n", checks, failures);
 	return failures == 0 ? 0 : 3;
