@@ -195,7 +195,6 @@ describe("the lines of the view", () => {
     const text = summaryText(view, { style: styleOf(false), columns: 80, lastLines: new Map([[1, "boom\x1b[2J"]]) });
     expect(text.split("\n")).toEqual([
       "cohort: cancelled; 1 of 4 succeeded, 1 failed, 1 cancelled, 1 not started, in 5.0s  run k3f9aaaa",
-      "  slowest: item 0 2.0s, item 1 0.1s, item 2 0.1s",
       "  ✗ item 1  exit 3: boom␛[2J",
       "    cohort logs k3f9aaaa/1",
       "  run the 3 that did not succeed again: cohort resume k3f9aaaa",
@@ -228,7 +227,7 @@ class Emulator {
         if (this.rows.length <= this.row) this.rows.push("");
       } else if (token.startsWith("\x1b[") && token.endsWith("A")) this.row -= Number(token.slice(2, -1));
       else if (token === "\x1b[J") this.rows = [...this.rows.slice(0, this.row), (this.rows[this.row] ?? "").slice(0, column)];
-      else if (token === "\x1b[K") this.rows[this.row] = (this.rows[this.row] ?? "").slice(0, column);
+      else if (token === "\x1b[K") this.rows[this.row] = (this.rows[this.row] ?? "").slice(0, Math.min(column, this.columns - 1));
       else if (token === "\x1b[?25l") this.cursorShown = false;
       else if (token === "\x1b[?25h") this.cursorShown = true;
       else if (token === "\x1b[?7l") this.wraps = false;
@@ -259,6 +258,12 @@ describe("the screen", () => {
     screen.close();
     expect(terminal.rows).toEqual(["above", ""]);
     expect([terminal.cursorShown, terminal.wraps]).toEqual([true, true]);
+  });
+
+  it("keeps the last character of a line that fills the terminal", () => {
+    const terminal = new Emulator(10);
+    new Screen(terminal).draw(["0123456789", "012345678"]);
+    expect(terminal.rows).toEqual(["0123456789", "012345678", ""]);
   });
 
   it("steps aside for what is printed above it, and comes back", () => {

@@ -2,7 +2,8 @@
  * The bottom lines of a terminal that are drawn again and again.
  * Owns: the lines it drew last, the hidden cursor, line wrapping while it draws. Does not own: what is printed above, the content.
  * S1 what is above the region is never touched. S2 each frame is one write, over the old one: nothing is erased that is drawn again.
- * S3 after close the cursor is shown, wrapping is on, and the cursor stands on an empty line.
+ * S3 behind a line that fills its row nothing is erased: with wrapping off the cursor stands on its last character.
+ * S4 after close the cursor is shown, wrapping is on, and the cursor stands on an empty line.
  */
 import { widthOf } from "../text/width.ts";
 
@@ -41,7 +42,7 @@ export class Screen {
     // A narrower terminal has wrapped the old lines: they are erased first, as they no longer lie under the new ones.
     const start = this.#open ? "" : HIDE_CURSOR;
     const erase = columns === this.#columns ? "" : "\x1b[J";
-    const body = lines.map((line) => `${line}\x1b[K\n`).join("");
+    const body = lines.map((line) => `${line}${this.#columnsOf(line) < columns ? "\x1b[K" : ""}\n`).join("");
     this.#stream.write(`${SYNCHRONISED[0]}${start}\r${up}${erase}${WRAP_OFF}${body}${WRAP_ON}\x1b[J${SYNCHRONISED[1]}`);
     this.#open = true;
     this.#lines = lines;
@@ -71,9 +72,13 @@ export class Screen {
     this.#lines = [];
   }
 
+  #columnsOf(line: string): number {
+    return widthOf(line.replace(SGR, ""));
+  }
+
   #rowsAbove(columns: number): string {
     const rows = this.#lines.reduce((sum, line) => {
-      const width = columns < this.#columns ? widthOf(line.replace(SGR, "")) : 1;
+      const width = columns < this.#columns ? this.#columnsOf(line) : 1;
       return sum + Math.max(1, Math.ceil(width / columns));
     }, 0);
     return rows === 0 ? "" : `\x1b[${rows}A`;

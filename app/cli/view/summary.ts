@@ -53,7 +53,7 @@ export function summaryText(view: RunView, options: SummaryOptions): string {
   ];
   const lines = [`cohort: ${ending(view)}${parts.join(", ")}  ${style.dim(`run ${shortRun(view.run)}`)}`];
   const [slowest] = view.slowest;
-  if (counts.total > 2 && slowest !== undefined && slowest.wallMs > 1000) {
+  if (view.end !== "cancelled" && counts.total > 2 && slowest !== undefined && slowest.wallMs > 1000) {
     const named = view.slowest.map((task) => `${truncate(neutraliseLine(task.title), 40)} ${formatDuration(task.wallMs)}`).join(", ");
     lines.push(truncate(`  slowest: ${named}`, options.columns));
   }
