@@ -138,6 +138,19 @@ static void emit_fcntl(void)
 	emit_commands(refused, ARRAY_LENGTH(refused));
 }
 
+static void emit_socketpair(void)
+{
+	/* A datagram pair could sendto() a host daemon's socket path through a mount; streams cannot. */
+	emit_load_argument(0);
+	emit(BPF_JMP | BPF_JEQ | BPF_K, 0, 4, AF_UNIX);
+	emit_load_argument(1);
+	emit(BPF_ALU | BPF_AND | BPF_K, 0, 0, 0xf);
+	emit(BPF_JMP | BPF_JEQ | BPF_K, 2, 0, SOCK_STREAM);
+	emit(BPF_JMP | BPF_JEQ | BPF_K, 1, 0, SOCK_SEQPACKET);
+	emit_refusal(EPERM);
+	emit_return(SECCOMP_RET_ALLOW);
+}
+
 static void emit_action(enum action action)
 {
 	switch (action) {
@@ -158,15 +171,7 @@ static void emit_action(enum action action)
 		emit_return(SECCOMP_RET_ALLOW);
 		return;
 	case SOCKETPAIR:
-		/* A datagram pair could sendto() a host daemon's socket path through a mount; streams cannot. */
-		emit_load_argument(0);
-		emit(BPF_JMP | BPF_JEQ | BPF_K, 0, 4, AF_UNIX);
-		emit_load_argument(1);
-		emit(BPF_ALU | BPF_AND | BPF_K, 0, 0, 0xf);
-		emit(BPF_JMP | BPF_JEQ | BPF_K, 2, 0, SOCK_STREAM);
-		emit(BPF_JMP | BPF_JEQ | BPF_K, 1, 0, SOCK_SEQPACKET);
-		emit_refusal(EPERM);
-		emit_return(SECCOMP_RET_ALLOW);
+		emit_socketpair();
 		return;
 	case IOCTL:
 		emit_ioctl();
