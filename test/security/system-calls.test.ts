@@ -163,14 +163,14 @@ const S_IFCHR = 0o020000;
 const O_TMPFILE = 0x410000;
 
 const filesOfOthers: readonly Attempt[] = [
-  ["chmod to set-user-id", `chmod|s=.|${0o4755}`, EPERM],
-  ["chmod to set-group-id", `chmod|s=.|${0o2755}`, EPERM],
-  ["fchmodat to set-user-id", `fchmodat|-100|s=.|${0o4755}`, EPERM],
-  ["fchmodat2 to set-user-id", `#452|-100|s=.|${0o4755}|0`, EPERM],
-  ["creating a set-user-id file by open", `openat|-100|s=suid|0x41|${0o4755}`, EPERM],
-  ["creating a set-user-id file by creat", `creat|s=suid|${0o4755}`, EPERM],
+  ["chmod to set-user-id", `chmod|s=.|04755`, EPERM],
+  ["chmod to set-group-id", `chmod|s=.|02755`, EPERM],
+  ["fchmodat to set-user-id", `fchmodat|-100|s=.|04755`, EPERM],
+  ["fchmodat2 to set-user-id", `#452|-100|s=.|04755|0`, EPERM],
+  ["creating a set-user-id file by open", `openat|-100|s=suid|0x41|04755`, EPERM],
+  ["creating a set-user-id file by creat", `creat|s=suid|04755`, EPERM],
   ["creating a set-user-id file by mknod", `mknodat|-100|s=suid|${S_IFREG + 0o4755}|0`, EPERM],
-  ["creating a set-user-id file without a name", `openat|-100|s=.|${O_TMPFILE + 2}|${0o4755}`, EPERM],
+  ["creating a set-user-id file without a name", `openat|-100|s=.|${O_TMPFILE + 2}|04755`, EPERM],
   ["openat2, which hides its mode", "openat2|-100|s=.|z=24|24", ENOSYS],
   ["a whiteout by mknod", `mknodat|-100|s=white|${S_IFCHR}|0`, EPERM],
   ["a whiteout by rename", "renameat2|-100|s=a|-100|s=b|4", EPERM],
