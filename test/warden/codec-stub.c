@@ -78,6 +78,7 @@ static void kill_stub(int index, uint32_t reason)
 		if (children[child].pid == 0 || children[child].stub != index)
 			continue;
 		kill(-children[child].pid, SIGKILL);
+		kill(children[child].pid, SIGKILL); /* it may not lead its group yet */
 		waitpid(children[child].pid, NULL, 0);
 		children[child].pid = 0;
 	}
@@ -185,7 +186,9 @@ static void serve_init(int stub)
 			if (children[child].pid != 0 && children[child].stub == stub &&
 			    (packet.signal.exec_id == 0 || packet.signal.exec_id == children[child].exec_id))
 				kill(-children[child].pid, (int)packet.signal.signal_number);
-	} else if (size >= 0) {
+	} else if (size == 0) {
+		kill_stub(stub, DEATH_ITSELF); /* the codec gave it up */
+	} else if (size > 0) {
 		die("stub: a packet of %zd bytes", size);
 	}
 }

@@ -12,7 +12,7 @@ const sources = join(import.meta.dirname, "../../vm/warden");
 /** The unprivileged half and the vocabulary that both halves share. */
 export const codecSources = [
   "answers", "base", "codec", "errors", "exec-exit", "exec-requests", "exec-start", "exec-streams", "frame-read", "frame-write",
-  "init-link", "lease", "lease-actions", "msgpack-read", "msgpack-write", "operations", "output", "packet-queue", "pty",
+  "init-link", "lease", "lease-actions", "link-output", "msgpack-read", "msgpack-write", "operations", "output", "packet-queue", "pty",
   "sandbox-life", "sandbox-table", "stream", "supervisor-link", "supervisor-requests",
 ] as const;
 

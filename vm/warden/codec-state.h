@@ -97,14 +97,17 @@ void codec_end(struct codec *codec, int exit_status);
 /* supervisor-link.c */
 void links_accept(struct codec *codec);
 void link_event(struct codec *codec, struct link *link, uint32_t events);
+void supervisor_violation(struct codec *codec, const char *what);
+void link_close(struct codec *codec, struct link *link, const char *why);
+void link_fail(struct codec *codec, struct link *link, int sys_errno);
+void links_tick(struct codec *codec);
+void links_collect(struct codec *codec);
+
+/* link-output.c */
 /* Room for one frame; NULL: no supervisor is connected (any more). */
 uint8_t *supervisor_space(struct codec *codec, size_t size);
 void supervisor_commit(struct codec *codec, size_t size);
 void supervisor_flush(struct codec *codec);
-void supervisor_violation(struct codec *codec, const char *what);
-void link_close(struct codec *codec, struct link *link, const char *why);
-void links_tick(struct codec *codec);
-void links_collect(struct codec *codec);
 
 /* answers.c */
 void answer_ok(struct codec *codec, uint32_t seq, const uint64_t *values, uint32_t count);

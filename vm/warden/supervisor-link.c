@@ -1,4 +1,4 @@
-/* Connections: accept, HELLO, frames in, frames out.
+/* Connections: accept, HELLO, frames in.
  *
  * Owns the sockets and their buffers; knows nothing of what a frame asks for (supervisor-requests.c does).
  * L1  At most one supervisor; a newer HELLO replaces it. Guests are few and have GUEST_MS for their HELLO.
@@ -15,29 +15,38 @@ enum {
 	GUEST_IN_BYTES = 4096,
 	SUPERVISOR_IN_BYTES = FRAME_HEADER_SIZE + FRAME_SIZE_MAX + 64 * 1024,
 	RECEIVE_BYTES_MAX = 256 * 1024,
-	OUT_BYTES_MIN = 64 * 1024,
-	SENDS_PER_ROUND = 16,
 	ACCEPT_PAUSE_MS = 200,
 };
+
+static void forget_guest(struct codec *codec, const struct link *link)
+{
+	for (size_t index = 0; index < LINK_GUESTS_MAX; index++)
+		if (codec->guests[index] == link)
+			codec->guests[index] = NULL;
+}
 
 void link_close(struct codec *codec, struct link *link, const char *why)
 {
 	if (link->watch.fd < 0)
 		return;
 	if (link == codec->supervisor) {
-		/* What was answered before it broke a rule still helps whoever looks for the reason. */
+		/* What it was answered before still helps whoever looks for the reason. */
 		if (link->out_end > link->out_start)
 			(void)!send(link->watch.fd, link->out + link->out_start, link->out_end - link->out_start, MSG_NOSIGNAL | MSG_DONTWAIT);
 		codec->supervisor = NULL;
 	}
 	if (why != NULL)
 		complain("connection closed: %s", why);
-	for (size_t index = 0; index < LINK_GUESTS_MAX; index++)
-		if (codec->guests[index] == link)
-			codec->guests[index] = NULL;
+	forget_guest(codec, link);
 	close_fd(&link->watch.fd);
 	link->next_closed = codec->closed_links;
 	codec->closed_links = link;
+}
+
+void link_fail(struct codec *codec, struct link *link, int sys_errno)
+{
+	/* A peer that hung up is no news. */
+	link_close(codec, link, sys_errno == EPIPE || sys_errno == ECONNRESET ? NULL : strerror(sys_errno));
 }
 
 void links_collect(struct codec *codec)
@@ -137,9 +146,7 @@ static void greet(struct codec *codec, struct link *link)
 	link->in = in;
 	link->in_capacity = SUPERVISOR_IN_BYTES;
 	link->greeted = true;
-	for (size_t index = 0; index < LINK_GUESTS_MAX; index++)
-		if (codec->guests[index] == link)
-			codec->guests[index] = NULL;
+	forget_guest(codec, link);
 	if (codec->supervisor != NULL)
 		link_close(codec, codec->supervisor, "a newer supervisor came");
 	codec->supervisor = link;
@@ -209,7 +216,7 @@ static void receive(struct codec *codec, struct link *link)
 	} else if (size == 0) {
 		link_close(codec, link, link->in_size > 0 ? "it ended in the middle of a frame" : NULL);
 	} else if (errno != EAGAIN && errno != EINTR) {
-		link_close(codec, link, strerror(errno));
+		link_fail(codec, link, errno);
 	}
 }
 
@@ -217,73 +224,7 @@ void link_event(struct codec *codec, struct link *link, uint32_t events)
 {
 	if (link->watch.fd >= 0 && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0)
 		receive(codec, link);
-	/* EPOLLOUT needs nothing here: supervisor_flush runs at the end of every round. */
-}
-
-static bool grow_out(struct link *link, size_t size)
-{
-	size_t waiting = link->out_end - link->out_start;
-	if (waiting > 0 && link->out_start > 0)
-		memmove(link->out, link->out + link->out_start, waiting);
-	link->out_start = 0;
-	link->out_end = waiting;
-	if (link->out_capacity - waiting >= size)
-		return true;
-	size_t capacity = link->out_capacity > 0 ? link->out_capacity : OUT_BYTES_MIN;
-	while (capacity - waiting < size)
-		capacity *= 2;
-	uint8_t *out = capacity <= LINK_OUT_MAX ? realloc(link->out, capacity) : NULL;
-	if (out == NULL)
-		return false;
-	link->out = out;
-	link->out_capacity = capacity;
-	return true;
-}
-
-uint8_t *supervisor_space(struct codec *codec, size_t size)
-{
-	struct link *link = codec->supervisor;
-	if (link == NULL)
-		return NULL;
-	if (link->out_capacity - link->out_end < size && !grow_out(link, size)) {
-		link_close(codec, link, "the supervisor does not read its answers");
-		return NULL;
-	}
-	return link->out + link->out_end;
-}
-
-void supervisor_commit(struct codec *codec, size_t size)
-{
-	/* Each caller reserves what its largest frame takes, so a frame that did not fit is a bug of this program. */
-	if (size == 0)
-		die("a frame does not fit into the space that was reserved for it");
-	codec->supervisor->out_end += size;
-}
-
-void supervisor_flush(struct codec *codec)
-{
-	for (size_t round = 0; round < SENDS_PER_ROUND && codec->supervisor != NULL; round++) {
-		output_fill(codec);
-		struct link *link = codec->supervisor;
-		if (link == NULL)
-			return;
-		size_t waiting = link->out_end - link->out_start;
-		if (waiting == 0) {
-			link->out_start = link->out_end = 0;
-			codec_watch(codec, &link->watch, EPOLLIN);
-			return;
-		}
-		ssize_t sent = send(link->watch.fd, link->out + link->out_start, waiting, MSG_NOSIGNAL | MSG_DONTWAIT);
-		if (sent < 0 && errno != EAGAIN && errno != EINTR) {
-			link_close(codec, link, strerror(errno));
-			return;
-		}
-		if (sent < 0)
-			break;
-		link->out_start += (size_t)sent;
-	}
-	if (codec->supervisor != NULL)
-		codec_watch(codec, &codec->supervisor->watch, EPOLLIN | EPOLLOUT);
+	/* EPOLLOUT needs nothing here: supervisor_flush (link-output.c) runs at the end of every round. */
 }
 
 void links_tick(struct codec *codec)
