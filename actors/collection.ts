@@ -94,7 +94,8 @@ class Collection {
 
   async #create(path: string, mode: number): Promise<OpenFile> {
     const full = join(this.#directory, path);
-    for (let directory = dirname(full); directory.length >= this.#directory.length; directory = dirname(directory)) this.#directories.add(directory);
+    for (let directory = dirname(full); directory.length >= this.#directory.length; directory = dirname(directory))
+      this.#directories.add(directory);
     await mkdir(dirname(full), { recursive: true, mode: 0o700 });
     const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
     // Executable stays executable, for the person alone.
@@ -138,7 +139,8 @@ export async function collect(request: CollectRequest): Promise<Collected> {
     },
     stdinAcked: () => {},
     exit: (exit: ExecExit) => {
-      if (exit.cause !== "exited" || exit.code !== 0) done.reject(new CohortError("EXEC_FAILED", { on: `collecting: ${exit.cause} ${exit.code} ${exit.detail}` }));
+      if (exit.cause !== "exited" || exit.code !== 0)
+        done.reject(new CohortError("EXEC_FAILED", { on: `collecting: ${exit.cause} ${exit.code} ${exit.detail}` }));
     },
     disconnected: () => done.reject(new CohortError("WARDEN_GONE", { on: "while collecting" })),
   });

@@ -125,7 +125,9 @@ export class Content {
     if (opened === undefined) return;
     const timer = setTimeout(() => {
       this.#closing.delete(timer);
-      void closeTasks(opened);
+      closeTasks(opened).catch(() => {
+        // A descriptor that was only read from is gone whatever close says.
+      });
     }, READ_MS_MAX);
     timer.unref();
     this.#closing.set(timer, opened);
@@ -161,7 +163,12 @@ export class Content {
         readFile(join(directory, "tasks.index")),
         open(join(directory, "tasks.jsonl"), "r"),
       ]);
-      return { head: JSON.parse(head) as RunHead, tasks, offsets: new Float64Array(new Uint8Array(index).buffer), block: { from: 0, bytes: Buffer.alloc(0) } };
+      return {
+        head: JSON.parse(head) as RunHead,
+        tasks,
+        offsets: new Float64Array(new Uint8Array(index).buffer),
+        block: { from: 0, bytes: Buffer.alloc(0) },
+      };
     } catch (error) {
       if (hasCode(error, "ENOENT")) throw new CohortError("CONTENT_GONE", { on: `run ${run}`, cause: error });
       throw error;
@@ -218,7 +225,8 @@ async function explainFull(write: () => Promise<void>): Promise<void> {
   try {
     await write();
   } catch (error) {
-    if (hasCode(error, "ENOSPC") || hasCode(error, "EDQUOT")) throw new CohortError("JOURNAL_FULL", { on: "the content of a new run", cause: error });
+    if (hasCode(error, "ENOSPC") || hasCode(error, "EDQUOT"))
+      throw new CohortError("JOURNAL_FULL", { on: "the content of a new run", cause: error });
     throw error;
   }
 }

@@ -36,7 +36,11 @@ export interface System {
   cancelRun(run: string, mode: "grace" | "kill", reason: string, origin: Origin): Promise<void>;
   run(run: string): Promise<RunSummary>;
   runs(limit: number): Promise<readonly RunSummary[]>;
-  results(run: string, after: number, limit: number): Promise<{ readonly results: readonly { readonly cursor: number; readonly result: TaskResult }[]; readonly next: number | null }>;
+  results(
+    run: string,
+    after: number,
+    limit: number,
+  ): Promise<{ readonly results: readonly { readonly cursor: number; readonly result: TaskResult }[]; readonly next: number | null }>;
   /** Ends after run-finished. */
   watch(run: string, after: number, signal: AbortSignal): AsyncIterable<RunEventItem>;
   children(): Promise<readonly ChildSummary[]>;

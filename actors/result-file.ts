@@ -163,7 +163,7 @@ async function cutBack(writer: Writer, error: unknown): Promise<unknown> {
 /** Each with its newline; the last one perhaps without. */
 async function* lines(file: FileHandle, sizeBytes: number): AsyncGenerator<Buffer> {
   let carried: Buffer = Buffer.alloc(0);
-  for (let position = 0; position < sizeBytes; ) {
+  for (let position = 0; position < sizeBytes;) {
     const block = Buffer.allocUnsafe(Math.min(READ_BLOCK_BYTES, sizeBytes - position));
     const { bytesRead } = await file.read(block, 0, block.length, position);
     if (bytesRead === 0) break;

@@ -47,7 +47,7 @@ export class RunJournal {
   /** Newest first. */
   async rows(): Promise<RunRow[]> {
     const rows: RunRow[] = [];
-    for (let after: string | undefined; ; ) {
+    for (let after: string | undefined; ;) {
       const page = await this.#runtime.list("runs", { ...(after === undefined ? {} : { after }), limit: PAGE_ROWS });
       for (const { value } of page) rows.push(value as unknown as RunRow);
       const last = page.at(-1);
@@ -58,7 +58,11 @@ export class RunJournal {
   }
 
   /** Results behind the cursor, in the order in which they came; `next` is the cursor to go on from, null when there are no more now. */
-  async results(run: string, after: number, limit: number): Promise<{ readonly results: readonly CursoredResult[]; readonly next: number | null }> {
+  async results(
+    run: string,
+    after: number,
+    limit: number,
+  ): Promise<{ readonly results: readonly CursoredResult[]; readonly next: number | null }> {
     const found: { readonly cursor: number; readonly facts: ResultFacts }[] = [];
     let cursor = after;
     for (;;) {
@@ -76,7 +80,7 @@ export class RunJournal {
   /** The settled attempts of one task, retries included, last one last. */
   async attempts(run: string, index: number): Promise<readonly ResultFacts[]> {
     const found: ResultFacts[] = [];
-    for (let cursor = 0; ; ) {
+    for (let cursor = 0; ;) {
       const rows = await this.#runtime.readLog(`run:${run}`, cursor, PAGE_ROWS);
       for (const { cursor: at, value } of rows) {
         const row = value as unknown as RunLogRow;
@@ -90,7 +94,7 @@ export class RunJournal {
   /** Indexes of the tasks that succeeded. */
   async succeeded(run: string): Promise<ReadonlySet<number>> {
     const found = new Set<number>();
-    for (let cursor = 0; ; ) {
+    for (let cursor = 0; ;) {
       const rows = await this.#runtime.readLog(`run:${run}`, cursor, PAGE_ROWS);
       for (const { cursor: at, value } of rows) {
         const row = value as unknown as RunLogRow;

@@ -38,14 +38,16 @@ function checkCommand(task: Task, field: string): void {
     if (value.includes("\0")) invalid(`${field}.env.${name}`, "contains a NUL");
     bytes += Buffer.byteLength(name) + Buffer.byteLength(value) + 8;
   }
-  if (bytes > ARGUMENTS_BYTES_MAX) invalid(`${field}.command`, `with env it has ${bytes} bytes, more than ${ARGUMENTS_BYTES_MAX}; give large input as stdin`);
+  if (bytes > ARGUMENTS_BYTES_MAX)
+    invalid(`${field}.command`, `with env it has ${bytes} bytes, more than ${ARGUMENTS_BYTES_MAX}; give large input as stdin`);
   if (task.cwd?.includes("\0")) invalid(`${field}.cwd`, "contains a NUL");
   if (task.cwd?.split("/").includes("..")) invalid(`${field}.cwd`, "contains ..");
 }
 
 /** Yields to the event loop between turns, so that a large run holds nobody up. */
 export async function checkRunSpec(spec: RunSpec): Promise<void> {
-  if (spec.resumes !== undefined && spec.resumes.indexes.length !== spec.tasks.length) invalid("resumes.indexes", `has ${spec.resumes.indexes.length} entries for ${spec.tasks.length} tasks`);
+  if (spec.resumes !== undefined && spec.resumes.indexes.length !== spec.tasks.length)
+    invalid("resumes.indexes", `has ${spec.resumes.indexes.length} entries for ${spec.tasks.length} tasks`);
   for (const [index, task] of spec.tasks.entries()) {
     checkMounts(task, `tasks[${index}]`);
     checkCommand(task, `tasks[${index}]`);

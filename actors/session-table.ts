@@ -128,7 +128,7 @@ export class SessionTable {
       writeStdin: (offset, bytes, fin) => this.#wire?.writeStdin(id.name, TASK_EXEC_ID, offset, bytes, fin),
       written: (chunk) => live.publish(id, chunk),
       progress: () => this.#progress(session),
-      outputLimit: () => void this.post(id, { type: "outputLimit" }),
+      outputLimit: () => this.#background(this.post(id, { type: "outputLimit" })),
       failed: (error) => log.error({ child: id.name, error }, "a transcript cannot be written; its child waits"),
     });
     this.#sessions.set(id.name, session);
@@ -197,7 +197,7 @@ export class SessionTable {
     for (const { name } of listed) this.#sessions.get(name)?.stdin?.resume();
     const names = new Set(listed.map(({ name }) => name));
     const missing = [...this.#begun].filter((name) => !names.has(name) && !elsewhere.includes(name));
-    if (missing.length > 0) void this.#loseLater(missing);
+    if (missing.length > 0) this.#background(this.#loseLater(missing));
   }
 
   /** The warden is dead: nothing that ran in it runs any more. */
@@ -284,5 +284,17 @@ export class SessionTable {
 
 function exitFacts(exit: ExecExit): ExitFacts {
   const { cause, code, signal, oomKilled, deadlineHit, leaseExpired, wallUs, userUs, systemUs, maxRssKib, stdoutBytes, stderrBytes } = exit;
-  return { cause, code, signal, oomKilled, deadlineHit, leaseExpired, wallUs, cpuUs: userUs + systemUs, maxRssKib, stdoutBytes, stderrBytes };
+  return {
+    cause,
+    code,
+    signal,
+    oomKilled,
+    deadlineHit,
+    leaseExpired,
+    wallUs,
+    cpuUs: userUs + systemUs,
+    maxRssKib,
+    stdoutBytes,
+    stderrBytes,
+  };
 }

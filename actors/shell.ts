@@ -97,7 +97,13 @@ async function feed(vm: Vm, name: string, execId: number, stdin: AsyncIterable<U
 }
 
 /** Rejects with EXEC_FAILED, CHILD_UNKNOWN (by the caller), WARDEN_GONE. */
-export async function* shell(vm: Vm, table: SessionTable, session: Session, request: ExecRequest, signal: AbortSignal): AsyncGenerator<ExecItem> {
+export async function* shell(
+  vm: Vm,
+  table: SessionTable,
+  session: Session,
+  request: ExecRequest,
+  signal: AbortSignal,
+): AsyncGenerator<ExecItem> {
   const { name } = session.id;
   const execId = takeExecId();
   const incoming = new Incoming();
@@ -113,9 +119,20 @@ export async function* shell(vm: Vm, table: SessionTable, session: Session, requ
     signal.throwIfAborted();
     const env = { ...sessionEnvironment(session.id), ...(request.pty === null ? {} : { TERM: "xterm-256color" }) };
     const { pty } = request;
-    await vm.exec(name, { execId, kind: "command", argv: request.command, env, cwd: `/sessions/${name}`, pty, stdin: "stream", windowBytes: WINDOW_BYTES });
+    await vm.exec(name, {
+      execId,
+      kind: "command",
+      argv: request.command,
+      env,
+      cwd: `/sessions/${name}`,
+      pty,
+      stdin: "stream",
+      windowBytes: WINDOW_BYTES,
+    });
     yield { execId };
-    feed(vm, name, execId, request.stdin, incoming).catch((error: unknown) => incoming.fail(error instanceof Error ? error : new CohortError("INTERNAL", { on: String(error) })));
+    feed(vm, name, execId, request.stdin, incoming).catch((error: unknown) =>
+      incoming.fail(error instanceof Error ? error : new CohortError("INTERNAL", { on: String(error) })),
+    );
     for (;;) {
       const item = await incoming.next();
       if ("cause" in item) {

@@ -10,7 +10,6 @@ import { createHash, randomInt } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Origin, Runtime } from "../runtime/contract.ts";
-import type { Json } from "../runtime/kernel/actions.ts";
 import { CohortError } from "../runtime/kernel/error.ts";
 import { openRuntimeLog, type OpenedLog } from "../runtime/log/runtime-log.ts";
 import { openRuntime } from "../runtime/runtime.ts";
@@ -43,8 +42,12 @@ const RUN_ID_CHARS = 10;
 const ID_EPOCH_MS = Date.UTC(2025, 0, 1);
 
 function newRunId(nowMs: number): string {
-  const seconds = Math.floor((nowMs - ID_EPOCH_MS) / 1000).toString(36).padStart(6, "0");
-  return `${seconds}${randomInt(36 ** (RUN_ID_CHARS - 6)).toString(36).padStart(RUN_ID_CHARS - 6, "0")}`;
+  const seconds = Math.floor((nowMs - ID_EPOCH_MS) / 1000)
+    .toString(36)
+    .padStart(6, "0");
+  return `${seconds}${randomInt(36 ** (RUN_ID_CHARS - 6))
+    .toString(36)
+    .padStart(RUN_ID_CHARS - 6, "0")}`;
 }
 
 /** The same key names the same run for ever, without standing in the journal. */
@@ -102,7 +105,15 @@ class CohortSystem implements System {
     const counterBase = await runtime.reserve("sessions", total);
     await content.createRun({ run, title, key, jobs, halt, deadlineMs: deadlineMs ?? null, total, resumes: resumes ?? null }, tasks);
     const createdAtMs = Date.now();
-    const input: RunInput = { run, total, jobs, halt, createdAtMs, deadlineAtMs: deadlineMs === undefined ? null : createdAtMs + deadlineMs, counterBase };
+    const input: RunInput = {
+      run,
+      total,
+      jobs,
+      halt,
+      createdAtMs,
+      deadlineAtMs: deadlineMs === undefined ? null : createdAtMs + deadlineMs,
+      counterBase,
+    };
     busyRuns.add(run);
     try {
       return { run, created: await runtime.spawn(`run:${run}`, input, { origin, scope: runScope(run) }) };
@@ -115,7 +126,8 @@ class CohortSystem implements System {
   async resumeRun(run: string, origin: Origin): Promise<RunStarted> {
     const { content } = this.#parts;
     const row = await this.#journal.row(run);
-    if (row.finishedAtMs === null) throw new CohortError("REQUEST_INVALID", { on: `run ${run} is still ${row.status}`, hint: "wait for its end, or cancel it first" });
+    if (row.finishedAtMs === null)
+      throw new CohortError("REQUEST_INVALID", { on: `run ${run} is still ${row.status}`, hint: "wait for its end, or cancel it first" });
     const head = await content.head(run);
     const succeeded = await this.#journal.succeeded(run);
     const indexes = Array.from({ length: head.total }, (_, index) => index).filter((index) => !succeeded.has(index));
@@ -123,7 +135,11 @@ class CohortSystem implements System {
     const tasks: RunSpec["tasks"] = [];
     for (const index of indexes) tasks.push(await content.task(run, index));
     const deadline = head.deadlineMs === null ? {} : { deadlineMs: head.deadlineMs };
-    return this.startRun({ title: head.title, jobs: head.jobs, halt: head.halt, ...deadline, tasks, resumes: { run, indexes } }, undefined, origin);
+    return this.startRun(
+      { title: head.title, jobs: head.jobs, halt: head.halt, ...deadline, tasks, resumes: { run, indexes } },
+      undefined,
+      origin,
+    );
   }
 
   async cancelRun(run: string, mode: "grace" | "kill", reason: string, origin: Origin): Promise<void> {
@@ -140,7 +156,11 @@ class CohortSystem implements System {
     return Promise.all(rows.slice(0, limit).map((row) => this.#journal.summary(row)));
   }
 
-  async results(run: string, after: number, limit: number): Promise<{ readonly results: readonly CursoredResult[]; readonly next: number | null }> {
+  async results(
+    run: string,
+    after: number,
+    limit: number,
+  ): Promise<{ readonly results: readonly CursoredResult[]; readonly next: number | null }> {
     await this.#journal.row(run);
     return this.#journal.results(run, after, limit);
   }
@@ -153,9 +173,9 @@ class CohortSystem implements System {
     const rows = await childRows(this.#parts.runtime);
     return Promise.all(
       rows.map(async ({ name, row }): Promise<ChildSummary> => {
-        const { begun, ...facts } = row;
-        const { title } = await this.#parts.content.task(row.run, row.index);
-        return { ...facts, child: name, title };
+        const { run, index, attempt, state, startedAtMs, lastSignAtMs } = row;
+        const { title } = await this.#parts.content.task(run, index);
+        return { child: name, run, index, attempt, title, state, startedAtMs, lastSignAtMs };
       }),
     );
   }
@@ -164,7 +184,8 @@ class CohortSystem implements System {
     const { content, live, table, runtime } = this.#parts;
     const { run, index } = request;
     const row = await this.#journal.row(run);
-    if (index >= row.counts.total) throw new CohortError("TASK_UNKNOWN", { on: `${run} has ${row.counts.total} tasks, none of them is ${index}` });
+    if (index >= row.counts.total)
+      throw new CohortError("TASK_UNKNOWN", { on: `${run} has ${row.counts.total} tasks, none of them is ${index}` });
     await content.head(run);
     const parts = {
       live,
@@ -222,9 +243,9 @@ class CohortSystem implements System {
 
 async function childRows(runtime: Runtime): Promise<{ readonly name: string; readonly row: ChildRow }[]> {
   const found: { readonly name: string; readonly row: ChildRow }[] = [];
-  for (let after: string | undefined; ; ) {
+  for (let after: string | undefined; ;) {
     const page = await runtime.list("children", { ...(after === undefined ? {} : { after }), limit: CHILDREN_PAGE_ROWS });
-    for (const { key, value } of page) found.push({ name: key, row: value as Json as unknown as ChildRow });
+    for (const { key, value } of page) found.push({ name: key, row: value as unknown as ChildRow });
     const last = page.at(-1);
     if (last === undefined || page.length < CHILDREN_PAGE_ROWS) return found;
     after = last.key;

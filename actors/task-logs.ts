@@ -25,7 +25,10 @@ export async function* taskLogs(parts: TaskLogsParts, request: LogsRequest, sign
   if (attempt === null) return;
   const offsets: Offsets = { stdout: request.stdoutOffset, stderr: request.stderrOffset };
   const path = parts.transcriptPath(run, index, attempt);
-  if (!follow) return yield* written(path, offsets, signal);
+  if (!follow) {
+    yield* written(path, offsets, signal);
+    return;
+  }
   // Subscribed before the file is read: what is written meanwhile comes twice rather than never, and is dropped by its offset.
   const { subscriber, leave } = parts.live.subscribe(run, index, attempt);
   try {

@@ -59,7 +59,8 @@ export class VmLink {
       if (this.#stop.signal.aborted) throw new CohortError("CANCELLED", { on: "the link to the warden is closing" });
       if (this.#vm !== null) return this.#vm;
       const leftMs = endAtMs - Date.now();
-      if (leftMs <= 0) throw this.#lastError instanceof CohortError ? this.#lastError : new CohortError("WARDEN_ABSENT", { cause: this.#lastError });
+      if (leftMs <= 0)
+        throw this.#lastError instanceof CohortError ? this.#lastError : new CohortError("WARDEN_ABSENT", { cause: this.#lastError });
       await this.#changed(signal, leftMs);
     }
   }
@@ -115,11 +116,11 @@ export class VmLink {
   async #connectOnce(): Promise<void> {
     const disconnected = Promise.withResolvers<void>();
     this.#disconnected = disconnected;
-    let closed: Error | null = null;
+    const closed: Error[] = [];
     const vm = await this.#ports.connect({
       ...this.#ports.events,
       closed: (reason) => {
-        closed = reason;
+        closed.push(reason);
         this.#vm = null;
         this.#ports.disconnected();
         this.#ports.log.warn({ error: reason }, "the connection to the warden ended");
@@ -133,7 +134,7 @@ export class VmLink {
       vm.close();
       throw error;
     }
-    if (closed !== null) throw closed;
+    for (const reason of closed) throw reason;
     this.#vm = vm;
     this.#wake();
   }

@@ -1,6 +1,14 @@
 /** What a child remembers, how each event changes it, and the actions' parameters that follow from it: pure. */
 import type { ActorRef, AppendParams, EffectParams, Json, ProjectParams, SendParams, StartTimerParams } from "../runtime/kernel/actions.ts";
-import { childEffects, type AttemptParams, type ChildEvent, type ChildInput, type KillParams, type SettleParams, type SignalParams } from "./messages/child-events.ts";
+import {
+  childEffects,
+  type AttemptParams,
+  type ChildEvent,
+  type ChildInput,
+  type KillParams,
+  type SettleParams,
+  type SignalParams,
+} from "./messages/child-events.ts";
 import type { ChildRow, ExitFacts, RecordRef, ResultFacts, RetryPolicy, RunLogRow } from "./messages/facts.ts";
 import type { TaskStatus } from "./messages/result.ts";
 import { backoffMs, isRetried, statusOf, type Intervention } from "./outcome.ts";
@@ -67,7 +75,12 @@ export function reduceChild(context: ChildContext, event: ChildEvent): Partial<C
     case "started":
       return { ...seen, policy: event.policy, startedAtMs: event.at, begun: true };
     case "startFailed":
-      return { ...seen, policy: event.policy, status: context.intervention === "none" ? event.status : context.intervention, endedAtMs: event.at };
+      return {
+        ...seen,
+        policy: event.policy,
+        status: context.intervention === "none" ? event.status : context.intervention,
+        endedAtMs: event.at,
+      };
     case "exited":
       return { ...seen, exit: event.exit, status: statusOf(context.intervention, event.exit), endedAtMs: event.at };
     case "lost":
@@ -129,7 +142,13 @@ export function terminateEffect(context: ChildContext): EffectParams {
 
 export function settleEffect(context: ChildContext): EffectParams {
   const { status, exit, startedAtMs, endedAtMs } = context;
-  return effect(context, childEffects.settle, { ...attemptParams(context), status: status ?? "unknown", exit, startedAtMs, endedAtMs } satisfies SettleParams);
+  return effect(context, childEffects.settle, {
+    ...attemptParams(context),
+    status: status ?? "unknown",
+    exit,
+    startedAtMs,
+    endedAtMs,
+  } satisfies SettleParams);
 }
 
 export function destroyEffect(context: ChildContext): EffectParams {
@@ -138,7 +157,11 @@ export function destroyEffect(context: ChildContext): EffectParams {
 
 export function childRow(context: ChildContext, state: ChildRow["state"]): ProjectParams {
   const { run, index, attempt, begun, startedAtMs, lastSignAtMs } = context;
-  return { collection: "children", key: childName(context), value: { run, index, attempt, state, begun, startedAtMs, lastSignAtMs } satisfies ChildRow };
+  return {
+    collection: "children",
+    key: childName(context),
+    value: { run, index, attempt, state, begun, startedAtMs, lastSignAtMs } satisfies ChildRow,
+  };
 }
 
 export function noChildRow(context: ChildContext): ProjectParams {

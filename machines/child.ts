@@ -20,7 +20,8 @@ const house = setup({
     isGone: ({ event }) => event.type === "settled" && event.gone,
     retries: ({ context }) => child.willRetry(context),
     retriesAndGone: ({ context, event }) => child.willRetry(context) && event.type === "settled" && event.gone,
-    settlesAgain: ({ context, event }) => event.type === "effectFailed" && event.name === childEffects.settle && context.settles < child.SETTLES_MAX,
+    settlesAgain: ({ context, event }) =>
+      event.type === "effectFailed" && event.name === childEffects.settle && context.settles < child.SETTLES_MAX,
     isDelivered: ({ context }) => context.delivered,
   },
 });
@@ -76,14 +77,21 @@ export const childMachine = house.createMachine({
         exited: { target: "collecting", actions: hear },
         lost: { target: "collecting", actions: hear },
         progress: { actions: [hear, { type: "project", params: ({ context }) => child.childRow(context, "running") }] },
-        outputLimit: { target: "cancelling", actions: [hear, { type: "effect", params: ({ context }) => child.killEffect(context, false) }] },
+        outputLimit: {
+          target: "cancelling",
+          actions: [hear, { type: "effect", params: ({ context }) => child.killEffect(context, false) }],
+        },
         timer: {
           guard: { type: "timerIs", params: "timeout" },
           target: "cancelling",
           actions: [hear, { type: "effect", params: ({ context }) => child.killEffect(context, false) }],
         },
         cancel: [
-          { guard: "isKill", target: "cancelling", actions: [hear, { type: "effect", params: ({ context }) => child.killEffect(context, false) }] },
+          {
+            guard: "isKill",
+            target: "cancelling",
+            actions: [hear, { type: "effect", params: ({ context }) => child.killEffect(context, false) }],
+          },
           {
             target: "cancelling",
             actions: [
@@ -119,8 +127,14 @@ export const childMachine = house.createMachine({
         startFailed: { target: "collecting", actions: hear },
         lost: { target: "collecting", actions: hear },
         progress: { actions: [hear, { type: "project", params: ({ context }) => child.childRow(context, "cancelling") }] },
-        timer: { guard: { type: "timerIs", params: "grace" }, actions: [hear, { type: "effect", params: ({ context }) => child.killEffect(context, false) }] },
-        cancel: [{ guard: "isKill", actions: [hear, { type: "effect", params: ({ context }) => child.killEffect(context, false) }] }, { actions: hear }],
+        timer: {
+          guard: { type: "timerIs", params: "grace" },
+          actions: [hear, { type: "effect", params: ({ context }) => child.killEffect(context, false) }],
+        },
+        cancel: [
+          { guard: "isKill", actions: [hear, { type: "effect", params: ({ context }) => child.killEffect(context, false) }] },
+          { actions: hear },
+        ],
         effectFailed: [
           { guard: { type: "effectIs", params: childEffects.start }, target: "collecting", actions: hear },
           // Being asked in vain is no reason to wait for ever.
@@ -147,11 +161,18 @@ export const childMachine = house.createMachine({
         settled: [
           { guard: "retriesAndGone", target: "waiting", actions: hear },
           { guard: "retries", target: "destroying", actions: hear },
-          { guard: "isGone", target: "settled", actions: [hear, deliver, { type: "send", params: ({ context }) => child.sendResult(context, true) }] },
+          {
+            guard: "isGone",
+            target: "settled",
+            actions: [hear, deliver, { type: "send", params: ({ context }) => child.sendResult(context, true) }],
+          },
           { target: "destroying", actions: [hear, deliver, { type: "send", params: ({ context }) => child.sendResult(context, false) }] },
         ],
         effectFailed: [
-          { guard: "settlesAgain", actions: [hear, { type: "startTimer", params: ({ context, event }) => child.settleTimer(context, event.at) }] },
+          {
+            guard: "settlesAgain",
+            actions: [hear, { type: "startTimer", params: ({ context, event }) => child.settleTimer(context, event.at) }],
+          },
           // Its content cannot be written; the facts are delivered all the same.
           {
             guard: { type: "effectIs", params: childEffects.settle },
@@ -195,7 +216,12 @@ export const childMachine = house.createMachine({
         timer: { guard: { type: "timerIs", params: "retry" }, target: "starting", actions: hear },
         cancel: {
           target: "settled",
-          actions: [hear, deliver, { type: "stopTimer", params: { name: "retry" } }, { type: "send", params: ({ context }) => child.sendResult(context, true) }],
+          actions: [
+            hear,
+            deliver,
+            { type: "stopTimer", params: { name: "retry" } },
+            { type: "send", params: ({ context }) => child.sendResult(context, true) },
+          ],
         },
       },
     },

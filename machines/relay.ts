@@ -38,7 +38,12 @@ export const relayMachine = house.createMachine({
             },
           ],
         },
-        childGone: { actions: { type: "send", params: ({ context, event }) => ({ to: `run:${context.run}`, event: { type: "childGone", index: event.index } }) } },
+        childGone: {
+          actions: {
+            type: "send",
+            params: ({ context, event }) => ({ to: `run:${context.run}`, event: { type: "childGone", index: event.index } }),
+          },
+        },
         close: { target: "closed" },
       },
     },

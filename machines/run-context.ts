@@ -118,7 +118,11 @@ export function endStatus(context: RunContext): "completed" | "cancelled" | "hal
 
 export function runRow(context: RunContext, status: RunRow["status"]): ProjectParams {
   const { run, createdAtMs, finishedAtMs, jobs } = context;
-  return { collection: "runs", key: run, value: { run, status, createdAtMs, finishedAtMs, jobs, counts: counts(context) } satisfies RunRow };
+  return {
+    collection: "runs",
+    key: run,
+    value: { run, status, createdAtMs, finishedAtMs, jobs, counts: counts(context) } satisfies RunRow,
+  };
 }
 
 export function spawnChild(context: RunContext, atMs: number): SpawnParams {

@@ -20,7 +20,8 @@ const house = setup({
     timerIs: ({ event }, name: string) => event.type === "timer" && event.name === name,
     cancelFailed: ({ event }) => event.type === "effectFailed" && event.name === runEffects.cancelScope,
     childBroke: ({ context, event }) => event.type === "actorFailed" && context.active.includes(run.failedIndex(context, event.ref)),
-    escalates: ({ context, event }) => event.type === "cancel" && (context.cancel === "none" || (event.mode === "kill" && context.cancel !== "kill")),
+    escalates: ({ context, event }) =>
+      event.type === "cancel" && (context.cancel === "none" || (event.mode === "kill" && context.cancel !== "kill")),
     hasDeadline: ({ context }) => context.deadlineAtMs !== null,
   },
 });
@@ -59,10 +60,7 @@ export const runMachine = house.createMachine({
         {
           guard: "haltsNow",
           target: "cancelling",
-          actions: [
-            halted,
-            { type: "effect", params: ({ context }) => run.cancelScopeEffect(context, "halted") },
-          ],
+          actions: [halted, { type: "effect", params: ({ context }) => run.cancelScopeEffect(context, "halted") }],
         },
         { guard: "haltsSoon", target: "draining", actions: halted },
       ],
@@ -98,7 +96,10 @@ export const runMachine = house.createMachine({
         },
         cancel: {
           target: "cancelling",
-          actions: [{ type: "append", params: ({ context, event }) => run.cancellingRow(context, event.mode, event.reason, event.at) }, hear],
+          actions: [
+            { type: "append", params: ({ context, event }) => run.cancellingRow(context, event.mode, event.reason, event.at) },
+            hear,
+          ],
         },
       },
     },
@@ -127,7 +128,10 @@ export const runMachine = house.createMachine({
         },
         cancel: {
           target: "cancelling",
-          actions: [{ type: "append", params: ({ context, event }) => run.cancellingRow(context, event.mode, event.reason, event.at) }, hear],
+          actions: [
+            { type: "append", params: ({ context, event }) => run.cancellingRow(context, event.mode, event.reason, event.at) },
+            hear,
+          ],
         },
       },
     },
@@ -151,7 +155,10 @@ export const runMachine = house.createMachine({
         },
         cancel: {
           guard: "escalates",
-          actions: [{ type: "append", params: ({ context, event }) => run.cancellingRow(context, event.mode, event.reason, event.at) }, hear],
+          actions: [
+            { type: "append", params: ({ context, event }) => run.cancellingRow(context, event.mode, event.reason, event.at) },
+            hear,
+          ],
         },
         effectFailed: {
           guard: "cancelFailed",

@@ -18,7 +18,11 @@ export function sandboxPlan(task: Task, name: string): SandboxPlan {
     timeoutMs: task.timeoutMs ?? 0,
     limits: { memoryBytes, diskBytes, diskInodes, tmpBytes, pidsMax, cpuPermille, openFilesMax },
     network: "none",
-    mounts: task.mounts.map((mount): MountPlan => ({ source: withoutTrailingSlash(mount.path), target: mountTarget(mount), mode: mount.mode })),
+    mounts: task.mounts.map((mount): MountPlan => ({
+      source: withoutTrailingSlash(mount.path),
+      target: mountTarget(mount),
+      mode: mount.mode,
+    })),
   };
 }
 

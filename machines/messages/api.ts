@@ -31,7 +31,12 @@ export const calls = {
   /** Starts a new run of those tasks that did not succeed. */
   "run.resume": z.strictObject({ run }),
   "child.list": z.strictObject({}),
-  "child.resize": z.strictObject({ child, execId: z.number().int(), rows: z.number().int().min(1).max(10_000), columns: z.number().int().min(1).max(10_000) }),
+  "child.resize": z.strictObject({
+    child,
+    execId: z.number().int(),
+    rows: z.number().int().min(1).max(10_000),
+    columns: z.number().int().min(1).max(10_000),
+  }),
   doctor: z.strictObject({ child: child.optional() }),
   "daemon.stop": z.strictObject({}),
 } as const;
@@ -41,15 +46,40 @@ export const streams = {
   /** Items: RunEventItem. Ends after run-finished. */
   "run.watch": z.strictObject({ run, after: cursor.default(0) }),
   /** Items: OutputItem. With follow it ends when the attempt ends. */
-  "task.logs": z.strictObject({ run, index, attempt: z.number().int().min(1).optional(), follow: z.boolean().default(false), stdoutOffset: cursor.default(0), stderrOffset: cursor.default(0) }),
+  "task.logs": z.strictObject({
+    run,
+    index,
+    attempt: z.number().int().min(1).optional(),
+    follow: z.boolean().default(false),
+    stdoutOffset: cursor.default(0),
+    stderrOffset: cursor.default(0),
+  }),
   /** A shell (or another command) beside the task, in its sandbox. Items: first {execId}, then OutputItem, last {exit}. The client's items are stdin bytes; its end is end of file. */
-  "child.exec": z.strictObject({ child, command: z.array(z.string()).min(1), pty: z.strictObject({ rows: z.number().int(), columns: z.number().int() }).nullable() }),
+  "child.exec": z.strictObject({
+    child,
+    command: z.array(z.string()).min(1),
+    pty: z.strictObject({ rows: z.number().int(), columns: z.number().int() }).nullable(),
+  }),
 } as const;
 
-export interface RunStarted { readonly run: string; /** False when the key named an earlier run. */ readonly created: boolean }
-export interface RunEventItem { readonly cursor: number; readonly event: RunEvent }
-export interface OutputItem { readonly stream: "stdout" | "stderr"; readonly offset: number; readonly bytes: Uint8Array }
-export interface ExecItem { readonly execId?: number; readonly output?: OutputItem; readonly exit?: { readonly code: number; readonly signal: number } }
+export interface RunStarted {
+  readonly run: string;
+  /** False when the key named an earlier run. */ readonly created: boolean;
+}
+export interface RunEventItem {
+  readonly cursor: number;
+  readonly event: RunEvent;
+}
+export interface OutputItem {
+  readonly stream: "stdout" | "stderr";
+  readonly offset: number;
+  readonly bytes: Uint8Array;
+}
+export interface ExecItem {
+  readonly execId?: number;
+  readonly output?: OutputItem;
+  readonly exit?: { readonly code: number; readonly signal: number };
+}
 
 export interface DoctorRow {
   readonly area: string;

@@ -51,7 +51,12 @@ export type RunLogRow =
   | { readonly type: "task-retried"; readonly atMs: number; readonly facts: ResultFacts }
   | { readonly type: "task-finished"; readonly atMs: number; readonly facts: ResultFacts }
   | { readonly type: "run-cancelling"; readonly mode: "grace" | "kill"; readonly reason: string; readonly atMs: number }
-  | { readonly type: "run-finished"; readonly atMs: number; readonly summary: CountsRow; readonly status: "completed" | "cancelled" | "halted" | "deadline" };
+  | {
+      readonly type: "run-finished";
+      readonly atMs: number;
+      readonly summary: CountsRow;
+      readonly status: "completed" | "cancelled" | "halted" | "deadline";
+    };
 
 export type CountsRow = {
   readonly total: number;

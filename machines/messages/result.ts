@@ -7,8 +7,18 @@ import { z } from "zod";
  * lost the lease ended while no supervisor lived · unknown the warden died: it may or may not have run to its end.
  */
 export const taskStatusSchema = z.enum([
-  "succeeded", "failed", "signaled", "timed-out", "out-of-memory", "output-limit", "cancelled",
-  "not-started", "refused", "sandbox-died", "lost", "unknown",
+  "succeeded",
+  "failed",
+  "signaled",
+  "timed-out",
+  "out-of-memory",
+  "output-limit",
+  "cancelled",
+  "not-started",
+  "refused",
+  "sandbox-died",
+  "lost",
+  "unknown",
 ]);
 export type TaskStatus = z.infer<typeof taskStatusSchema>;
 
@@ -54,10 +64,22 @@ export type TaskResult = z.infer<typeof taskResultSchema>;
 export const runEventSchema = z.discriminatedUnion("type", [
   z.object({ type: z.literal("run-started"), run: z.string(), atMs: z.number(), total: z.number(), jobs: z.number() }),
   z.object({ type: z.literal("task-started"), index: z.number(), attempt: z.number(), child: z.string(), atMs: z.number() }),
-  z.object({ type: z.literal("task-retried"), index: z.number(), attempt: z.number(), status: taskStatusSchema, detail: z.string(), atMs: z.number() }),
+  z.object({
+    type: z.literal("task-retried"),
+    index: z.number(),
+    attempt: z.number(),
+    status: taskStatusSchema,
+    detail: z.string(),
+    atMs: z.number(),
+  }),
   z.object({ type: z.literal("task-finished"), index: z.number(), atMs: z.number(), result: taskResultSchema }),
   z.object({ type: z.literal("run-cancelling"), mode: z.enum(["grace", "kill"]), reason: z.string(), atMs: z.number() }),
-  z.object({ type: z.literal("run-finished"), atMs: z.number(), summary: z.lazy(() => runCountsSchema), status: z.enum(["completed", "cancelled", "halted", "deadline"]) }),
+  z.object({
+    type: z.literal("run-finished"),
+    atMs: z.number(),
+    summary: z.lazy(() => runCountsSchema),
+    status: z.enum(["completed", "cancelled", "halted", "deadline"]),
+  }),
 ]);
 export type RunEvent = z.infer<typeof runEventSchema>;
 

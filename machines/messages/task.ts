@@ -1,8 +1,16 @@
 /** What was asked: a task, and a run of tasks. The zod schemas are the boundary; sizes are bytes, times milliseconds. */
 import { z } from "zod";
 
-const bytes = z.number().int().positive().max(2 ** 46);
-const durationMs = z.number().int().positive().max(30 * 24 * 3_600_000);
+const bytes = z
+  .number()
+  .int()
+  .positive()
+  .max(2 ** 46);
+const durationMs = z
+  .number()
+  .int()
+  .positive()
+  .max(30 * 24 * 3_600_000);
 
 export const mountSchema = z
   .strictObject({
@@ -39,7 +47,11 @@ export const taskSchema = z
     engine: z.literal("command").default("command"),
     command: z.array(z.string().max(131_072)).min(1).max(8000).describe("Program and arguments; no shell is involved"),
     env: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), z.string().max(131_072)).default({}),
-    stdin: z.string().max(16 * 1024 ** 2).optional().describe("Text given to the task's standard input"),
+    stdin: z
+      .string()
+      .max(16 * 1024 ** 2)
+      .optional()
+      .describe("Text given to the task's standard input"),
     cwd: z.string().max(4095).optional().describe("Working directory in the sandbox, absolute or relative to ~; default ~"),
     mounts: z.array(mountSchema).max(16).default([]),
     limits: limitsSchema.prefault({}),

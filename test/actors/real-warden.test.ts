@@ -36,7 +36,10 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
   }
 
   it("executes fifty trues", async () => {
-    const run = await bench.start(Array.from({ length: 50 }, () => ({ command: ["true"] })), { jobs: 8 });
+    const run = await bench.start(
+      Array.from({ length: 50 }, () => ({ command: ["true"] })),
+      { jobs: 8 },
+    );
     expect((await bench.results(run)).map(({ status }) => status)).toEqual(Array.from({ length: 50 }, () => "succeeded"));
     await until(async () => (await sandboxesLeft()) === 0, "no sandbox is left");
   }, 60_000);
@@ -49,14 +52,27 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
         { command: shell("x=a; while :; do x=$x$x; done"), limits: { memoryBytes: 32 * 1024 ** 2 } },
         { command: ["/no/such/program"] },
         { command: shell("kill -TERM $$") },
-        { command: shell(":(){ : | : & }; i=0; while [ $i -lt 200 ]; do : & sleep 5 & i=$((i+1)); done; wait"), limits: { pidsMax: 16 }, timeoutMs: 4000 },
+        {
+          command: shell(":(){ : | : & }; i=0; while [ $i -lt 200 ]; do : & sleep 5 & i=$((i+1)); done; wait"),
+          limits: { pidsMax: 16 },
+          timeoutMs: 4000,
+        },
         { command: shell("mkdir -p $COHORT_OUT/deep; echo result > $COHORT_OUT/deep/file; pwd; id -u; cat"), stdin: "given" },
         { command: ["true"], mounts: [{ path: "/no/such/directory" }] },
       ],
       { jobs: 8 },
     );
     const results = await bench.results(run);
-    expect(results.map(({ status }) => status).with(5, "failed")).toEqual(["failed", "timed-out", "out-of-memory", "not-started", "signaled", "failed", "succeeded", "refused"]);
+    expect(results.map(({ status }) => status).with(5, "failed")).toEqual([
+      "failed",
+      "timed-out",
+      "out-of-memory",
+      "not-started",
+      "signaled",
+      "failed",
+      "succeeded",
+      "refused",
+    ]);
     expect(results[0]).toMatchObject({ exitCode: 7, stdout: { preview: "out\n" }, stderr: { preview: "err\n" } });
     expect(results[4]).toMatchObject({ signal: 15 });
     expect(results[6]?.stdout.preview).toMatch(/^\/sessions\/[a-z-]+\n\d+\ngiven$/);
@@ -66,12 +82,17 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
 
   it("cancels with grace, and kills at once", async () => {
     for (const mode of ["grace", "kill"] as const) {
-      const run = await bench.start(Array.from({ length: 6 }, () => ({ command: shell("trap 'echo bye; exit 0' TERM; echo ready; while :; do sleep 0.05; done") })), { jobs: 3 });
+      const run = await bench.start(
+        Array.from({ length: 6 }, () => ({ command: shell("trap 'echo bye; exit 0' TERM; echo ready; while :; do sleep 0.05; done") })),
+        { jobs: 3 },
+      );
       for (const index of [0, 1, 2]) await until(async () => (await bench.log(run, index)) === "ready\n", `task ${index} runs`);
       await bench.system.cancelRun(run, mode, "test", origin);
       const results = await bench.results(run);
       expect(results.map(({ status }) => status)).toEqual(["cancelled", "cancelled", "cancelled"]);
-      expect(results.map(({ stdout }) => stdout.preview)).toEqual(Array.from({ length: 3 }, () => (mode === "grace" ? "ready\nbye\n" : "ready\n")));
+      expect(results.map(({ stdout }) => stdout.preview)).toEqual(
+        Array.from({ length: 3 }, () => (mode === "grace" ? "ready\nbye\n" : "ready\n")),
+      );
     }
     await until(async () => (await sandboxesLeft()) === 0, "no sandbox is left");
   }, 60_000);
@@ -84,7 +105,8 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
       yield Buffer.from("cat note; exit 4\n");
     }
     const items = [];
-    for await (const item of bench.system.exec({ child, command: ["/bin/sh"], pty: null, stdin: typed() }, AbortSignal.timeout(10_000))) items.push(item);
+    for await (const item of bench.system.exec({ child, command: ["/bin/sh"], pty: null, stdin: typed() }, AbortSignal.timeout(10_000)))
+      items.push(item);
     expect(items[0]?.execId).toBeGreaterThanOrEqual(1000);
     expect(items.map(({ output }) => Buffer.from(output?.bytes ?? []).toString()).join("")).toBe("hidden\n");
     expect(items.at(-1)).toEqual({ exit: { code: 4, signal: 0 } });
@@ -111,7 +133,9 @@ describe.skipIf(wardenUnavailable !== null)("a supervisor that is killed in the 
 
       await bench.open();
       const results = await bench.results(run);
-      expect(results.map(({ index, status, attempt }) => [index, status, attempt])).toEqual(tasks.map((_, index) => [index, "succeeded", 1]));
+      expect(results.map(({ index, status, attempt }) => [index, status, attempt])).toEqual(
+        tasks.map((_, index) => [index, "succeeded", 1]),
+      );
       const ids = readFileSync(join(shared, "ids"), "utf8").trim().split("\n").map(Number);
       expect(ids.toSorted((one, other) => one - other)).toEqual(tasks.map((_, index) => index));
       const stream = Array.from({ length: STREAM_LINES }, (_, line) => `${String(line).padStart(5, "0")}\n`).join("");

@@ -12,7 +12,9 @@ describe("a run that is interrupted", () => {
   afterEach(() => bench.close());
 
   it("executes each task once and loses no byte, however often the supervisor stops", async () => {
-    const tasks = Array.from({ length: 60 }, (_, index) => (index % 3 === 0 ? { command: ["print", "300000", "7000"] } : { command: ["sleep", String(10 + (index % 7) * 15)] }));
+    const tasks = Array.from({ length: 60 }, (_, index) =>
+      index % 3 === 0 ? { command: ["print", "300000", "7000"] } : { command: ["sleep", String(10 + (index % 7) * 15)] },
+    );
     const run = await bench.start(tasks, { jobs: 8 });
     for (let restart = 0; restart < 8; restart += 1) {
       await new Promise((resolve) => setTimeout(resolve, 40 + restart * 17));
@@ -32,7 +34,10 @@ describe("a run that is interrupted", () => {
   });
 
   it("goes on over a lost connection, however often", async () => {
-    const run = await bench.start(Array.from({ length: 30 }, () => ({ command: ["print", "200000", "3000"] })), { jobs: 6 });
+    const run = await bench.start(
+      Array.from({ length: 30 }, () => ({ command: ["print", "200000", "3000"] })),
+      { jobs: 6 },
+    );
     for (let cut = 0; cut < 15; cut += 1) {
       await new Promise((resolve) => setTimeout(resolve, 25));
       bench.warden.disconnect();
@@ -44,12 +49,19 @@ describe("a run that is interrupted", () => {
   });
 
   it("calls an outcome unknown when the warden died, and runs again only what is idempotent", async () => {
-    const run = await bench.start([{ command: ["hang"] }, { command: ["sleep", "400"], idempotent: true }, { command: ["hang"], retries: 3 }], { jobs: 3 });
+    const run = await bench.start(
+      [{ command: ["hang"] }, { command: ["sleep", "400"], idempotent: true }, { command: ["hang"], retries: 3 }],
+      { jobs: 3 },
+    );
     await until(() => bench.warden.executed.length === 3, "all run");
     await until(async () => (await bench.system.children()).every(({ state }) => state === "running"), "all are known to run");
     bench.warden.replace();
     const results = await bench.results(run);
-    expect(results.map(({ status, attempt }) => [status, attempt])).toEqual([["unknown", 1], ["succeeded", 2], ["unknown", 1]]);
+    expect(results.map(({ status, attempt }) => [status, attempt])).toEqual([
+      ["unknown", 1],
+      ["succeeded", 2],
+      ["unknown", 1],
+    ]);
     expect(bench.warden.executed).toHaveLength(4);
   });
 
@@ -60,7 +72,10 @@ describe("a run that is interrupted", () => {
     await bench.stop();
     bench.warden.replace();
     await bench.open();
-    expect((await bench.results(run)).map(({ status, attempt }) => [status, attempt])).toEqual([["unknown", 1], ["succeeded", 2]]);
+    expect((await bench.results(run)).map(({ status, attempt }) => [status, attempt])).toEqual([
+      ["unknown", 1],
+      ["succeeded", 2],
+    ]);
   });
 
   it("takes up what ended while nobody was there", async () => {
@@ -70,12 +85,18 @@ describe("a run that is interrupted", () => {
     await new Promise((resolve) => setTimeout(resolve, 300));
     await bench.open();
     const results = await bench.results(run);
-    expect(results.map(({ status, exitCode }) => [status, exitCode])).toEqual([["failed", 7], ["succeeded", 0]]);
+    expect(results.map(({ status, exitCode }) => [status, exitCode])).toEqual([
+      ["failed", 7],
+      ["succeeded", 0],
+    ]);
     expect(results[1]?.stdout).toMatchObject({ bytes: 5000, preview: numbered(5000).toString().slice(0, 4096) });
   });
 
   it("keeps a cancellation that was asked for before the stop", async () => {
-    const run = await bench.start(Array.from({ length: 12 }, () => ({ command: ["deaf"] })), { jobs: 3 });
+    const run = await bench.start(
+      Array.from({ length: 12 }, () => ({ command: ["deaf"] })),
+      { jobs: 3 },
+    );
     await until(() => bench.warden.executed.length === 3, "three run");
     await bench.system.cancelRun(run, "grace", "test", origin);
     await bench.stop();

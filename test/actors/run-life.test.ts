@@ -13,12 +13,19 @@ describe("a run in the system", () => {
   afterEach(() => bench.close());
 
   it("executes every task once and leaves nothing in the warden", async () => {
-    const run = await bench.start(Array.from({ length: 50 }, () => ({ command: ["true"] })), { jobs: 4 });
+    const run = await bench.start(
+      Array.from({ length: 50 }, () => ({ command: ["true"] })),
+      { jobs: 4 },
+    );
     const events = await bench.events(run);
     expect(events[0]).toMatchObject({ type: "run-started", total: 50, jobs: 4 });
     expect(events.filter(({ type }) => type === "task-started")).toHaveLength(50);
     expect(events.filter(({ type }) => type === "task-finished")).toHaveLength(50);
-    expect(events.at(-1)).toMatchObject({ type: "run-finished", status: "completed", summary: { total: 50, waiting: 0, running: 0, succeeded: 50, failed: 0, cancelled: 0 } });
+    expect(events.at(-1)).toMatchObject({
+      type: "run-finished",
+      status: "completed",
+      summary: { total: 50, waiting: 0, running: 0, succeeded: 50, failed: 0, cancelled: 0 },
+    });
     expect(bench.warden.executed).toHaveLength(50);
     expect(bench.warden.sandboxes.size).toBe(0);
     await until(() => !bench.system.busy(), "the system is idle");
@@ -39,11 +46,29 @@ describe("a run in the system", () => {
       { jobs: 7 },
     );
     const results = await bench.results(run);
-    expect(results.map(({ status }) => status)).toEqual(["succeeded", "failed", "not-started", "succeeded", "succeeded", "refused", "output-limit"]);
-    expect(results[0]).toMatchObject({ title: "task 0", attempt: 1, exitCode: 0, signal: null, detail: "", stdout: { bytes: 6, preview: "hello\n", truncated: false } });
+    expect(results.map(({ status }) => status)).toEqual([
+      "succeeded",
+      "failed",
+      "not-started",
+      "succeeded",
+      "succeeded",
+      "refused",
+      "output-limit",
+    ]);
+    expect(results[0]).toMatchObject({
+      title: "task 0",
+      attempt: 1,
+      exitCode: 0,
+      signal: null,
+      detail: "",
+      stdout: { bytes: 6, preview: "hello\n", truncated: false },
+    });
     expect(results[1]).toMatchObject({ exitCode: 3 });
     expect(results[2]?.detail).toContain("missing: No such file");
-    expect(results[3]?.out.map(({ path, bytes }) => [path, bytes])).toEqual([["a.txt", 3], ["b/c.txt", 3]]);
+    expect(results[3]?.out.map(({ path, bytes }) => [path, bytes])).toEqual([
+      ["a.txt", 3],
+      ["b/c.txt", 3],
+    ]);
     expect(readFileSync(join(results[3]?.outDirectory ?? "", "b/c.txt"), "utf8")).toBe("two");
     expect(results[4]?.stdout).toMatchObject({ bytes: 600_000, truncated: true });
     expect(results[5]?.detail).toContain("/nowhere");
@@ -51,18 +76,26 @@ describe("a run in the system", () => {
     expect(results[6]?.stdout.bytes).toBeLessThanOrEqual(50_000);
     expect(await bench.log(run, 0)).toBe("hello\n");
     expect(bench.warden.sandboxes.size).toBe(0);
-    for (const file of ["run.json", "results.jsonl", "0.1.jsonl"]) expect(statSync(join(bench.directory, "content", run, file)).mode & 0o777).toBe(0o600);
+    for (const file of ["run.json", "results.jsonl", "0.1.jsonl"])
+      expect(statSync(join(bench.directory, "content", run, file)).mode & 0o777).toBe(0o600);
     expect(statSync(join(bench.directory, "content", run)).mode & 0o777).toBe(0o700);
   });
 
   it("keeps titles, commands and outputs out of the journal", async () => {
     const secret = "wombat-4711";
-    const run = await bench.start([{ title: secret, command: ["echo", secret], env: { SECRET: secret } }, { command: ["missing", secret] }], { title: secret }, secret);
+    const run = await bench.start(
+      [{ title: secret, command: ["echo", secret], env: { SECRET: secret } }, { command: ["missing", secret] }],
+      { title: secret },
+      secret,
+    );
     await bench.results(run);
     await bench.stop();
     for (const file of ["journal.db", "journal.db-wal", "runtime.log"]) {
       const path = join(bench.directory, "journal", file);
-      expect([file, statSync(path, { throwIfNoEntry: false }) === undefined ? false : readFileSync(path).includes(secret)]).toEqual([file, false]);
+      expect([file, statSync(path, { throwIfNoEntry: false }) === undefined ? false : readFileSync(path).includes(secret)]).toEqual([
+        file,
+        false,
+      ]);
     }
   });
 
@@ -90,7 +123,10 @@ describe("a run in the system", () => {
   it("retries what failed, with a fresh session each time, and says so", async () => {
     const run = await bench.start([{ command: ["exit", "1"], retries: 2 }]);
     const events = await bench.events(run);
-    expect(events.filter(({ type }) => type === "task-retried")).toMatchObject([{ attempt: 1, status: "failed" }, { attempt: 2, status: "failed" }]);
+    expect(events.filter(({ type }) => type === "task-retried")).toMatchObject([
+      { attempt: 1, status: "failed" },
+      { attempt: 2, status: "failed" },
+    ]);
     expect((await bench.results(run))[0]).toMatchObject({ attempt: 3, status: "failed", exitCode: 1 });
     const first = bench.warden.executed[0] ?? "";
     expect(bench.warden.executed).toEqual([first, `${first}-2`, `${first}-3`]);
@@ -99,9 +135,15 @@ describe("a run in the system", () => {
   it("halts after the failures that its spec names, softly or at once", async () => {
     const tasks = [{ command: ["exit", "1"] }, { command: ["sleep", "300"] }, { command: ["true"] }, { command: ["true"] }];
     const soon = await bench.start(tasks, { jobs: 2, halt: { when: "soon" } });
-    expect((await bench.events(soon)).at(-1)).toMatchObject({ status: "halted", summary: { succeeded: 1, failed: 1, cancelled: 0, waiting: 2 } });
+    expect((await bench.events(soon)).at(-1)).toMatchObject({
+      status: "halted",
+      summary: { succeeded: 1, failed: 1, cancelled: 0, waiting: 2 },
+    });
     const now = await bench.start(tasks, { jobs: 2, halt: { when: "now" } });
-    expect((await bench.events(now)).at(-1)).toMatchObject({ status: "halted", summary: { succeeded: 0, failed: 1, cancelled: 1, waiting: 2 } });
+    expect((await bench.events(now)).at(-1)).toMatchObject({
+      status: "halted",
+      summary: { succeeded: 0, failed: 1, cancelled: 1, waiting: 2 },
+    });
   });
 
   it("cancels with grace, and kills what does not listen", async () => {
@@ -111,7 +153,10 @@ describe("a run in the system", () => {
     await bench.system.cancelRun(run, "grace", "enough", origin);
     expect((await bench.system.run(run)).status).toBe("cancelling");
     const results = await bench.results(run);
-    expect(results.map(({ index, status, signal }) => [index, status, signal])).toEqual([[0, "cancelled", 15], [1, "cancelled", 9]]);
+    expect(results.map(({ index, status, signal }) => [index, status, signal])).toEqual([
+      [0, "cancelled", 15],
+      [1, "cancelled", 9],
+    ]);
     expect(await bench.system.run(run)).toMatchObject({ status: "cancelled", counts: { cancelled: 2, waiting: 1 } });
     expect(bench.warden.sandboxes.size).toBe(0);
   });
@@ -126,7 +171,10 @@ describe("a run in the system", () => {
     expect(Date.now() - askedAtMs).toBeLessThan(2000);
 
     bench.warden.createDelayMs = 100;
-    const preparing = await bench.start(Array.from({ length: 60 }, () => ({ command: ["hang"] })), { jobs: 50 });
+    const preparing = await bench.start(
+      Array.from({ length: 60 }, () => ({ command: ["hang"] })),
+      { jobs: 50 },
+    );
     await until(async () => (await bench.system.children()).length > 0, "children are being prepared");
     await bench.system.cancelRun(preparing, "grace", "", origin);
     for (const { status } of await bench.results(preparing)) expect(status).toBe("cancelled");
@@ -153,20 +201,32 @@ describe("a run in the system", () => {
     await bench.results(run);
     const resumed = await bench.system.resumeRun(run, origin);
     const results = await bench.results(resumed.run);
-    expect(results.map(({ index, title, exitCode }) => [index, title, exitCode])).toEqual([[0, "task 1", 1], [1, "task 3", 2]]);
+    expect(results.map(({ index, title, exitCode }) => [index, title, exitCode])).toEqual([
+      [0, "task 1", 1],
+      [1, "task 3", 2],
+    ]);
   });
 
   it("refuses what two fields together make impossible, and runs nothing", async () => {
     const mounts = [{ path: "/usr/share" }, { path: "/opt/share" }];
-    await expect(bench.start([{ command: ["true"] }, { command: ["true"], mounts }])).rejects.toMatchObject({ code: "REQUEST_INVALID", message: expect.stringContaining("tasks[1].mounts[1].as") });
-    await expect(bench.start([{ command: ["a\0b"] }])).rejects.toMatchObject({ code: "REQUEST_INVALID", message: expect.stringContaining("tasks[0].command[0]") });
+    await expect(bench.start([{ command: ["true"] }, { command: ["true"], mounts }])).rejects.toMatchObject({
+      code: "REQUEST_INVALID",
+      message: expect.stringContaining("tasks[1].mounts[1].as"),
+    });
+    await expect(bench.start([{ command: ["a\0b"] }])).rejects.toMatchObject({
+      code: "REQUEST_INVALID",
+      message: expect.stringContaining("tasks[0].command[0]"),
+    });
     expect(await bench.system.runs(10)).toEqual([]);
   });
 
   it("follows an output while it grows, each byte once", async () => {
     const run = await bench.start([{ command: ["print", "3000000", "1000"] }]);
     const parts: Buffer[] = [];
-    for await (const { bytes, offset } of bench.system.logs({ run, index: 0, follow: true, stdoutOffset: 8, stderrOffset: 0 }, AbortSignal.timeout(30_000))) {
+    for await (const { bytes, offset } of bench.system.logs(
+      { run, index: 0, follow: true, stdoutOffset: 8, stderrOffset: 0 },
+      AbortSignal.timeout(30_000),
+    )) {
       expect(offset).toBe(8 + parts.reduce((sum, part) => sum + part.length, 0));
       parts.push(Buffer.from(bytes));
     }

@@ -94,7 +94,14 @@ export class SimulatedWarden {
       if (connection === this.#connection) action();
     };
     return {
-      identity: { wardenId: this.wardenId, binarySha256: "00", features: [], sandboxesMax: 4000, windowBytesMax: 1 << 20, memoryBytesTotal: 1 << 30 },
+      identity: {
+        wardenId: this.wardenId,
+        binarySha256: "00",
+        features: [],
+        sandboxesMax: 4000,
+        windowBytesMax: 1 << 20,
+        memoryBytesTotal: 1 << 30,
+      },
       create: (plan) => ask(() => this.#create(plan)),
       exec: (name, plan) => ask(() => this.#exec(name, plan)),
       writeStdin: (name, execId, offset, bytes, fin) => tell(() => this.#stdin(name, execId, offset, bytes, fin)),
@@ -143,7 +150,8 @@ export class SimulatedWarden {
 
   #create(plan: SandboxPlan): SandboxInfo {
     const known = this.sandboxes.get(plan.name);
-    if (plan.mounts.some(({ source }) => source === "/nowhere")) throw new CohortError("MOUNT_REFUSED", { on: "MOUNT_SOURCE_UNREADABLE: /nowhere" });
+    if (plan.mounts.some(({ source }) => source === "/nowhere"))
+      throw new CohortError("MOUNT_REFUSED", { on: "MOUNT_SOURCE_UNREADABLE: /nowhere" });
     const sandbox = known ?? { plan, uid: (this.#uid += 1), execs: new Map(), dead: false };
     this.sandboxes.set(plan.name, sandbox);
     return { name: plan.name, uid: sandbox.uid, initPid: 1, layers: [] };
@@ -152,11 +160,21 @@ export class SimulatedWarden {
   #exec(name: string, plan: ExecPlan): void {
     const sandbox = this.#alive(name);
     if (sandbox.execs.has(plan.execId)) return;
-    const exec: SimulatedExec = { plan, out: { stdout: emptyOut(), stderr: emptyOut() }, stdin: Buffer.alloc(0), stdinFin: false, ended: null, exit: null, exitAcked: false, wake: () => {} };
-    if (plan.kind === "command" && plan.argv[0] === "missing") throw new CohortError("EXEC_FAILED", { on: "EXEC_FAILED: missing: No such file or directory" });
+    const exec: SimulatedExec = {
+      plan,
+      out: { stdout: emptyOut(), stderr: emptyOut() },
+      stdin: Buffer.alloc(0),
+      stdinFin: false,
+      ended: null,
+      exit: null,
+      exitAcked: false,
+      wake: () => {},
+    };
+    if (plan.kind === "command" && plan.argv[0] === "missing")
+      throw new CohortError("EXEC_FAILED", { on: "EXEC_FAILED: missing: No such file or directory" });
     sandbox.execs.set(plan.execId, exec);
     if (plan.kind === "command" && plan.execId < 1000) this.executed.push(name);
-    void this.#run(sandbox, exec);
+    this.#run(sandbox, exec).catch((error: unknown) => this.#events?.notice(name, "program", String(error)));
   }
 
   async #run(sandbox: Sandbox, exec: SimulatedExec): Promise<void> {
@@ -166,7 +184,7 @@ export class SimulatedWarden {
   }
 
   async #program(exec: SimulatedExec): Promise<number> {
-    const [program, first = "", second = ""] = exec.plan.argv;
+    const [program = "", first = "", second = ""] = exec.plan.argv;
     switch (program) {
       case "true":
         return 0;
@@ -182,7 +200,11 @@ export class SimulatedWarden {
         await this.#print(exec, "stdout", Buffer.from(JSON.stringify({ env: exec.plan.env, cwd: exec.plan.cwd })));
         return 0;
       case "print":
-        for (let position = 0, all = numbered(Number(first)); position < all.length && exec.ended === null; position += Number(second) || 16_384) {
+        for (
+          let position = 0, all = numbered(Number(first));
+          position < all.length && exec.ended === null;
+          position += Number(second) || 16_384
+        ) {
           await this.#print(exec, "stdout", all.subarray(position, position + (Number(second) || 16_384)));
         }
         return 0;
@@ -230,7 +252,7 @@ export class SimulatedWarden {
 
   async #print(exec: SimulatedExec, stream: OutputStream, bytes: Buffer): Promise<void> {
     const out = exec.out[stream];
-    for (let position = 0; position < bytes.length && exec.ended === null; ) {
+    for (let position = 0; position < bytes.length && exec.ended === null;) {
       const room = exec.plan.windowBytes - (out.produced - out.acked);
       if (room <= 0) {
         await this.#wait(exec, 1000);
@@ -257,7 +279,8 @@ export class SimulatedWarden {
       this.#events.output({ name, execId: exec.plan.execId, stream, offset: out.sent, bytes, fin: false });
       out.sent += bytes.length;
     }
-    if (out.fin && !out.finAcked) this.#events.output({ name, execId: exec.plan.execId, stream, offset: out.sent, bytes: Buffer.alloc(0), fin: true });
+    if (out.fin && !out.finAcked)
+      this.#events.output({ name, execId: exec.plan.execId, stream, offset: out.sent, bytes: Buffer.alloc(0), fin: true });
   }
 
   #ack(name: string, execId: number, stream: OutputStream, offset: number): void {

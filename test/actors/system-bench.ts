@@ -42,7 +42,11 @@ export class SystemBench {
     rmSync(this.directory, { recursive: true, force: true });
   }
 
-  async start(tasks: readonly (Partial<TaskInput> & { readonly command: string[] })[], rest: Partial<RunSpecInput> = {}, key?: string): Promise<string> {
+  async start(
+    tasks: readonly (Partial<TaskInput> & { readonly command: string[] })[],
+    rest: Partial<RunSpecInput> = {},
+    key?: string,
+  ): Promise<string> {
     const spec = runSpecSchema.parse({ title: "test", ...rest, tasks: tasks.map((task, index) => ({ title: `task ${index}`, ...task })) });
     return (await this.system.startRun(spec, key, origin)).run;
   }

@@ -44,7 +44,8 @@ export class OutcomeModel {
     if (item === undefined) return false;
     // Timers come when nothing else is left, or now and then.
     if (item.kind === "timer" && !timersOnly && this.choose(4) !== 0) return true;
-    const first = item.kind === "event" ? pending.find((other) => other.kind === "event" && other.from === item.from && other.to === item.to) : item;
+    const first =
+      item.kind === "event" ? pending.find((other) => other.kind === "event" && other.from === item.from && other.to === item.to) : item;
     if (first === undefined) return false;
     pending.splice(pending.indexOf(first), 1);
     this.#happen(first);

@@ -14,7 +14,9 @@ export type Pending =
 const machines: Record<string, AnyStateMachine> = { child: childMachine, relay: relayMachine, run: runMachine };
 
 export function acts(actions: readonly { readonly type: string; readonly params: unknown }[]): Act[] {
-  return actions.filter((action) => !action.type.startsWith("xstate.")).map((action) => ({ type: action.type, params: action.params as Record<string, Json> }));
+  return actions
+    .filter((action) => !action.type.startsWith("xstate."))
+    .map((action) => ({ type: action.type, params: action.params as Record<string, Json> }));
 }
 
 export class PureHost {
@@ -48,7 +50,10 @@ export class PureHost {
     const [snapshot, actions] = transition(machine, before, { at: this.now, ...event });
     if (snapshot.status === "error") throw snapshot.error;
     // Through JSON and back, as after every restart.
-    this.snapshots.set(ref, machine.resolveState(JSON.parse(JSON.stringify({ value: snapshot.value, context: snapshot.context, status: snapshot.status }))));
+    this.snapshots.set(
+      ref,
+      machine.resolveState(JSON.parse(JSON.stringify({ value: snapshot.value, context: snapshot.context, status: snapshot.status }))),
+    );
     const done = acts(actions);
     this.#apply(ref, done);
     return done;
@@ -56,7 +61,8 @@ export class PureHost {
 
   cancelScope(mode: "grace" | "kill", reason: string): void {
     for (const [ref, snapshot] of this.snapshots)
-      if (snapshot.status === "active" && !ref.startsWith("relay:")) this.pending.push({ kind: "event", from: "scope", to: ref, event: { type: "cancel", mode, reason } });
+      if (snapshot.status === "active" && !ref.startsWith("relay:"))
+        this.pending.push({ kind: "event", from: "scope", to: ref, event: { type: "cancel", mode, reason } });
     this.cancelled = mode;
   }
   cancelled: "none" | "grace" | "kill" = "none";
@@ -89,7 +95,12 @@ export class PureHost {
         case "spawn":
           this.spawn(String(params.ref), params.input ?? null);
           if (this.cancelled !== "none" && !String(params.ref).startsWith("relay:"))
-            this.pending.push({ kind: "event", from: "scope", to: String(params.ref), event: { type: "cancel", mode: this.cancelled, reason: "joined late" } });
+            this.pending.push({
+              kind: "event",
+              from: "scope",
+              to: String(params.ref),
+              event: { type: "cancel", mode: this.cancelled, reason: "joined late" },
+            });
           break;
         case "project":
           if (params.value === null) this.rows.delete(`${String(params.collection)}/${String(params.key)}`);

@@ -6,12 +6,14 @@ import { connectWarden } from "../../../vm/host/warden-connection.ts";
 import { asPerson } from "../../vm/warden-process.ts";
 
 const [stateDirectory, socketPath, specPath, key] = process.argv.slice(2);
-if (stateDirectory === undefined || socketPath === undefined || specPath === undefined || key === undefined) throw new Error("STATE SOCKET SPEC KEY");
+if (stateDirectory === undefined || socketPath === undefined || specPath === undefined || key === undefined)
+  throw new Error("STATE SOCKET SPEC KEY");
 
 const system = await openSystem({
   stateDirectory,
   cores: 2,
-  connectVm: (events) => asPerson(() => connectWarden(socketPath, { supervisorId: "killed", freezeAfterMs: 30_000, killAfterMs: 600_000 }, events)),
+  connectVm: (events) =>
+    asPerson(() => connectWarden(socketPath, { supervisorId: "killed", freezeAfterMs: 30_000, killAfterMs: 600_000 }, events)),
 });
 const spec = runSpecSchema.parse(JSON.parse(readFileSync(specPath, "utf8")));
 const { run } = await system.startRun(spec, key, { surface: "test", device: "vitest" });

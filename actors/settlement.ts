@@ -1,0 +1,139 @@
+/**
+ * What follows the end of an attempt: its output complete and synced, its files collected, its result durable, its sandbox destroyed.
+ * Owns nothing. In this order, so that whatever a crash interrupts is found and finished by running it again.
+ */
+import { randomInt } from "node:crypto";
+import type { EffectContext } from "../runtime/contract.ts";
+import type { ActorEvent } from "../runtime/kernel/actions.ts";
+import { isCohortError } from "../runtime/kernel/error.ts";
+import type { AttemptParams, SettleParams } from "../machines/messages/child-events.ts";
+import type { RecordRef } from "../machines/messages/facts.ts";
+import type { TaskResult } from "../machines/messages/result.ts";
+import type { Task } from "../machines/messages/task.ts";
+import type { ChildParts } from "./child-actor.ts";
+import { collect, nothingCollected, type Collected } from "./collection.ts";
+import { collectPlan } from "./engines/command.ts";
+import type { Session } from "./session.ts";
+import { COLLECT_EXEC_ID } from "./session-table.ts";
+import { isSandboxGone } from "./warden-refusal.ts";
+
+/** Output that the warden holds comes with the next connection at the latest; after the lease's end there is no sandbox any more. */
+const OUTPUT_DEADLINE_MS = 15 * 60_000;
+const EXEC_IDS_OF_COLLECT = { first: COLLECT_EXEC_ID + 1, end: 1000 };
+/** Each is told in the result. Anything else (a full disk) is tried again. */
+const collectMayFail: ReadonlySet<string> = new Set(["COLLECT_INVALID", "EXEC_FAILED", "DEADLINE", "WARDEN_ABSENT", "WARDEN_REFUSED"]);
+
+export class Settlement {
+  readonly #parts: ChildParts;
+
+  constructor(parts: ChildParts) {
+    this.#parts = parts;
+  }
+
+  async settle(params: SettleParams, { signal, recovered }: EffectContext): Promise<ActorEvent> {
+    const { results, table } = this.#parts;
+    const { run, index, attempt, name } = params;
+    const session = table.open(params);
+    let record: RecordRef | null = recovered ? await results.find(run, index, attempt) : null;
+    if (record === null) {
+      const result = await this.#result(params, session, signal, recovered);
+      record = await results.append(run, result);
+    }
+    const gone = await this.#tryDestroy(name, signal);
+    if (gone) await table.close(name);
+    return { type: "settled", record, gone };
+  }
+
+  async #result(params: SettleParams, session: Session, signal: AbortSignal, recovered: boolean): Promise<TaskResult> {
+    const { content } = this.#parts;
+    const { run, index, attempt, name, status, exit, startedAtMs, endedAtMs } = params;
+    const task = session.task ?? (await content.task(run, index));
+    const notes = session.noted ? [await content.readNote(run, index, attempt)] : [];
+    if (exit !== null) {
+      const output = await session.complete(exit.stdoutBytes, exit.stderrBytes, OUTPUT_DEADLINE_MS);
+      if (output === "incomplete" && status !== "output-limit") notes.push("the output is incomplete");
+    }
+    const totals =
+      exit === null || status === "output-limit" ? await session.writtenBytes() : { stdout: exit.stdoutBytes, stderr: exit.stderrBytes };
+    await session.sync();
+    const collected = await this.#collect(params, task, signal, recovered, notes);
+    const previews = await session.previews();
+    return {
+      index,
+      title: task.title,
+      child: exit === null && status === "refused" ? "" : name,
+      attempt,
+      status,
+      exitCode: exit?.cause === "exited" ? exit.code : null,
+      signal: exit?.cause === "signaled" ? exit.signal : null,
+      detail: notes.filter((note) => note !== "").join("; "),
+      startedAtMs,
+      wallMs: exit === null ? Math.max(0, endedAtMs - startedAtMs) : Math.round(exit.wallUs / 1000),
+      cpuMs: exit === null ? 0 : Math.round(exit.cpuUs / 1000),
+      maxRssBytes: exit === null ? 0 : exit.maxRssKib * 1024,
+      stdout: previews.stdout.summary(totals.stdout),
+      stderr: previews.stderr.summary(totals.stderr),
+      ...collected,
+    };
+  }
+
+  async #collect(params: SettleParams, task: Task, signal: AbortSignal, recovered: boolean, notes: string[]): Promise<Collected> {
+    const { exit, name, run, index } = params;
+    if (exit === null || (exit.cause !== "exited" && exit.cause !== "signaled") || task.limits.outFiles === 0) return nothingCollected;
+    const { content, link, table } = this.#parts;
+    const isFresh = !recovered && params.attempt === 1;
+    let execId = recovered ? randomInt(EXEC_IDS_OF_COLLECT.first, EXEC_IDS_OF_COLLECT.end) : COLLECT_EXEC_ID;
+    const { outBytes: bytesMax, outFiles: filesMax } = task.limits;
+    try {
+      return await link.call(signal, (vm) => {
+        const plan = collectPlan(task, name, execId);
+        // A collection that was cut off begins anew, under another id: an id is executed once.
+        execId = randomInt(EXEC_IDS_OF_COLLECT.first, EXEC_IDS_OF_COLLECT.end);
+        return collect({
+          vm,
+          execs: table.auxiliary,
+          name,
+          plan,
+          directory: content.outDirectory(run, index),
+          isFresh,
+          bytesMax,
+          filesMax,
+        });
+      });
+    } catch (error) {
+      // After a kill there is no sandbox to collect from.
+      if (isSandboxGone(error)) return nothingCollected;
+      if (signal.aborted || !isCohortError(error) || !collectMayFail.has(error.code)) throw error;
+      notes.push(error.message);
+      return nothingCollected;
+    }
+  }
+
+  /** False when it takes longer or fails: then destroying is a state of its own. */
+  async #tryDestroy(name: string, signal: AbortSignal): Promise<boolean> {
+    const session = this.#parts.table.find(name);
+    if (session?.sentTo === null) return true;
+    try {
+      await this.#destroy(name, signal);
+      return true;
+    } catch (error) {
+      if (signal.aborted) throw error;
+      return false;
+    }
+  }
+
+  async #destroy(name: string, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#parts.link.call(signal, (vm) => vm.destroy(name));
+    } catch (error) {
+      // Nobody listens: the warden is dead, and no child outlives it.
+      if (!isCohortError(error, "WARDEN_ABSENT")) throw error;
+    }
+  }
+
+  async destroy({ name }: AttemptParams, { signal }: EffectContext): Promise<ActorEvent> {
+    await this.#destroy(name, signal);
+    await this.#parts.table.close(name);
+    return { type: "destroyed" };
+  }
+}
