@@ -60,8 +60,8 @@ export class Cohort {
   }
 
   /**
-   * Starts a run; resolves once it is written down. Rejects with REQUEST_INVALID (naming the field; nothing was started), WARDEN_ABSENT, CANCELLED
-   * when the signal had aborted before.
+   * Starts a run; resolves once it is written down. Rejects with REQUEST_INVALID (naming the field, or a specification of more than 64 MiB; nothing
+   * was started), WARDEN_ABSENT, CANCELLED when the signal had aborted before.
    */
   async run(spec: RunSpecInput, options: RunOptions = {}): Promise<Run> {
     const { signal } = options;

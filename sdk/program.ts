@@ -9,7 +9,7 @@
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { CohortError } from "../runtime/kernel/error.ts";
 import { errorFromRemote } from "../runtime/transport/remote-error.ts";
@@ -22,16 +22,14 @@ const OUTPUT_BYTES_MAX = 64 * 1024;
 /** The step has deadlines of its own (20 s for the daemon, 10 s for the warden, 5 minutes for its first build); this one is for a step that hangs. */
 const STEP_TIMEOUT_MS = 360_000;
 /** What the step may know of our environment. */
+const PASSED_PATHS = ["COHORT_HOME", "COHORT_WARDEN_SOCKET", "XDG_STATE_HOME"] as const;
 const PASSED = [
-  "COHORT_HOME",
-  "COHORT_WARDEN_SOCKET",
   "COHORT_IDLE_EXIT_MS",
   "COHORT_LEASE_FREEZE_MS",
   "COHORT_LEASE_KILL_MS",
   "SUDO_UID",
   "SUDO_GID",
   "HOME",
-  "XDG_STATE_HOME",
   "LANG",
   "TZ",
 ] as const;
@@ -46,7 +44,7 @@ export async function runProgram(step: ProgramStep, args: readonly string[], env
   let [output, errors] = ["", ""];
   child.stdout.setEncoding("utf8").on("data", (text: string) => (output = bounded(output + text)));
   child.stderr.setEncoding("utf8").on("data", (text: string) => (errors = bounded(errors + text)));
-  const ended = await new Promise<string>((resolve, reject) => {
+  const ended = await new Promise<string>((settle, reject) => {
     const timer = setTimeout(() => {
       child.kill("SIGKILL");
       reject(
@@ -62,7 +60,7 @@ export async function runProgram(step: ProgramStep, args: readonly string[], env
     });
     child.once("close", (code, signal) => {
       clearTimeout(timer);
-      resolve(signal ?? `exit status ${String(code)}`);
+      settle(signal ?? `exit status ${String(code)}`);
     });
   });
   const answer = parseAnswer(output);
@@ -94,6 +92,11 @@ function passed(environment: Environment): Record<string, string> {
   for (const name of PASSED) {
     const value = environment[name];
     if (value !== undefined) kept[name] = value;
+  }
+  // The step runs in /, so a relative path would mean another place there.
+  for (const name of PASSED_PATHS) {
+    const value = environment[name];
+    if (value !== undefined && value !== "") kept[name] = resolve(value);
   }
   return kept;
 }

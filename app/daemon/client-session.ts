@@ -16,7 +16,7 @@ import { boundedPage } from "./results-page.ts";
 import { parseRequest, parseStartRequest } from "./request.ts";
 import { isSameToken } from "./token.ts";
 
-const HELLO_TIMEOUT_MS = 10_000;
+const HELLO_TIMEOUT_MS = 5000;
 
 export interface SessionContext {
   readonly system: System;

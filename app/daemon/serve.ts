@@ -14,12 +14,13 @@ import { CohortError } from "../../runtime/kernel/error.ts";
 import { openRuntimeLog } from "../../runtime/log/runtime-log.ts";
 import { RpcServer } from "../../runtime/transport/server.ts";
 import { openSystem } from "../../actors/system.ts";
+import { connectWarden } from "../../vm/host/warden-connection.ts";
+import { isListening } from "../../sdk/listening.ts";
 import { isTrustedDirectory } from "../../sdk/trust.ts";
 import type { Environment } from "../../sdk/account.ts";
 import { ClientSession } from "./client-session.ts";
 import { IdleWatch } from "./idle-watch.ts";
 import { ensureToken } from "./token.ts";
-import { WardenPresence } from "./warden-presence.ts";
 
 const IDLE_EXIT_MS = 60_000;
 const LEASE_FREEZE_MS = 30_000;
@@ -46,18 +47,22 @@ export async function serve(options: ServeOptions): Promise<void> {
   const opened = openRuntimeLog(join(stateDirectory, "cohortd.log"));
   const { log } = opened;
   const instance = randomUUID();
-  const warden = new WardenPresence(wardenSocket, {
+  const lease = {
     supervisorId: instance,
     freezeAfterMs: milliseconds(environment, "COHORT_LEASE_FREEZE_MS", LEASE_FREEZE_MS),
     killAfterMs: milliseconds(environment, "COHORT_LEASE_KILL_MS", LEASE_KILL_MS),
+  };
+  const system = await openSystem({
+    stateDirectory,
+    connectVm: (events) => connectWarden(wardenSocket, lease, events),
+    cores: availableParallelism(),
   });
-  const system = await openSystem({ stateDirectory, connectVm: warden.connect, cores: availableParallelism() });
   const ending = Promise.withResolvers<string>();
   const context = {
     system,
     token: ensureToken(join(stateDirectory, "token")),
     instance,
-    requireWarden: () => warden.require(),
+    requireWarden: () => requireWarden(wardenSocket),
     requestStop: () => ending.resolve("daemon.stop"),
   };
   const server = new RpcServer({
@@ -81,6 +86,11 @@ export async function serve(options: ServeOptions): Promise<void> {
   await within(STOP_TIMEOUT_MS, "the end of the actors", system.stop());
   log.info("ended");
   opened.close();
+}
+
+/** One that listens and is not connected yet is about to be; without one a run would only wait. */
+async function requireWarden(socket: string): Promise<void> {
+  if (!(await isListening(socket))) throw new CohortError("WARDEN_ABSENT", { on: socket });
 }
 
 /** A whole number of milliseconds, at least 1. Throws USAGE. */
