@@ -57,8 +57,8 @@ function optionsFor(wanted: readonly Bundle[], splitting: boolean): BuildOptions
     sourcemap: "external",
     legalComments: "none",
     logLevel: "warning",
-    // piscina starts its worker by file name; msgpackr-extract is native and optional.
-    external: ["piscina", "msgpackr-extract"],
+    // Native and optional.
+    external: ["msgpackr-extract"],
     banner: { js: 'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);' },
   };
 }
