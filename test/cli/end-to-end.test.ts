@@ -147,6 +147,10 @@ describe.skipIf(ownHomeUnavailable !== null)("cohort, end to end", { timeout: 90
     const seen = await cohort(["-qec", command, "/dev/null"], { words: ["script"], env: { TERM: "xterm", COLUMNS: "80" } });
     expect(Buffer.from(seen.stdout, "latin1").toString()).toContain("␛]0;evil␇red␍\r\n");
     expect(seen.stdout).not.toContain("\x1b]0;");
+    expect([seen.stdout.includes("\x1b[?25l"), seen.stdout.lastIndexOf("\x1b[?25h") > seen.stdout.lastIndexOf("\x1b[?25l")]).toEqual([
+      true,
+      true,
+    ]);
   });
 
   it("runs a task file, and one from standard input", async () => {

@@ -63,18 +63,22 @@ export async function startAndFollow(show: ShowOptions, start: (cohort: Cohort) 
     if (show.quiet === true || !terminal.canAnimate || show.json === true) writeNow(2, `cohort: ${text}\n`);
   };
   const interrupts = new Interrupts(say);
+  let started = false;
   try {
     return await withCohort(async (cohort) => {
-      const started = await start(cohort);
+      const begun = await start(cohort);
+      const { run } = begun;
+      started = true;
       if (show.detach === true) {
-        writeNow(
-          1,
-          show.json === true ? jsonLine({ type: "run", run: started.run.id, created: started.run.created }) : `${started.run.id}\n`,
-        );
+        writeNow(1, show.json === true ? jsonLine({ type: "run", run: run.id, created: run.created }) : `${run.id}\n`);
         return 0;
       }
-      return follow(started.run, optionsOf(started, show), terminal, interrupts, () => cohort.children());
+      return follow(run, optionsOf(begun, show), terminal, interrupts, () => cohort.children());
     });
+  } catch (error) {
+    // Ctrl-C on a terminal reaches the starting cohortd, too: that it did not start is then no news.
+    if (interrupts.exitStatus !== null && !started) return interrupts.exitStatus;
+    throw error;
   } finally {
     interrupts.close();
   }

@@ -87,7 +87,10 @@ const resultColumns: readonly Column<TaskResult>[] = [
   { title: "files", align: "right", cell: (result) => String(result.out.length) },
   {
     title: "title",
-    cell: (result) => (result.detail === "" || result.status === "succeeded" ? result.title : `${result.title}: ${result.detail}`),
+    cell: (result) =>
+      result.detail === "" || result.status === "succeeded" || result.status === "cancelled"
+        ? result.title
+        : `${result.title}: ${result.detail}`,
   },
 ];
 
