@@ -39,16 +39,24 @@ function startBuiltDaemon(home: string): void {
   if (started.status !== 0) throw new Error(`cohort ps ended with ${String(started.status)}: ${started.stderr}${started.stdout}`);
 }
 
-/** API call to the first byte of the child's output; then waits for the end, so that rounds do not overlap. */
-export async function cohortFirstByteMs(cohort: Cohort, command: readonly string[]): Promise<number> {
+export interface Start {
+  /** From the call until the run is written down and answered. */
+  readonly answeredMs: number;
+  /** From the call to the first byte of the child's output. */
+  readonly firstByteMs: number;
+}
+
+/** Waits for the end of the run, so that rounds do not overlap. */
+export async function measureStart(cohort: Cohort, command: readonly string[]): Promise<Start> {
   const spec: RunSpecInput = { title: "bench", tasks: [{ title: "bench", command: [...command] }] };
   const startedAt = performance.now();
   const run = await cohort.run(spec);
+  const answeredMs = performance.now() - startedAt;
   let firstAt = Number.NaN;
   for await (const item of run.logs(0, { follow: true })) {
     if (Number.isNaN(firstAt) && item.bytes.length > 0) firstAt = performance.now();
   }
   const { counts } = await run.finished();
   if (counts.succeeded !== 1 || Number.isNaN(firstAt)) throw new Error(`the child did not succeed: ${JSON.stringify(counts)}`);
-  return firstAt - startedAt;
+  return { answeredMs, firstByteMs: firstAt - startedAt };
 }
