@@ -126,7 +126,7 @@ const mutations: [layer: string, file: string, original: string, replacement: st
   ["no inherited descriptor", "sandbox.c", "return (int)syscall(__NR_close_range, FD_FIRST_CLOSED, ~0u, 0);", "return 0;"],
   ["cgroup ns", "sandbox.c", "if (unshare(CLONE_NEWCGROUP) != 0)", "if (0)"],
   ["ipc ns", "sandbox.c", "CLONE_NEWIPC | ", ""],
-  ["net ns", "sandbox.c", "CLONE_NEWNET | ", ""],
+  ["net ns", "sandbox.c", "enum { FD_CONTROL = 3,", "#undef CLONE_NEWNET\n#define CLONE_NEWNET 0\n#define setns(fd, type) 0\nenum { FD_CONTROL = 3,"],
   ["cgroup limits", "sandbox.c", "if (cgroup_join_v1(cgroups, plan->name) != 0)", "if (0)"],
   ["no setuid gain", "mounts.c", "SCRATCH_ATTRIBUTES = MOUNT_ATTR_NOSUID | ", "SCRATCH_ATTRIBUTES = "],
   ["proc masked", "mounts.c", 'if (done != 0 && errno == ENOTDIR)', 'umount2(proc_masks[i], MNT_DETACH); done = 0; if (0)'],

@@ -10,23 +10,26 @@
 
 enum { OUT_BYTES_MIN = 64 * 1024, SENDS_PER_ROUND = 16 };
 
-static bool grow_out(struct link *link, size_t size)
+/* Moves what waits to the front, into a larger buffer where that is not enough. */
+static bool make_room(struct link *link, size_t size)
 {
 	size_t waiting = link->out_end - link->out_start;
-	if (waiting > 0 && link->out_start > 0)
-		memmove(link->out, link->out + link->out_start, waiting);
-	link->out_start = 0;
-	link->out_end = waiting;
-	if (link->out_capacity - waiting >= size)
-		return true;
 	size_t capacity = link->out_capacity > 0 ? link->out_capacity : OUT_BYTES_MIN;
 	while (capacity - waiting < size)
 		capacity *= 2;
-	uint8_t *out = capacity <= LINK_OUT_MAX ? realloc(link->out, capacity) : NULL;
+	uint8_t *out = link->out;
+	if (capacity != link->out_capacity)
+		out = capacity <= LINK_OUT_MAX ? malloc(capacity) : NULL;
 	if (out == NULL)
 		return false;
+	if (waiting > 0)
+		memmove(out, link->out + link->out_start, waiting);
+	if (out != link->out)
+		free(link->out);
 	link->out = out;
 	link->out_capacity = capacity;
+	link->out_start = 0;
+	link->out_end = waiting;
 	return true;
 }
 
@@ -35,7 +38,7 @@ uint8_t *supervisor_space(struct codec *codec, size_t size)
 	struct link *link = codec->supervisor;
 	if (link == NULL)
 		return NULL;
-	if (link->out_capacity - link->out_end < size && !grow_out(link, size)) {
+	if (link->out_capacity - link->out_end < size && !make_room(link, size)) {
 		link_close(codec, link, "the supervisor does not read its answers");
 		return NULL;
 	}
