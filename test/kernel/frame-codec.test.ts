@@ -127,14 +127,14 @@ describe("frames", () => {
     ]);
   });
 
-  test("ten thousand data frames of 4 KiB are encoded and decoded within a second", () => {
+  test("ten thousand data frames of 4 KiB cost less than a second of processor time to encode and decode", () => {
     const bytes = Buffer.alloc(4096, 7);
-    const started = performance.now();
+    const started = process.cpuUsage();
     const decoder = new FrameDecoder(FRAME_BYTES_MAX);
     let frames = 0;
     for (let index = 0; index < 10_000; index += 1)
       frames += decoder.push(encodeFrame([4, "serene-vibrant-newton", 1, 1, index * 4096, bytes, false])).length;
     expect(frames).toBe(10_000);
-    expect(performance.now() - started).toBeLessThan(1000);
+    expect(process.cpuUsage(started).user).toBeLessThan(1_000_000);
   });
 });

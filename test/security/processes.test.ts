@@ -95,7 +95,7 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
     expect(processesOf(info.uid).length).toBeLessThanOrEqual(101);
     const started = performance.now();
     expect((await escapes.bench.run(sibling, ["/bin/echo", "alive"])).stdout).toBe("alive\n");
-    expect(performance.now() - started).toBeLessThan(2000);
+    expect(performance.now() - started).toBeLessThan(5000);
     await escapes.bench.vm.kill(info.name);
     expect((await escapes.bench.outcome(info.name, bomb)).exit.cause).toMatch(/^(sandbox-died|signaled)$/);
     await escapes.bench.destroy(info.name);

@@ -108,6 +108,8 @@ export class WardenProcess {
   #spawn(): ChildProcess {
     const args = ["--foreground", "--socket", this.socketPath, "--user", `${PERSON_UID}`, "--gid", `${PERSON_UID}`];
     args.push("--uid-file", join(this.directory, "uid-next"), "--uid-base", `${this.#uidBase}`, "--uid-count", `${UIDS_PER_WARDEN}`);
+    // A test process that was killed leaves no warden for long.
+    args.push("--exit-when-idle-ms", "30000");
     const child = spawn(this.#binary, args, { stdio: ["ignore", "ignore", "pipe"] });
     child.stderr?.on("data", (chunk: Buffer) => {
       this.#stderr = (this.#stderr + chunk.toString()).slice(-10_000);
