@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "codec.h"
+#include "network-stock.h"
 
 enum { START_MS_MAX = 10000 };
 
@@ -67,9 +68,10 @@ static int start(struct jail *jail, struct fault *fault)
 	int control[2], status[2];
 	if (cgroup_create(zygote.cgroups, jail->plan.name, &jail->plan.limits, fault) != 0)
 		return -1;
+	CLEANUP_FD int network = network_stock_take(zygote.network_maker_fd);
 	packet_pair(control);
 	packet_pair(status);
-	const struct child_fds fds = { .control = control[1], .status = status[1], .zygote_pid = zygote.own_pid_fd };
+	const struct child_fds fds = { .control = control[1], .status = status[1], .zygote_pid = zygote.own_pid_fd, .network = network };
 	jail->pid = sandbox_start(&jail->plan, zygote.cgroups, &fds, &jail->pid_fd, fault);
 	close_fd(&control[1]);
 	close_fd(&status[1]);

@@ -22,7 +22,7 @@ struct jail {
 	uint64_t retry_at_ms, retry_delay_ms, give_up_at_ms;
 };
 
-enum source { FROM_BROKER, FROM_CODEC, FROM_STATUS, FROM_PID };
+enum source { FROM_BROKER, FROM_CODEC, FROM_NETWORK_MAKER, FROM_STATUS, FROM_PID };
 
 /* The zygote's own state, set up once before the first sandbox. */
 struct zygote {
@@ -30,6 +30,7 @@ struct zygote {
 	int broker_fd, codec_fd, epoll_fd;
 	int proc_fd;                            /* /proc of the host's pid namespace */
 	int own_pid_fd;
+	int network_maker_fd;                   /* -1: every sandbox makes its own network namespace */
 	uint64_t outer_namespaces[NS_COUNT];
 	struct jail *jails[SANDBOXES_MAX];
 	uint32_t jails_end;                 /* one behind the highest index in use */

@@ -110,12 +110,14 @@ static int raise_oom_score(struct fault *fault)
 
 static int confine(const struct sandbox_plan *plan, const struct cgroup_set *cgroups, const struct child_fds *fds, struct fault *fault)
 {
-	static const struct child_fds kept = { FD_CONTROL, FD_STATUS, FD_ZYGOTE_PID };
+	static const struct child_fds kept = { FD_CONTROL, FD_STATUS, FD_ZYGOTE_PID, -1 };
 	/* Again after setresuid, which clears it; this one covers the way there. */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0)
 		return fail(fault, E_SETUP_FAILED, errno, "cannot ask to die with the warden");
 	if (setsid() < 0)
 		return fail(fault, E_SETUP_FAILED, errno, "cannot start a session");
+	if (fds->network >= 0 && setns(fds->network, CLONE_NEWNET) != 0)
+		return fail(fault, E_SETUP_FAILED, errno, "cannot enter a network namespace");
 	if (cgroup_join_v1(cgroups, plan->name) != 0)
 		return fail(fault, E_CGROUP_UNAVAILABLE, errno, "cannot join the v1 cgroups of %s", plan->name);
 	/* After the joins, so that the sandbox's own cgroups are the roots that it sees. */
@@ -154,7 +156,8 @@ pid_t sandbox_start(const struct sandbox_plan *plan, const struct cgroup_set *cg
 	if (cgroup_fd < 0)
 		return fail(fault, E_CGROUP_UNAVAILABLE, errno, "cannot open the cgroup of %s", plan->name);
 	struct clone_args arguments = {
-		.flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET | CLONE_PIDFD | CLONE_INTO_CGROUP,
+		.flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_PIDFD | CLONE_INTO_CGROUP |
+			 (fds->network < 0 ? CLONE_NEWNET : 0),
 		.pidfd = (uint64_t)(uintptr_t)pid_fd,
 		.exit_signal = SIGCHLD,
 		.cgroup = (uint64_t)cgroup_fd,

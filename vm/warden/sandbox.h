@@ -35,6 +35,7 @@ struct child_fds {
 	int control;      /* init's end of the codec's socket */
 	int status;
 	int zygote_pid;   /* pidfd of the zygote: readable means that it died */
+	int network;      /* an empty network namespace to enter, -1: one was made by the clone; not kept */
 };
 
 /* sandbox.c */

@@ -25,6 +25,7 @@
 #include "codec.h"
 #include "confine.h"
 #include "lifecycle.h"
+#include "network-stock.h"
 
 enum { EVENTS_MAX = 64, SEND_TIMEOUT_S = 10 };
 
@@ -182,6 +183,10 @@ static void dispatch(const struct epoll_event *event)
 	case FROM_CODEC:
 		on_codec();
 		return;
+	case FROM_NETWORK_MAKER:
+		if (zygote.network_maker_fd >= 0)
+			network_stock_receive(&zygote.network_maker_fd);
+		return;
 	case FROM_STATUS:
 		/* An earlier event of the same round may have ended it. */
 		if (zygote.jails[index] != NULL && zygote.jails[index]->status_fd >= 0)
@@ -220,6 +225,9 @@ void zygote_main(const struct cgroup_set *cgroups, int broker_fd, int codec_fd, 
 	CLEANUP_FD int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (null_fd < 0 || dup2(null_fd, STDIN_FILENO) < 0 || dup2(null_fd, STDOUT_FILENO) < 0)
 		die_errno("zygote: cannot open /dev/null");
+	zygote.network_maker_fd = network_stock_open(zygote.proc_fd);
+	if (zygote.network_maker_fd >= 0)
+		watch(zygote.network_maker_fd, FROM_NETWORK_MAKER, 0);
 	watch(broker_fd, FROM_BROKER, 0);
 	watch(codec_fd, FROM_CODEC, 0);
 	if (write(ready_fd, "", 1) != 1)
