@@ -133,13 +133,14 @@ export interface VmEvents {
   exit(exit: ExecExit): void;
   died(death: SandboxDeath): void;
   notice(name: string, kind: string, detail: string): void;
-  /** The connection is gone; nothing further comes. */
+  /** The connection is gone; nothing further comes. Not called after the owner's own close(). */
   closed(reason: Error): void;
 }
 
 /**
  * One connection to a warden. Every method rejects with a CohortError whose code
- * is in docs/errors.md; after `closed` each rejects with WARDEN_GONE.
+ * is in docs/errors.md; after `closed` each rejects with WARDEN_GONE. Those that
+ * answer nothing are dropped then: the next connection resends by offset.
  */
 export interface Vm {
   readonly identity: VmIdentity;
@@ -147,6 +148,7 @@ export interface Vm {
   create(plan: SandboxPlan): Promise<SandboxInfo>;
   /** Idempotent by (name, execId). Resolves when the process runs. May be called right after create, without awaiting it. */
   exec(name: string, plan: ExecPlan): Promise<void>;
+  /** At most 1 MiB beyond the last acknowledged byte; bytes sent before may be sent again, a gap breaks the protocol. */
   writeStdin(name: string, execId: number, offset: number, bytes: Uint8Array, fin: boolean): void;
   /** All bytes of the stream before `offset` are safe (written down). */
   ackOutput(name: string, execId: number, stream: OutputStream, offset: number): void;
