@@ -22,7 +22,7 @@ async function driveAndKill(directory: string, round: number): Promise<void> {
   const child = start(process.execPath, [DRIVER, directory, String(round)], { stdio: ["ignore", "ignore", "inherit"] });
   const exited = once(child, "exit");
   try {
-    await eventually("the driver gets answers", () => lines(acknowledged).length > before + 20, 15_000);
+    await eventually("the driver gets answers", () => lines(acknowledged).length > before + 900, 30_000);
     await new Promise((resolve) => setTimeout(resolve, 20 + Math.random() * 150));
   } finally {
     child.kill("SIGKILL");
@@ -53,7 +53,7 @@ async function applied(runtime: Runtime): Promise<{ readonly adds: ReadonlyMap<s
 }
 
 describe(`kill -9 of a process in the middle of its work, ${KILLS} times over`, () => {
-  it("loses nothing that was acknowledged and applies nothing twice; keyed effects run again, once effects never", { timeout: 120_000 }, async () => {
+  it("loses nothing that was acknowledged and applies nothing twice; keyed effects run again, once effects never", { timeout: 300_000 }, async () => {
     const directory = await temporaryDirectory();
     for (let round = 1; round <= KILLS; round++) await driveAndKill(directory, round);
     const runtime = await open(join(directory, "journal"), { definitions: [crashWorker], effects: crashEffects(directory) });

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { FOLLOW_BUFFER_ROWS_MAX } from "../../runtime/kernel/limits.ts";
 import { open, origin, spawn, take, temporaryDirectory } from "./fixture/opened.ts";
 
 describe("following a log", () => {
@@ -31,6 +32,17 @@ describe("following a log", () => {
     }
     await reading;
     expect(cursors).toEqual(Array.from({ length: 6000 }, (_, index) => index + 1));
+  });
+
+  it("catches up when the row that no longer had room was the last one", async () => {
+    const runtime = await open(await temporaryDirectory());
+    const ref = await spawn(runtime, "a");
+    const add = (): Promise<void> => runtime.post(ref, { type: "add", amount: 1 }, origin);
+    await add();
+    const rows = runtime.followLog(`heard:${ref}`, 0, new AbortController().signal)[Symbol.asyncIterator]();
+    expect(await rows.next()).toMatchObject({ value: { cursor: 1 } });
+    await Promise.all(Array.from({ length: FOLLOW_BUFFER_ROWS_MAX + 1 }, add));
+    for (let cursor = 2; cursor <= FOLLOW_BUFFER_ROWS_MAX + 2; cursor++) expect(await rows.next()).toMatchObject({ value: { cursor } });
   });
 
   it("shows a row only after its commit: a reader that saw it finds it in the journal", async () => {
