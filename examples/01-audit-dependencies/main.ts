@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
+import { isCohortError, type TaskResult } from "../../sdk/index.ts";
 import { audit } from "./audit-run.ts";
 import { auditReport, drawReport, type AuditReport } from "./table.ts";
 
@@ -28,10 +29,20 @@ function check(report: AuditReport): void {
   assert.ok(bytesWritten <= 128 * 1024 ** 2, "its disk was limited");
 }
 
-const report = auditReport(
-  await audit({ root, onResult: (done, total, result) => showProgress(done, total, `${result.title} ${result.status}`) }),
-);
-mkdirSync(dirname(file), { recursive: true });
-writeFileSync(file, `${JSON.stringify(report, null, 2)}\n`);
-console.log(`${drawReport(report)}\n\nReport: ${relative(process.cwd(), file)}`);
-check(report);
+async function main(): Promise<void> {
+  const onResult = (done: number, total: number, result: TaskResult): void => showProgress(done, total, `${result.title} ${result.status}`);
+  const report = auditReport(await audit({ root, onResult }));
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(file, `${JSON.stringify(report, null, 2)}\n`);
+  console.log(`${drawReport(report)}\n\nReport: ${relative(process.cwd(), file)}`);
+  check(report);
+}
+
+try {
+  await main();
+} catch (error) {
+  if (!isCohortError(error)) throw error;
+  console.error(`${error.code}: ${error.message}\n${error.hint}`);
+  if (error.code === "WARDEN_ABSENT") console.error(`In this checkout: sudo ${join(checkout, "bin/cohort")} vm up`);
+  process.exitCode = 1;
+}
