@@ -15,6 +15,7 @@
 #include <sys/syscall.h>
 
 #include "codec.h"
+#include "confine.h"
 
 int devpts_open(void)
 {
@@ -94,5 +95,9 @@ void codec_process_main(struct codec_config *config, uint32_t uid)
 	become_nobody(uid);
 	if (getppid() != broker_pid)
 		_exit(EXIT_FAILURE);
+	/* It is the one process that parses what children and the supervisor wrote: a hole in it shall find nothing to call. */
+	seccomp_prepare(FILTER_CODEC);
+	if (seccomp_apply() != 0)
+		die_errno("codec: cannot load its system call filter");
 	_exit(codec_main(config));
 }

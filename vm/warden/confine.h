@@ -4,8 +4,11 @@
 
 #include "base.h"
 
-/* Builds the filter of a sandbox; once, before the first. */
-void seccomp_prepare(void);
+/* The codec's: as a sandbox's, but it may accept connections, and may neither execute nor make processes. */
+enum filter_profile { FILTER_SANDBOX, FILTER_CODEC };
+
+/* Builds the filter; once, before the first use. */
+void seccomp_prepare(enum filter_profile profile);
 /* Needs no_new_privs. -1 with errno. */
 int seccomp_apply(void);
 

@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -60,19 +61,22 @@ static int open_directory(const char *path)
 static void bind_socket(struct listener *listener, const char *path, const struct person *person)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	char hidden[sizeof(listener->name) + 8];
+	format_text(hidden, sizeof(hidden), ".%s.new", listener->name);
 	listener->socket_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	/* By way of the checked directory's descriptor. */
-	format_text(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%s", listener->directory_fd, listener->name);
+	format_text(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%s", listener->directory_fd, hidden);
 	if (listener->socket_fd < 0)
 		die_errno("cannot make a socket");
 	/* We hold the lock, so what is there is of a warden that ended. */
-	if (unlinkat(listener->directory_fd, listener->name, 0) != 0 && errno != ENOENT)
-		die_errno("cannot replace %s", path);
+	if (unlinkat(listener->directory_fd, hidden, 0) != 0 && errno != ENOENT)
+		die_errno("cannot replace the socket at %s", path);
 	umask(0177);
 	int bound = bind(listener->socket_fd, (struct sockaddr *)&address, sizeof(address));
 	umask(022);
-	if (bound != 0 || fchownat(listener->directory_fd, listener->name, person->uid, person->gid, AT_SYMLINK_NOFOLLOW) != 0 ||
-	    listen(listener->socket_fd, BACKLOG) != 0)
+	/* Under its name only when it listens and is the person's: whoever waits for it never meets a socket that refuses. */
+	if (bound != 0 || fchownat(listener->directory_fd, hidden, person->uid, person->gid, AT_SYMLINK_NOFOLLOW) != 0 ||
+	    listen(listener->socket_fd, BACKLOG) != 0 || renameat(listener->directory_fd, hidden, listener->directory_fd, listener->name) != 0)
 		die_errno("cannot listen on %s", path);
 }
 

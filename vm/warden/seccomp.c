@@ -241,7 +241,17 @@ static void emit_tree(size_t from, size_t to, unsigned int depth)
 	emit_tree(middle, to, depth + 1);
 }
 
-static void collect_intervals(void)
+static const struct {
+	int number;
+	enum action action;
+} codec_rules[] = {
+	{ __NR_accept4, ALLOW }, { __NR_execve, REFUSE }, { __NR_execveat, REFUSE }, { __NR_clone, REFUSE }, { __NR_kill, REFUSE },
+#ifdef __NR_fork
+	{ __NR_fork, REFUSE }, { __NR_vfork, REFUSE },
+#endif
+};
+
+static void collect_intervals(enum filter_profile profile)
 {
 	enum action by_number[CEILING + 1];
 	for (uint32_t number = 0; number <= CEILING; number++)
@@ -251,13 +261,15 @@ static void collect_intervals(void)
 			die("the system call filter names number %d, above its ceiling", rules[i].number);
 		by_number[rules[i].number] = rules[i].action;
 	}
+	for (size_t i = 0; profile == FILTER_CODEC && i < ARRAY_LENGTH(codec_rules); i++)
+		by_number[codec_rules[i].number] = codec_rules[i].action;
 	interval_count = 0;
 	for (uint32_t number = 0; number <= CEILING; number++)
 		if (number == 0 || by_number[number] != by_number[number - 1])
 			intervals[interval_count++] = (struct interval){ number, by_number[number] };
 }
 
-void seccomp_prepare(void)
+void seccomp_prepare(enum filter_profile profile)
 {
 	program_length = 0;
 	/* Another architecture (int 0x80) has other numbers: checked first, or all below means something else. */
@@ -265,7 +277,7 @@ void seccomp_prepare(void)
 	emit(BPF_JMP | BPF_JEQ | BPF_K, 1, 0, (uint32_t)OUR_ARCH);
 	emit_return(SECCOMP_RET_KILL_PROCESS);
 	emit(BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(struct seccomp_data, nr));
-	collect_intervals();
+	collect_intervals(profile);
 	emit_tree(0, interval_count, 0);
 }
 

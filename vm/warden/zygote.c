@@ -215,7 +215,7 @@ void zygote_main(const struct cgroup_set *cgroups, int broker_fd, int codec_fd, 
 	    setsockopt(codec_fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) != 0)
 		die_errno("zygote: cannot start");
 	root_tree_enter();
-	seccomp_prepare();
+	seccomp_prepare(FILTER_SANDBOX);
 	struct fault fault;
 	if (privileges_prepare(&fault) != 0)
 		die("zygote: %s", fault.detail);
