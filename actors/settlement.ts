@@ -34,14 +34,22 @@ export class Settlement {
     const { results, table } = this.#parts;
     const { run, index, attempt, name } = params;
     const session = table.open(params);
-    let record: RecordRef | null = recovered ? await results.find(run, index, attempt) : null;
-    if (record === null) {
-      const result = await this.#result(params, session, signal, recovered);
-      record = await results.append(run, result);
-    }
-    const gone = await this.#tryDestroy(name, signal);
+    const found: RecordRef | null = recovered ? await results.find(run, index, attempt) : null;
+    const [record, gone] =
+      found === null ? await this.#finish(params, session, signal, recovered) : [found, await this.#tryDestroy(name, signal)];
     if (gone) await table.close(name);
     return { type: "settled", record, gone };
+  }
+
+  async #finish(params: SettleParams, session: Session, signal: AbortSignal, recovered: boolean): Promise<[RecordRef, boolean]> {
+    const { run, name } = params;
+    const result = await this.#result(params, session, signal, recovered);
+    const { out, outSkipped, detail } = result;
+    // What came out of the sandbox is listed durably before the sandbox goes; a result without it can be made again from transcript and journal.
+    if (out.length === 0 && outSkipped.length === 0 && detail === "") {
+      return Promise.all([this.#parts.results.append(run, result), this.#tryDestroy(name, signal)]);
+    }
+    return [await this.#parts.results.append(run, result), await this.#tryDestroy(name, signal)];
   }
 
   async #result(params: SettleParams, session: Session, signal: AbortSignal, recovered: boolean): Promise<TaskResult> {
