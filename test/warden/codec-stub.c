@@ -19,7 +19,7 @@
 #include "../../vm/warden/base.h"
 #include "../../vm/warden/codec.h"
 
-enum { STUBS_MAX = 1024, CHILDREN_MAX = 4096 };
+enum { STUBS_MAX = 1024, CHILDREN_MAX = 4096, COPIES_MAX = 16 };
 
 struct stub {
 	char name[SESSION_NAME_SIZE];
@@ -69,7 +69,12 @@ static void create(const struct create_request *request)
 	memcpy(stubs[slot].name, request->name, sizeof stubs[slot].name);
 	stubs[slot].init_fd = pair[0];
 	send_or_die(zygote_fd, &reply, sizeof reply, &pair[1], 1);
-	close(pair[1]);
+	/* As in the zygote, whose clones hold what it held for a while: copies of the codec's end outlive the codec's own. */
+	static int copies[COPIES_MAX], next_copy;
+	if (copies[next_copy] > 0)
+		close(copies[next_copy]);
+	copies[next_copy] = pair[1];
+	next_copy = (next_copy + 1) % COPIES_MAX;
 }
 
 static void kill_stub(int index, uint32_t reason)

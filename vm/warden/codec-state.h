@@ -161,6 +161,7 @@ void output_collect(struct codec *codec);
 
 /* init-link.c */
 void init_event(struct codec *codec, struct sandbox *sandbox, uint32_t events);
+void init_close(struct codec *codec, struct sandbox *sandbox);
 void init_drain(struct codec *codec, struct sandbox *sandbox);
 bool init_send(struct codec *codec, struct sandbox *sandbox, const void *data, size_t size, int *fds, size_t fd_count);
 

@@ -8,6 +8,17 @@
 
 enum { MESSAGES_PER_ROUND = 64 };
 
+void init_close(struct codec *codec, struct sandbox *sandbox)
+{
+	/* Unlike every other descriptor here this one may have copies: a sandbox that the zygote was cloning when it was
+	 * made. While one is open, closing ours leaves it registered, and epoll goes on pointing to a sandbox that is freed. */
+	if (sandbox->init_watch.fd >= 0 && !codec_watch(codec, &sandbox->init_watch, 0))
+		die_errno("cannot forget the socket of an init");
+	packet_discard_all(&sandbox->to_init);
+	close_fd(&sandbox->init_watch.fd);
+	sandbox->to_init.socket_fd = -1;
+}
+
 static bool makes_sense(const struct exec *exec, const struct init_message *message)
 {
 	if (exec == NULL)
@@ -47,9 +58,7 @@ static bool receive_one(struct codec *codec, struct sandbox *sandbox)
 	if (size <= 0) {
 		/* Its death is the zygote's to tell; if it only closed the socket, it is ended a moment later. */
 		sandbox->init_lost_ms = codec->now_ms;
-		packet_discard_all(&sandbox->to_init);
-		close_fd(&sandbox->init_watch.fd);
-		sandbox->to_init.socket_fd = -1;
+		init_close(codec, sandbox);
 		return false;
 	}
 	if (size == sizeof message)

@@ -143,9 +143,7 @@ void sandbox_died(struct codec *codec, struct sandbox *sandbox, uint32_t reason,
 	init_drain(codec, sandbox);
 	sandbox->state = SANDBOX_DEAD;
 	sandbox->death_flags |= flags_of_death(reason) | (oom_kills > sandbox->oom_kills_seen ? EXIT_OOM : 0u);
-	packet_discard_all(&sandbox->to_init);
-	close_fd(&sandbox->init_watch.fd);
-	sandbox->to_init.socket_fd = -1;
+	init_close(codec, sandbox);
 	for (struct exec *exec = sandbox->first_exec; exec != NULL; exec = exec->next) {
 		answer_all(codec, &exec->waiters, E_SANDBOX_DEAD, 0, "the sandbox died before the process was started");
 		exec_sandbox_died(codec, exec);
