@@ -4,7 +4,7 @@ import { chmodSync, cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writ
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { RpcClient } from "../../runtime/transport/client.ts";
 import { API_VERSION } from "../../machines/messages/api.ts";
 import { connect, wardenDown, wardenUp } from "../../sdk/index.ts";
@@ -15,180 +15,193 @@ const program = join(root, "app/daemon/main.ts");
 const origin = { surface: "test", device: "test" };
 let home: OwnHome;
 
-beforeEach(({ skip }) => {
-  skip(ownHomeUnavailable !== null, ownHomeUnavailable ?? "");
-  process.env["COHORT_IDLE_EXIT_MS"] = "60000";
-  home = OwnHome.make();
-});
+vi.setConfig({ testTimeout: 90_000 });
 
-afterEach(async () => {
+beforeEach(({ skip }) => skip(ownHomeUnavailable !== null, ownHomeUnavailable ?? ""));
+
+function makeHome(): void {
+  process.env["COHORT_IDLE_EXIT_MS"] = "60000";
+  if (ownHomeUnavailable === null) home = OwnHome.make();
+}
+
+async function endHome(): Promise<void> {
   delete process.env["COHORT_IDLE_EXIT_MS"];
   if (ownHomeUnavailable === null) await home.end();
-});
+}
 
-test("six clients that start at once have one cohortd, which is not root and has no group of root's", async () => {
-  const clients = await Promise.all(Array.from({ length: 6 }, () => home.connect()));
-  const pids = new Set(clients.map((client) => client.daemon.pid));
-  expect(home.daemons()).toEqual([...pids]);
-  const [pid = 0] = pids;
-  expect(uidsOf(pid)).toEqual([1, 2, 3, 4].map(() => home.account.uid));
-  const groups = /^Groups:\s+(.*)$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]?.split(/\s+/) ?? [];
-  expect(groups).not.toContain("0");
-});
+describe("one that stays", () => {
+  beforeAll(makeHome);
+  afterAll(endHome);
 
-test("all state is 0600 in 0700", async () => {
-  await home.connect();
-  const modes = modesBelow(home.directory);
-  expect(modes).toMatchObject({ "cohortd.sock": "600", token: "600", "cohortd.log": "600", "start.lock": "600" });
-  expect(Object.entries(modes).filter(([, mode]) => mode !== "600" && mode !== "700")).toEqual([]);
-});
-
-test("a wrong token is refused and its connection closed; before hello nothing is answered", async () => {
-  await home.connect();
-  const rpc = await RpcClient.connect(home.paths.socket, 2000);
-  await expect(rpc.call("run.list", {})).rejects.toMatchObject({ code: "NOT_AUTHORIZED" });
-  await expect(rpc.call("daemon.stop", {})).rejects.toMatchObject({ code: "NOT_AUTHORIZED" });
-  await expect(rpc.call("hello", { version: API_VERSION, token: "0".repeat(64), origin })).rejects.toMatchObject({
-    code: "NOT_AUTHORIZED",
+  test("six clients that start at once have one cohortd, which is not root and has no group of root's", async () => {
+    const clients = await Promise.all(Array.from({ length: 6 }, () => home.connect()));
+    const pids = new Set(clients.map((client) => client.daemon.pid));
+    expect(home.daemons()).toEqual([...pids]);
+    const [pid = 0] = pids;
+    expect(uidsOf(pid)).toEqual([1, 2, 3, 4].map(() => home.account.uid));
+    const groups = /^Groups:\s+(.*)$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]?.split(/\s+/) ?? [];
+    expect(groups).not.toContain("0");
   });
-  await eventually(() => rpc.isClosed, "the connection is closed");
-});
 
-test("a client of another version hears so, and may still end the daemon", async () => {
-  await home.connect();
-  const token = readFileSync(home.paths.token, "utf8").trim();
-  const rpc = await RpcClient.connect(home.paths.socket, 2000);
-  await expect(rpc.call("hello", { version: API_VERSION + 1, token, origin })).rejects.toMatchObject({ code: "DAEMON_VERSION" });
-  await expect(rpc.call("run.list", {})).rejects.toMatchObject({ code: "NOT_AUTHORIZED" });
-  await rpc.call("daemon.stop", {});
-  await eventually(() => home.daemons().length === 0, "it ends");
-});
-
-test("requests that are not valid are refused with the field, and unknown ones by name", async () => {
-  const cohort = await home.connect();
-  await expect(cohort.run({ title: "t", tasks: [{ title: "a", command: [] }] })).rejects.toMatchObject({
-    code: "REQUEST_INVALID",
-    message: expect.stringContaining("spec.tasks.0.command"),
+  test("all state is 0600 in 0700", async () => {
+    await home.connect();
+    const modes = modesBelow(home.directory);
+    expect(modes).toMatchObject({ "cohortd.sock": "600", token: "600", "cohortd.log": "600", "start.lock": "600" });
+    expect(Object.entries(modes).filter(([, mode]) => mode !== "600" && mode !== "700")).toEqual([]);
   });
-  await expect(cohort.attach("abcdefgh").summary()).rejects.toMatchObject({ code: "RUN_UNKNOWN" });
-  await expect(cohort.attach("../../etc").summary()).rejects.toMatchObject({ code: "REQUEST_INVALID" });
-  await expect(cohort.doctor("no-such-child")).rejects.toMatchObject({ code: "CHILD_UNKNOWN" });
-  expect(await cohort.runs()).toEqual([]);
-});
 
-test("a directory that a group may write is refused before any token is sent", async () => {
-  await home.connect();
-  chmodSync(home.directory, 0o770);
-  await expect(home.connect()).rejects.toMatchObject({ code: "DAEMON_UNTRUSTED", hint: `chmod 700 '${home.directory}'` });
-  chmodSync(home.directory, 0o700);
-});
-
-test("nobody needs it: it ends, and the next client starts another", async () => {
-  process.env["COHORT_IDLE_EXIT_MS"] = "300";
-  const first = await home.connect();
-  const { pid } = first.daemon;
-  await new Promise((resolve) => setTimeout(resolve, 700));
-  expect(home.daemons()).toEqual([pid]);
-  first.close();
-  await eventually(() => home.daemons().length === 0, "the idle daemon ends");
-  expect(existsSync(home.paths.socket)).toBe(false);
-  const second = await home.connect();
-  expect(second.daemon.pid).not.toBe(pid);
-});
-
-test("SIGTERM ends it in order; a stale socket after kill -9 is no hindrance", async () => {
-  const first = await home.connect();
-  process.kill(first.daemon.pid, "SIGTERM");
-  await eventually(() => home.daemons().length === 0, "it ends");
-  expect(readFileSync(home.paths.log, "utf8")).toContain('"ended"');
-  expect(existsSync(home.paths.socket)).toBe(false);
-  expect(await first.runs()).toEqual([]);
-  process.kill(first.daemon.pid, "SIGKILL");
-  await eventually(() => home.daemons().length === 0, "it is dead");
-  expect(existsSync(home.paths.socket)).toBe(true);
-  expect(await first.runs()).toEqual([]);
-});
-
-test("start: false starts nothing", async () => {
-  await expect(home.connect({ start: false })).rejects.toMatchObject({ code: "DAEMON_UNREACHABLE" });
-  expect(home.daemons()).toEqual([]);
-});
-
-test("it refuses to run as root, and a second one of the same directory finds the journal locked", async () => {
-  await home.connect();
-  const serve = [program, "serve", home.directory, home.paths.wardenSocket];
-  const asRoot = spawnSync(process.execPath, serve, { encoding: "utf8" });
-  expect(asRoot.status).toBe(77);
-  expect(asRoot.stderr).toContain('{"fatal":{"code":"NOT_AUTHORIZED"');
-  const second = spawnSync(process.execPath, serve, {
-    encoding: "utf8",
-    uid: home.account.uid,
-    gid: home.account.gid,
-    cwd: "/",
-    timeout: 20_000,
+  test("a wrong token is refused and its connection closed; before hello nothing is answered", async () => {
+    await home.connect();
+    const rpc = await RpcClient.connect(home.paths.socket, 2000);
+    await expect(rpc.call("run.list", {})).rejects.toMatchObject({ code: "NOT_AUTHORIZED" });
+    await expect(rpc.call("daemon.stop", {})).rejects.toMatchObject({ code: "NOT_AUTHORIZED" });
+    await expect(rpc.call("hello", { version: API_VERSION, token: "0".repeat(64), origin })).rejects.toMatchObject({
+      code: "NOT_AUTHORIZED",
+    });
+    await eventually(() => rpc.isClosed, "the connection is closed");
   });
-  expect(second.status).toBe(75);
-  expect(second.stderr).toContain('{"fatal":{"code":"JOURNAL_LOCKED"');
-  expect(home.daemons()).toHaveLength(1);
-});
 
-test("a journal that it cannot open is named to the client, as the daemon's own error", async () => {
-  const first = await home.connect();
-  await first.stop();
-  await eventually(() => home.daemons().length === 0, "it ends");
-  const journals = Object.keys(modesBelow(home.directory)).filter((name) => /^journal\/.*\.(sqlite|db)$/.test(name));
-  expect(journals).toHaveLength(1);
-  const journal = join(home.directory, journals[0] ?? "");
-  writeFileSync(journal, Buffer.alloc(20_000, "not a database"));
-  for (const suffix of ["-wal", "-shm"]) rmSync(`${journal}${suffix}`, { force: true });
-  await expect(home.connect()).rejects.toMatchObject({ code: "JOURNAL_CORRUPT" });
-});
+  test("requests that are not valid are refused with the field, and unknown ones by name", async () => {
+    const cohort = await home.connect();
+    await expect(cohort.run({ title: "t", tasks: [{ title: "a", command: [] }] })).rejects.toMatchObject({
+      code: "REQUEST_INVALID",
+      message: expect.stringContaining("spec.tasks.0.command"),
+    });
+    await expect(cohort.attach("abcdefgh").summary()).rejects.toMatchObject({ code: "RUN_UNKNOWN" });
+    await expect(cohort.attach("../../etc").summary()).rejects.toMatchObject({ code: "REQUEST_INVALID" });
+    await expect(cohort.doctor("no-such-child")).rejects.toMatchObject({ code: "CHILD_UNKNOWN" });
+    expect(await cohort.runs()).toEqual([]);
+  });
 
-test("a program that the user cannot read is refused, naming the path that is closed", async () => {
-  const closed = mkdtempSync("/tmp/cohort-closed-");
-  try {
-    for (const folder of ["app", "runtime", "machines", "vm", "actors", "sdk", "package.json"])
-      cpSync(join(root, folder), join(closed, folder), { recursive: true });
-    symlinkSync(join(root, "node_modules"), join(closed, "node_modules"));
-    // The warden is the real one, so that nothing is compiled here.
-    cpSync(join(root, "build"), join(closed, "build"), { recursive: true });
-    const child = spawnSync(process.execPath, [join(closed, "app/daemon/main.ts"), "start"], {
+  test("a directory that a group may write is refused before any token is sent", async () => {
+    await home.connect();
+    chmodSync(home.directory, 0o770);
+    await expect(home.connect()).rejects.toMatchObject({ code: "DAEMON_UNTRUSTED", hint: `chmod 700 '${home.directory}'` });
+    chmodSync(home.directory, 0o700);
+  });
+
+  test("it refuses to run as root, and a second one of the same directory finds the journal locked", async () => {
+    await home.connect();
+    const serve = [program, "serve", home.directory, home.paths.wardenSocket];
+    const asRoot = spawnSync(process.execPath, serve, { encoding: "utf8" });
+    expect(asRoot.status).toBe(77);
+    expect(asRoot.stderr).toContain('{"fatal":{"code":"NOT_AUTHORIZED"');
+    const second = spawnSync(process.execPath, serve, {
       encoding: "utf8",
-      env: { PATH: process.env["PATH"], COHORT_HOME: home.directory },
+      uid: home.account.uid,
+      gid: home.account.gid,
+      cwd: "/",
+      timeout: 20_000,
     });
-    expect(JSON.parse(child.stdout)).toMatchObject({
-      error: { code: "UNREADABLE_AS_USER", message: expect.stringContaining(closed), hint: expect.stringContaining(closed) },
-    });
-  } finally {
-    rmSync(closed, { recursive: true, force: true });
-  }
-});
+    expect(second.status).toBe(75);
+    expect(second.stderr).toContain('{"fatal":{"code":"JOURNAL_LOCKED"');
+    expect(home.daemons()).toHaveLength(1);
+  });
 
-test("an ordinary user without a warden hears the one command; with a resident one the run works", async () => {
-  const person = { uid: home.account.uid, gid: home.account.gid, cwd: "/", timeout: 30_000 };
-  const env = { PATH: process.env["PATH"], HOME: "/", COHORT_HOME: home.directory };
-  const ask = async (): Promise<unknown> =>
-    JSON.parse(
-      (await promisify(execFile)(process.execPath, [fileURLToPath(new URL("./ordinary-client.ts", import.meta.url))], { ...person, env }))
-        .stdout,
+  test("one connection that never says hello is closed, others do not notice", async () => {
+    await home.connect();
+    const silent = spawn(
+      process.execPath,
+      ["-e", `require("net").connect(${JSON.stringify(home.paths.socket)}).on("close", () => process.exit(7))`],
+      { stdio: "ignore" },
     );
-  expect(await ask()).toEqual({ code: "WARDEN_ABSENT", hint: "start it once: sudo cohort vm up" });
-  await wardenUp({ home: home.directory, user: home.account.name });
-  await wardenUp({ home: home.directory, user: home.account.name });
-  expect(await ask()).toMatchObject({ status: "completed", counts: { total: 1, succeeded: 1 } });
-  await wardenDown({ home: home.directory, user: home.account.name });
-  await wardenDown({ home: home.directory, user: home.account.name });
-  expect(await ask()).toMatchObject({ code: "WARDEN_ABSENT" });
+    const [code] = (await once(silent, "exit", { signal: AbortSignal.timeout(20_000) })) as [number];
+    expect(code).toBe(7);
+    expect(await (await connect({ home: home.directory, start: false })).children()).toEqual([]);
+  });
 });
 
-test("one connection that never says hello is closed, others do not notice", async () => {
-  await home.connect();
-  const silent = spawn(
-    process.execPath,
-    ["-e", `require("net").connect(${JSON.stringify(home.paths.socket)}).on("close", () => process.exit(7))`],
-    { stdio: "ignore" },
-  );
-  const [code] = (await once(silent, "exit", { signal: AbortSignal.timeout(20_000) })) as [number];
-  expect(code).toBe(7);
-  expect(await (await connect({ home: home.directory, start: false })).children()).toEqual([]);
+describe("one that ends, or does not start", () => {
+  beforeEach(makeHome);
+  afterEach(endHome);
+
+  test("a client of another version hears so, and may still end the daemon", async () => {
+    await home.connect();
+    const token = readFileSync(home.paths.token, "utf8").trim();
+    const rpc = await RpcClient.connect(home.paths.socket, 2000);
+    await expect(rpc.call("hello", { version: API_VERSION + 1, token, origin })).rejects.toMatchObject({ code: "DAEMON_VERSION" });
+    await expect(rpc.call("run.list", {})).rejects.toMatchObject({ code: "NOT_AUTHORIZED" });
+    await rpc.call("daemon.stop", {});
+    await eventually(() => home.daemons().length === 0, "it ends");
+  });
+
+  test("nobody needs it: it ends, and the next client starts another", async () => {
+    process.env["COHORT_IDLE_EXIT_MS"] = "300";
+    const first = await home.connect();
+    const { pid } = first.daemon;
+    await new Promise((resolve) => setTimeout(resolve, 700));
+    expect(home.daemons()).toEqual([pid]);
+    first.close();
+    await eventually(() => home.daemons().length === 0, "the idle daemon ends");
+    expect(existsSync(home.paths.socket)).toBe(false);
+    const second = await home.connect();
+    expect(second.daemon.pid).not.toBe(pid);
+  });
+
+  test("SIGTERM ends it in order; a stale socket after kill -9 is no hindrance", async () => {
+    const first = await home.connect();
+    process.kill(first.daemon.pid, "SIGTERM");
+    await eventually(() => home.daemons().length === 0, "it ends");
+    expect(readFileSync(home.paths.log, "utf8")).toContain('"ended"');
+    expect(existsSync(home.paths.socket)).toBe(false);
+    expect(await first.runs()).toEqual([]);
+    process.kill(first.daemon.pid, "SIGKILL");
+    await eventually(() => home.daemons().length === 0, "it is dead");
+    expect(existsSync(home.paths.socket)).toBe(true);
+    expect(await first.runs()).toEqual([]);
+  });
+
+  test("start: false starts nothing", async () => {
+    await expect(home.connect({ start: false })).rejects.toMatchObject({ code: "DAEMON_UNREACHABLE" });
+    expect(home.daemons()).toEqual([]);
+  });
+
+  test("a journal that it cannot open is named to the client, as the daemon's own error", async () => {
+    const first = await home.connect();
+    await first.stop();
+    await eventually(() => home.daemons().length === 0, "it ends");
+    const journals = Object.keys(modesBelow(home.directory)).filter((name) => /^journal\/.*\.(sqlite|db)$/.test(name));
+    expect(journals).toHaveLength(1);
+    const journal = join(home.directory, journals[0] ?? "");
+    writeFileSync(journal, Buffer.alloc(20_000, "not a database"));
+    for (const suffix of ["-wal", "-shm"]) rmSync(`${journal}${suffix}`, { force: true });
+    await expect(home.connect()).rejects.toMatchObject({ code: "JOURNAL_CORRUPT" });
+  });
+
+  test("a program that the user cannot read is refused, naming the path that is closed", async () => {
+    const closed = mkdtempSync("/tmp/cohort-closed-");
+    try {
+      for (const folder of ["app", "runtime", "machines", "vm", "actors", "sdk", "package.json"])
+        cpSync(join(root, folder), join(closed, folder), { recursive: true });
+      symlinkSync(join(root, "node_modules"), join(closed, "node_modules"));
+      // The warden is the real one, so that nothing is compiled here.
+      cpSync(join(root, "build"), join(closed, "build"), { recursive: true });
+      const child = spawnSync(process.execPath, [join(closed, "app/daemon/main.ts"), "start"], {
+        encoding: "utf8",
+        env: { PATH: process.env["PATH"], COHORT_HOME: home.directory },
+      });
+      expect(JSON.parse(child.stdout)).toMatchObject({
+        error: { code: "UNREADABLE_AS_USER", message: expect.stringContaining(closed), hint: expect.stringContaining(closed) },
+      });
+    } finally {
+      rmSync(closed, { recursive: true, force: true });
+    }
+  });
+
+  test("an ordinary user without a warden hears the one command; with a resident one the run works", async () => {
+    const person = { uid: home.account.uid, gid: home.account.gid, cwd: "/", timeout: 30_000 };
+    const env = { PATH: process.env["PATH"], HOME: "/", COHORT_HOME: home.directory };
+    const ask = async (): Promise<unknown> =>
+      JSON.parse(
+        (await promisify(execFile)(process.execPath, [fileURLToPath(new URL("./ordinary-client.ts", import.meta.url))], { ...person, env }))
+          .stdout,
+      );
+    expect(await ask()).toEqual({ code: "WARDEN_ABSENT", hint: "start it once: sudo cohort vm up" });
+    await wardenUp({ home: home.directory, user: home.account.name });
+    await wardenUp({ home: home.directory, user: home.account.name });
+    expect(await ask()).toMatchObject({ status: "completed", counts: { total: 1, succeeded: 1 } });
+    await wardenDown({ home: home.directory, user: home.account.name });
+    await wardenDown({ home: home.directory, user: home.account.name });
+    expect(await ask()).toMatchObject({ code: "WARDEN_ABSENT" });
+  });
 });

@@ -3,9 +3,11 @@ import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from "vitest";
 import { wardenDown, type Cohort, type TaskResult } from "../../sdk/index.ts";
 import { collect, eventually, OwnHome, ownHomeUnavailable } from "../daemon/own-home.ts";
+
+vi.setConfig({ testTimeout: 90_000 });
 
 let home: OwnHome;
 let cohort: Cohort;
@@ -146,7 +148,7 @@ test("kill -9 of cohortd in the middle of a run is a delay and nothing else", as
   expect((await run.finished()).counts).toMatchObject({ succeeded: 16 });
   expect(readFileSync(join(shared, "seen"), "utf8").trim().split("\n").toSorted()).toEqual(items.toSorted());
   await eventually(() => home.daemons().length === 1, "one cohortd is left");
-}, 90_000);
+});
 
 test("a run whose start was asked for just as cohortd died is started once", async () => {
   const before = (await cohort.runs()).length;
