@@ -93,7 +93,8 @@ export class Chaos {
     try {
       await action;
     } catch (error) {
-      if (isCohortError(error, "FRAME_INVALID") || isCohortError(error, "DEADLINE") || !isCohortError(error)) this.problems.push(String(error));
+      if (isCohortError(error, "FRAME_INVALID") || isCohortError(error, "DEADLINE") || !isCohortError(error))
+        this.problems.push(String(error));
     }
   }
 
@@ -129,7 +130,10 @@ export class Chaos {
     const before = this.exits.get(key);
     if (before !== undefined && JSON.stringify(before) !== JSON.stringify(exit)) this.problems.push(`two exits of ${key}`);
     this.exits.set(key, exit);
-    for (const [stream, total] of [["stdout", exit.stdoutBytes], ["stderr", exit.stderrBytes]] as const) {
+    for (const [stream, total] of [
+      ["stdout", exit.stdoutBytes],
+      ["stderr", exit.stderrBytes],
+    ] as const) {
       const end = this.#streams.get(`${key}/${stream}`)?.end ?? 0;
       if (end !== total) this.problems.push(`${key} ended with ${total} bytes of ${stream}, ${end} came`);
     }

@@ -40,10 +40,15 @@ export class CodecProcess {
     for (;;) {
       const events = new RecordedEvents();
       try {
-        const vm = await connectWarden(this.socketPath, { supervisorId: "test", freezeAfterMs: 60_000, killAfterMs: 120_000, ...options }, events);
+        const vm = await connectWarden(
+          this.socketPath,
+          { supervisorId: "test", freezeAfterMs: 60_000, killAfterMs: 120_000, ...options },
+          events,
+        );
         return { vm, events };
       } catch (error) {
-        if (!isCohortError(error, "WARDEN_ABSENT") || Date.now() > deadline) throw new Error(`the codec does not serve: ${this.#stderr}`, { cause: error });
+        if (!isCohortError(error, "WARDEN_ABSENT") || Date.now() > deadline)
+          throw new Error(`the codec does not serve: ${this.#stderr}`, { cause: error });
         await new Promise((resolve) => setTimeout(resolve, 10));
       }
     }
@@ -69,24 +74,44 @@ export class CodecProcess {
     if (this.#process.exitCode === null && this.#process.signalCode === null) {
       const { vm } = await this.connect();
       await vm.shutdown();
-      await Promise.race([this.#ended, new Promise((_, reject) => setTimeout(() => reject(new Error("the codec does not end")), STOP_DEADLINE_MS))]);
+      await Promise.race([
+        this.#ended,
+        new Promise((_, reject) => setTimeout(() => reject(new Error("the codec does not end")), STOP_DEADLINE_MS)),
+      ]);
     }
     rmSync(this.#directory, { recursive: true, force: true });
-    if (/Sanitizer|runtime error/.test(this.#stderr) || this.#process.exitCode !== 0) throw new Error(`the codec ended badly: ${this.#stderr}`);
+    if (/Sanitizer|runtime error/.test(this.#stderr) || this.#process.exitCode !== 0)
+      throw new Error(`the codec ended badly: ${this.#stderr}`);
   }
 }
 
 export const sandboxLimits = {
-  memoryBytes: 1 << 26, diskBytes: 1 << 24, diskInodes: 1000, tmpBytes: 1 << 24, pidsMax: 64, cpuPermille: 0, openFilesMax: 256,
+  memoryBytes: 1 << 26,
+  diskBytes: 1 << 24,
+  diskInodes: 1000,
+  tmpBytes: 1 << 24,
+  pidsMax: 64,
+  cpuPermille: 0,
+  openFilesMax: 256,
 } as const;
 
 export function sandboxPlan(name: string, timeoutMs = 0) {
   return { name, timeoutMs, limits: sandboxLimits, network: "none", mounts: [] } as const;
 }
 
-export function shellPlan(execId: number, script: string, options: { readonly stdin?: "none" | "stream"; readonly windowBytes?: number; readonly pty?: { rows: number; columns: number } } = {}) {
+export function shellPlan(
+  execId: number,
+  script: string,
+  options: { readonly stdin?: "none" | "stream"; readonly windowBytes?: number; readonly pty?: { rows: number; columns: number } } = {},
+) {
   return {
-    execId, kind: "command", argv: ["/bin/sh", "-c", script], env: { PATH: "/usr/bin:/bin" }, cwd: "/tmp",
-    pty: options.pty ?? null, stdin: options.stdin ?? "none", windowBytes: options.windowBytes ?? 1 << 20,
+    execId,
+    kind: "command",
+    argv: ["/bin/sh", "-c", script],
+    env: { PATH: "/usr/bin:/bin" },
+    cwd: "/tmp",
+    pty: options.pty ?? null,
+    stdin: options.stdin ?? "none",
+    windowBytes: options.windowBytes ?? 1 << 20,
   } as const;
 }

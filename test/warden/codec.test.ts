@@ -34,7 +34,9 @@ test("a command's output and exit come back, and nothing is listed after its ack
   expect(exit).toMatchObject({ cause: "exited", code: 3, stdoutBytes: 3, stderrBytes: 3, oomKilled: false });
   expect(events.bytesOf("calm-warm-noether", 1, "stdout").toString()).toBe("out");
   expect(events.bytesOf("calm-warm-noether", 1, "stderr").toString()).toBe("err");
-  expect((await vm.list())[0]?.execs).toEqual([{ execId: 1, state: "exited", stdout: { acked: 0, produced: 3 }, stderr: { acked: 0, produced: 3 } }]);
+  expect((await vm.list())[0]?.execs).toEqual([
+    { execId: 1, state: "exited", stdout: { acked: 0, produced: 3 }, stderr: { acked: 0, produced: 3 } },
+  ]);
   vm.ackExit("calm-warm-noether", 1);
   await vm.destroy("calm-warm-noether");
   await vm.destroy("calm-warm-noether");
@@ -72,7 +74,9 @@ test("output stops at its window, goes on with each ack, and comes whole and onc
     expect(chunk.offset).toBe(acked);
     await events.until("half a window", () => events.chunks.reduce((sum, each) => sum + each.bytes.length, 0) >= wanted);
     for (let step = 0; step < 8 && acked < total; step += 1) {
-      await events.until("more output", () => events.chunks.some((each) => each.stream === "stdout" && each.offset + each.bytes.length > acked));
+      await events.until("more output", () =>
+        events.chunks.some((each) => each.stream === "stdout" && each.offset + each.bytes.length > acked),
+      );
       acked = Math.max(...events.chunks.filter((each) => each.stream === "stdout").map((each) => each.offset + each.bytes.length));
       vm.ackOutput("a", 1, "stdout", acked);
     }
@@ -137,7 +141,11 @@ test("what cannot be started is refused and recorded", async () => {
   const { vm, events } = await start().connect();
   await vm.create(sandboxPlan("a"));
   await expect(vm.exec("a", shellPlan(404, "true"))).rejects.toMatchObject({ code: "EXEC_FAILED" });
-  expect(await events.until("the exit", () => events.exits[0])).toMatchObject({ execId: 404, cause: "not-started", detail: "no such program" });
+  expect(await events.until("the exit", () => events.exits[0])).toMatchObject({
+    execId: 404,
+    cause: "not-started",
+    detail: "no such program",
+  });
 });
 
 test("a refused sandbox refuses what was held for it, and a layer that is missing is named", async () => {
@@ -157,7 +165,9 @@ test("the death of a sandbox gives each of its processes one exit", async () => 
   await events.until("output", () => events.chunks.filter((chunk) => chunk.bytes.length > 0).length === 3);
   await vm.kill("a");
   await events.until("three exits", () => events.exits.length === 3);
-  expect(events.exits.map(({ cause, stdoutBytes }) => ({ cause, stdoutBytes }))).toEqual(Array(3).fill({ cause: "sandbox-died", stdoutBytes: 2 }));
+  expect(events.exits.map(({ cause, stdoutBytes }) => ({ cause, stdoutBytes }))).toEqual(
+    Array(3).fill({ cause: "sandbox-died", stdoutBytes: 2 }),
+  );
   expect(events.deaths).toMatchObject([{ name: "a", reason: "asked" }]);
   await expect(vm.exec("a", shellPlan(4, "true"))).rejects.toThrow();
   await expect(vm.create(sandboxPlan("a"))).rejects.toThrow(/not destroyed/);
@@ -221,7 +231,14 @@ test("without its supervisor everything is frozen, then killed and destroyed; on
   expect(process.stderr).toContain("2 sandboxes are killed");
   const { vm, events } = await process.connect();
   expect(await vm.list()).toEqual([]);
-  expect(await events.until("the exit", () => events.exits[0])).toMatchObject({ name: "a", execId: 1, cause: "signaled", signal: 9, leaseExpired: true, stdoutBytes: 5 });
+  expect(await events.until("the exit", () => events.exits[0])).toMatchObject({
+    name: "a",
+    execId: 1,
+    cause: "signaled",
+    signal: 9,
+    leaseExpired: true,
+    stdoutBytes: 5,
+  });
   expect(events.bytesOf("a", 1, "stdout").toString()).toBe("kept\n");
   vm.ackExit("a", 1);
 });
