@@ -4,7 +4,7 @@ import { readTranscript } from "../runtime/transcript/transcript-reader.ts";
 import type { OutputItem } from "../machines/messages/api.ts";
 import type { OutputStream } from "../vm/backend.ts";
 import type { LogsRequest } from "./contract.ts";
-import type { LiveOutput } from "./live-output.ts";
+import type { LiveOutput, LiveSubscriber } from "./live-output.ts";
 
 export interface TaskLogsParts {
   readonly live: LiveOutput;
@@ -15,14 +15,17 @@ export interface TaskLogsParts {
   latestAttempt(run: string, index: number): Promise<number | "not-yet" | "never">;
 }
 
-const START_POLL_MS = 200;
+/** While a task has not begun: how often it is asked whether it ever will. Its output itself is pushed. */
+const NEVER_POLL_MS = 200;
+const FIRST_ATTEMPT = 1;
 
 type Offsets = Record<OutputStream, number>;
 
 export async function* taskLogs(parts: TaskLogsParts, request: LogsRequest, signal: AbortSignal): AsyncGenerator<OutputItem> {
   const { run, index, follow } = request;
-  const attempt = request.attempt ?? (await attemptOf(parts, request, signal));
-  if (attempt === null) return;
+  const latest = request.attempt ?? (await parts.latestAttempt(run, index));
+  if (latest === "never" || (latest === "not-yet" && !follow)) return;
+  const attempt = latest === "not-yet" ? FIRST_ATTEMPT : latest;
   const offsets: Offsets = { stdout: request.stdoutOffset, stderr: request.stderrOffset };
   const path = parts.transcriptPath(run, index, attempt);
   if (!follow) {
@@ -31,8 +34,10 @@ export async function* taskLogs(parts: TaskLogsParts, request: LogsRequest, sign
   }
   // Subscribed before the file is read: what is written meanwhile comes twice rather than never, and is dropped by its offset.
   const { subscriber, leave } = parts.live.subscribe(run, index, attempt);
+  const never = latest === "not-yet" ? endWhenNever(parts, request, subscriber) : null;
   try {
-    if (!parts.isLive(run, index, attempt)) subscriber.end();
+    // A task that has not begun is subscribed to ahead; one that began between the question and the subscription is live or settled now.
+    if (!parts.isLive(run, index, attempt) && (await parts.latestAttempt(run, index)) !== "not-yet") subscriber.end();
     yield* written(path, offsets, signal);
     while (!signal.aborted) {
       const { chunks, behind, ended } = await subscriber.next(signal);
@@ -48,19 +53,20 @@ export async function* taskLogs(parts: TaskLogsParts, request: LogsRequest, sign
       if (ended) return;
     }
   } finally {
+    if (never !== null) clearInterval(never);
     leave();
   }
 }
 
-/** With follow it waits until the task begins. */
-async function attemptOf(parts: TaskLogsParts, { run, index, follow }: LogsRequest, signal: AbortSignal): Promise<number | null> {
-  while (!signal.aborted) {
-    const attempt = await parts.latestAttempt(run, index);
-    if (typeof attempt === "number") return attempt;
-    if (attempt === "never" || !follow) return null;
-    await new Promise<void>((resolve) => setTimeout(resolve, START_POLL_MS));
-  }
-  return null;
+/** A run may end without ever starting the task: then nobody else ends the subscription. */
+function endWhenNever(parts: TaskLogsParts, { run, index }: LogsRequest, subscriber: LiveSubscriber): NodeJS.Timeout {
+  return setInterval(() => {
+    parts.latestAttempt(run, index).then(
+      (latest) => latest === "never" && subscriber.end(),
+      // The journal is closing: so is this stream.
+      () => subscriber.end(),
+    );
+  }, NEVER_POLL_MS);
 }
 
 async function* written(path: string, offsets: Offsets, signal: AbortSignal): AsyncGenerator<OutputItem> {
