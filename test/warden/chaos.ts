@@ -111,6 +111,9 @@ export class Chaos {
       },
     });
     this.#vm = vm;
+    // A hang-up between freeze and thaw leaves it frozen, and nothing starts in what is frozen.
+    const frozen = (await vm.list()).filter(({ state }) => state === "frozen");
+    await Promise.all(frozen.map(({ name }) => this.#tolerant(vm.thaw(name))));
   }
 
   #output(vm: Vm, { name, execId, stream, offset, bytes }: OutputChunk): void {

@@ -38,7 +38,8 @@ static int zygote_fd;
 
 static void send_or_die(int fd, const void *data, size_t size, const int *fds, size_t fd_count)
 {
-	if (send_packet(fd, data, size, fds, fd_count) < 0)
+	/* EPIPE: the codec has ended, or gave an init up. */
+	if (send_packet(fd, data, size, fds, fd_count) < 0 && errno != EPIPE && errno != ECONNRESET)
 		die_errno("stub: send");
 }
 
@@ -212,8 +213,24 @@ static void reap(void)
 	}
 }
 
+/* Everything that any command left behind is a child of this process now: it is their subreaper. */
+static _Noreturn void end_peers(void)
+{
+	for (;;) {
+		char pids[4096] = "";
+		if (read_file(AT_FDCWD, "/proc/thread-self/children", pids, sizeof pids) <= 0)
+			_exit(0);
+		char *rest = NULL;
+		for (char *pid = strtok_r(pids, " ", &rest); pid != NULL; pid = strtok_r(NULL, " ", &rest)) {
+			kill(atoi(pid), SIGKILL);
+			waitpid(atoi(pid), NULL, 0);
+		}
+	}
+}
+
 static _Noreturn void serve_peers(int broker_fd)
 {
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	static struct pollfd polled[STUBS_MAX + 2];
 	static struct create_request request;
 	struct op_request op;
@@ -227,7 +244,7 @@ static _Noreturn void serve_peers(int broker_fd)
 		if (polled[0].revents != 0) {
 			size = recv(broker_fd, &request, sizeof request, MSG_DONTWAIT);
 			if (size == 0)
-				exit(0);
+				end_peers();
 			if (size > 0)
 				create(&request);
 		}
@@ -258,7 +275,8 @@ int main(int argc, char **argv)
 	packet_pair(broker);
 	packet_pair(zygote);
 	int listen_fd = listen_at(argv[1]);
-	if (fork() == 0) {
+	pid_t peers = fork();
+	if (peers == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		close(listen_fd);
 		close(broker[0]);
@@ -280,6 +298,9 @@ int main(int argc, char **argv)
 		.kill_after_ms_min = strtoull(argv[2], NULL, 10), .kill_after_ms_max = 3600000,
 	};
 	int status = codec_main(&config);
+	close(broker[0]);
+	close(zygote[0]);
+	waitpid(peers, NULL, 0);
 	unlink(argv[1]);
 	return status;
 }
