@@ -374,9 +374,9 @@ static void scenario_speed(unsigned int rounds)
 	qsort(started_us, rounds, sizeof(uint64_t), compare);
 	qsort(total_us, rounds, sizeof(uint64_t), compare);
 	qsort(destroy_us, rounds, sizeof(uint64_t), compare);
-	fprintf(stderr, "p50 µs: create %llu, to exec %llu, to exit %llu, destroy %llu; p95 to exec %llu\n", (unsigned long long)create_us[rounds / 2],
+	fprintf(stderr, "p50 µs: create %llu, to exec %llu, to exit %llu, destroy %llu; to exec p5 %llu, p95 %llu\n", (unsigned long long)create_us[rounds / 2],
 		(unsigned long long)started_us[rounds / 2], (unsigned long long)total_us[rounds / 2], (unsigned long long)destroy_us[rounds / 2],
-		(unsigned long long)started_us[rounds * 95 / 100]);
+		(unsigned long long)started_us[rounds * 5 / 100], (unsigned long long)started_us[rounds * 95 / 100]);
 }
 
 static void scenario_bulk(unsigned int count)

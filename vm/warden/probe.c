@@ -9,7 +9,6 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <linux/capability.h>
 #include <linux/securebits.h>
 #include <stdio.h>
@@ -32,13 +31,20 @@ static const enum layer namespace_layers[NS_COUNT] = {
 
 int namespace_ids(int proc_fd, const char *process, uint64_t ids[NS_COUNT])
 {
+	char path[64];
+	format_text(path, sizeof(path), "%s/ns", process);
+	/* Links like `mnt:[4026531841]`, by way of a directory: a stat of each whole path takes twice as long. */
+	CLEANUP_FD int dir_fd = openat(proc_fd, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (dir_fd < 0)
+		return -1;
 	for (size_t i = 0; i < NS_COUNT; i++) {
-		char path[64];
-		struct stat status;
-		format_text(path, sizeof(path), "%s/ns/%s", process, namespace_names[i]);
-		if (fstatat(proc_fd, path, &status, 0) != 0)
+		char link[64];
+		ssize_t length = readlinkat(dir_fd, namespace_names[i], link, sizeof(link) - 1);
+		link[length < 0 ? 0 : length] = '\0';
+		const char *number = strchr(link, '[');
+		if (number == NULL)
 			return -1;
-		ids[i] = status.st_ino;
+		ids[i] = strtoull(number + 1, NULL, 10);
 	}
 	return 0;
 }
