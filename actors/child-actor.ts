@@ -106,7 +106,8 @@ class ChildEffects {
       if (!isCohortError(error)) throw error;
       return await this.#startFailed(params, policy, session, error);
     } finally {
-      session.start.resolve();
+      // Later than the outcome reaches the journal's queue: an exit that was committed before it would let a crash start the task again.
+      setImmediate(() => session.start.resolve());
     }
   }
 

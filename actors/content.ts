@@ -6,7 +6,7 @@
  * 2. Everything is 0600 in 0700.
  * 3. Reading one task costs at most one read, whatever the size of the run.
  */
-import { mkdir, open, readFile, rename, rm, writeFile, type FileHandle } from "node:fs/promises";
+import { mkdir, open, readFile, rm, writeFile, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { CohortError } from "../runtime/kernel/error.ts";
 import type { Halt, RunSpec, Task } from "../machines/messages/task.ts";
@@ -66,20 +66,32 @@ export class Content {
     return join(this.#directory, run, "out", String(index));
   }
 
-  /** Resolves when the whole of it is on the disk. An unfinished directory of an earlier start is replaced. */
+  /**
+   * Resolves when the whole of it is on the disk. What an earlier start left behind is replaced: until the run is spawned nothing refers to it.
+   * The syncs go side by side, so that they share one commit of the file system's.
+   */
   async createRun(head: RunHead, tasks: RunSpec["tasks"]): Promise<void> {
-    const final = this.runDirectory(head.run);
-    const draft = `${final}.new`;
+    const directory = this.runDirectory(head.run);
     await explainFull(async () => {
-      await rm(draft, { recursive: true, force: true });
-      await rm(final, { recursive: true, force: true });
-      await mkdir(draft, { recursive: true, mode: 0o700 });
-      const offsets = await writeTasks(join(draft, "tasks.jsonl"), tasks);
-      await writeDurably(join(draft, "tasks.index"), new Uint8Array(offsets.buffer));
-      await writeDurably(join(draft, "run.json"), JSON.stringify(head));
-      await syncDirectory(draft);
-      await rename(draft, final);
-      await syncDirectory(this.#directory);
+      if (!(await makeDirectory(directory))) {
+        await rm(directory, { recursive: true, force: true });
+        await mkdir(directory, { mode: 0o700 });
+      }
+      const { file, offsets } = await writeTasks(join(directory, "tasks.jsonl"), tasks);
+      try {
+        await Promise.all([
+          file.datasync(),
+          writeDurably(join(directory, "tasks.index"), new Uint8Array(offsets.buffer)),
+          writeDurably(join(directory, "run.json"), JSON.stringify(head)),
+          syncDirectory(this.#directory),
+        ]);
+        await syncDirectory(directory);
+      } catch (error) {
+        await file.close();
+        throw error;
+      }
+      // Its first task is read in a moment.
+      this.#keep(head.run, Promise.resolve({ head, tasks: file, offsets, block: { from: 0, bytes: Buffer.alloc(0) } }));
     });
   }
 
@@ -148,11 +160,15 @@ export class Content {
     const known = this.#open.get(run);
     if (known !== undefined) return known;
     const opening = this.#openRun(run);
-    this.#open.set(run, opening);
+    this.#keep(run, opening);
     opening.catch(() => this.#open.delete(run));
+    return opening;
+  }
+
+  #keep(run: string, opening: Promise<OpenRun>): void {
+    this.#open.set(run, opening);
     const oldest = this.#open.keys().next().value;
     if (this.#open.size > OPEN_RUNS_MAX && oldest !== undefined && oldest !== run) this.release(oldest);
-    return opening;
   }
 
   async #openRun(run: string): Promise<OpenRun> {
@@ -182,9 +198,13 @@ async function closeTasks(opened: Promise<OpenRun>): Promise<void> {
   if (settled.status === "fulfilled") await settled.value.tasks.close();
 }
 
-async function writeTasks(path: string, tasks: RunSpec["tasks"]): Promise<Float64Array<ArrayBuffer>> {
+/** The file stays open, for reading; it is not yet on the disk. */
+async function writeTasks(
+  path: string,
+  tasks: RunSpec["tasks"],
+): Promise<{ readonly file: FileHandle; readonly offsets: Float64Array<ArrayBuffer> }> {
   const offsets = new Float64Array(tasks.length + 1);
-  const file = await open(path, "w", 0o600);
+  const file = await open(path, "wx+", 0o600);
   try {
     let position = 0;
     for (let first = 0; first < tasks.length; first += TASKS_PER_TURN) {
@@ -197,11 +217,22 @@ async function writeTasks(path: string, tasks: RunSpec["tasks"]): Promise<Float6
       await file.writeFile(Buffer.concat(lines));
     }
     offsets[tasks.length] = position;
-    await file.datasync();
-  } finally {
+    return { file, offsets };
+  } catch (error) {
     await file.close();
+    throw error;
   }
-  return offsets;
+}
+
+/** False when it is there already. */
+async function makeDirectory(path: string): Promise<boolean> {
+  try {
+    await mkdir(path, { mode: 0o700 });
+    return true;
+  } catch (error) {
+    if (hasCode(error, "EEXIST")) return false;
+    throw error;
+  }
 }
 
 export async function writeDurably(path: string, content: string | Uint8Array): Promise<void> {

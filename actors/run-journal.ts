@@ -57,6 +57,11 @@ export class RunJournal {
     return rows.toSorted((one, other) => other.createdAtMs - one.createdAtMs);
   }
 
+  /** Runs that have not ended. */
+  async living(): Promise<readonly string[]> {
+    return (await this.rows()).filter(({ finishedAtMs }) => finishedAtMs === null).map(({ run }) => run);
+  }
+
   /** Results behind the cursor, in the order in which they came; `next` is the cursor to go on from, null when there are no more now. */
   async results(
     run: string,

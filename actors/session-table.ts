@@ -2,7 +2,7 @@
  * Owns the sessions that this supervisor knows, and routes what the warden tells to them and to their actors.
  * Does not own the connection (vm-link.ts), what a session's process is given (engines/), nor shells (shell-table.ts).
  *
- * 1. An exit is acknowledged to the warden only after the journal committed it (or after its child is known to have ended).
+ * 1. An exit is acknowledged to the warden only after the journal committed it and the transcript has all output (or its child has ended).
  * 2. A sandbox that no child knows is destroyed at each new connection.
  * 3. A child whose process ran in a warden that is gone hears `lost`, once per connection; one whose start was never done is started.
  * 4. The id of a warden is on the disk before anything is started in it.
@@ -14,8 +14,9 @@ import type { ActorEvent, ActorRef } from "../runtime/kernel/actions.ts";
 import type { Origin, Runtime } from "../runtime/contract.ts";
 import type { RuntimeLog } from "../runtime/log/runtime-log.ts";
 import type { ExecExit, ListedSandbox, OutputChunk, Vm, VmEvents } from "../vm/backend.ts";
-import type { ChildRow, ExitFacts } from "../machines/messages/facts.ts";
+import type { ChildRow } from "../machines/messages/facts.ts";
 import { hasCode, writeDurably, type Content } from "./content.ts";
+import { exitFacts } from "./exit-facts.ts";
 import { Session, type SessionId } from "./session.ts";
 import { AuxiliaryExecs } from "./auxiliary-execs.ts";
 import type { LiveOutput } from "./live-output.ts";
@@ -33,6 +34,8 @@ const POST_RETRY_MS = 500;
 /** After LIST come the exit records that nobody acknowledged; who is neither listed nor heard of by then is lost. */
 const EXIT_RECORDS_MS = 3000;
 const DESTROYS_AT_ONCE = 16;
+/** The record of an exit is small; a disk that stays full this long ends with the lease. */
+const EXIT_ACK_MS_MAX = 15 * 60_000;
 
 export interface SessionTableParts {
   readonly content: Content;
@@ -261,6 +264,8 @@ export class SessionTable {
     // A very short command ends before its start has been told.
     await session.start.promise;
     await this.post(session.id, { type: "exited", exit: exitFacts(exit) });
+    // The acknowledgement lets go of the output, too.
+    await session.complete(exit.stdoutBytes, exit.stderrBytes, EXIT_ACK_MS_MAX);
     this.#wire?.ackExit(name, TASK_EXEC_ID);
   }
 
@@ -280,21 +285,4 @@ export class SessionTable {
       if (!isCohortError(error, "CANCELLED")) this.#parts.log.error({ error }, "an event of the warden could not be passed on");
     });
   }
-}
-
-function exitFacts(exit: ExecExit): ExitFacts {
-  const { cause, code, signal, oomKilled, deadlineHit, leaseExpired, wallUs, userUs, systemUs, maxRssKib, stdoutBytes, stderrBytes } = exit;
-  return {
-    cause,
-    code,
-    signal,
-    oomKilled,
-    deadlineHit,
-    leaseExpired,
-    wallUs,
-    cpuUs: userUs + systemUs,
-    maxRssKib,
-    stdoutBytes,
-    stderrBytes,
-  };
 }

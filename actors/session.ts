@@ -59,7 +59,7 @@ export class Session {
   /** A sentence about the attempt lies in its note. */
   noted = false;
   outputBytesMax = Number.POSITIVE_INFINITY;
-  /** Resolved when the start effect has its outcome. */
+  /** Resolved when the runtime has the outcome of the start effect. */
   readonly start = Promise.withResolvers<void>();
   stdin: StdinFeed | null = null;
   progressAtMs = 0;
@@ -93,7 +93,7 @@ export class Session {
     if (stdoutBytes + stderrBytes > 0) await this.#recall();
     const isComplete = (): boolean => this.#written.stdout >= stdoutBytes && this.#written.stderr >= stderrBytes;
     const endAtMs = Date.now() + deadlineMs;
-    while (!isComplete() && !this.#limitReached && !this.lost && Date.now() < endAtMs) {
+    while (!isComplete() && !this.#limitReached && !this.lost && !this.closed && Date.now() < endAtMs) {
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, Math.max(1, endAtMs - Date.now()));
         this.#waiters.push(() => {

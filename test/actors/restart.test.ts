@@ -112,7 +112,7 @@ describe("a run that is interrupted", () => {
     await until(() => bench.warden.executed.length === 1, "it runs");
     const [name, sandbox] = [...bench.warden.sandboxes][0] ?? [];
     if (name === undefined || sandbox === undefined) throw new Error("no sandbox");
-    bench.warden.sandboxes.set("stray-stray-stray", sandbox);
+    bench.warden.sandboxes.set("stray-stray-stray", { ...sandbox, execs: new Map() });
     bench.warden.disconnect();
     await until(() => !bench.warden.sandboxes.has("stray-stray-stray"), "the stray is gone");
     expect(bench.warden.sandboxes.has(name)).toBe(true);

@@ -12,7 +12,9 @@ interface Out {
   bytes: Buffer;
   produced: number;
   acked: number;
+  /** On this connection, and on any. */
   sent: number;
+  sentMost: number;
   fin: boolean;
   finAcked: boolean;
 }
@@ -24,7 +26,6 @@ interface SimulatedExec {
   stdinFin: boolean;
   ended: { cause: ExecExit["cause"]; code: number; signal: number } | null;
   exit: ExecExit | null;
-  exitAcked: boolean;
   wake: () => void;
 }
 
@@ -32,10 +33,11 @@ interface Sandbox {
   readonly plan: SandboxPlan;
   readonly uid: number;
   readonly execs: Map<number, SimulatedExec>;
+  argv: readonly string[];
   dead: boolean;
 }
 
-const emptyOut = (): Out => ({ bytes: Buffer.alloc(0), produced: 0, acked: 0, sent: 0, fin: false, finAcked: false });
+const emptyOut = (): Out => ({ bytes: Buffer.alloc(0), produced: 0, acked: 0, sent: 0, sentMost: 0, fin: false, finAcked: false });
 
 /** What `print BYTES` says: eight digits a line, so that each byte tells its place. */
 export function numbered(bytes: number): Buffer {
@@ -108,8 +110,10 @@ export class SimulatedWarden {
       ackOutput: (name, execId, stream, offset) => tell(() => this.#ack(name, execId, stream, offset)),
       ackExit: (name, execId) =>
         tell(() => {
-          const exec = this.sandboxes.get(name)?.execs.get(execId);
-          if (exec !== undefined) exec.exitAcked = true;
+          const execs = this.sandboxes.get(name)?.execs;
+          if (execs?.get(execId)?.exit === null) throw new Error(`acknowledged an exit of ${name} that was never sent`);
+          // As the real one: everything of the exec is let go of, its id too.
+          execs?.delete(execId);
         }),
       setWindow: () => {},
       signal: (name, _execId, signal) => ask(() => this.#signal(this.#alive(name), signal)),
@@ -152,7 +156,7 @@ export class SimulatedWarden {
     const known = this.sandboxes.get(plan.name);
     if (plan.mounts.some(({ source }) => source === "/nowhere"))
       throw new CohortError("MOUNT_REFUSED", { on: "MOUNT_SOURCE_UNREADABLE: /nowhere" });
-    const sandbox = known ?? { plan, uid: (this.#uid += 1), execs: new Map(), dead: false };
+    const sandbox = known ?? { plan, uid: (this.#uid += 1), execs: new Map(), argv: [], dead: false };
     this.sandboxes.set(plan.name, sandbox);
     return { name: plan.name, uid: sandbox.uid, initPid: 1, layers: [] };
   }
@@ -167,12 +171,12 @@ export class SimulatedWarden {
       stdinFin: false,
       ended: null,
       exit: null,
-      exitAcked: false,
       wake: () => {},
     };
     if (plan.kind === "command" && plan.argv[0] === "missing")
       throw new CohortError("EXEC_FAILED", { on: "EXEC_FAILED: missing: No such file or directory" });
     sandbox.execs.set(plan.execId, exec);
+    if (plan.execId === 1) sandbox.argv = plan.argv;
     if (plan.kind === "command" && plan.execId < 1000) this.executed.push(name);
     this.#run(sandbox, exec).catch((error: unknown) => this.#events?.notice(name, "program", String(error)));
   }
@@ -224,7 +228,7 @@ export class SimulatedWarden {
   }
 
   async #collect(sandbox: Sandbox, exec: SimulatedExec): Promise<number> {
-    const argv = sandbox.execs.get(1)?.plan.argv ?? [];
+    const { argv } = sandbox;
     const records: Buffer[] = [];
     for (const file of argv[0] === "files" ? argv.slice(1) : []) {
       const [path = "", text = ""] = file.split("=");
@@ -278,6 +282,7 @@ export class SimulatedWarden {
       const bytes = pending.subarray(position, position + 32_768);
       this.#events.output({ name, execId: exec.plan.execId, stream, offset: out.sent, bytes, fin: false });
       out.sent += bytes.length;
+      out.sentMost = Math.max(out.sentMost, out.sent);
     }
     if (out.fin && !out.finAcked)
       this.#events.output({ name, execId: exec.plan.execId, stream, offset: out.sent, bytes: Buffer.alloc(0), fin: true });
@@ -287,10 +292,11 @@ export class SimulatedWarden {
     const exec = this.sandboxes.get(name)?.execs.get(execId);
     if (exec === undefined) return;
     const out = exec.out[stream];
-    if (offset > out.sent) throw new Error(`acknowledged ${offset} of ${out.sent} bytes of ${name}`);
+    if (offset > out.sentMost) throw new Error(`acknowledged ${offset} of ${out.sentMost} bytes of ${name}`);
     if (offset > out.acked) {
       out.bytes = out.bytes.subarray(offset - out.acked);
       out.acked = offset;
+      out.sent = Math.max(out.sent, offset);
     }
     if (out.fin && offset === out.produced) out.finAcked = true;
     exec.wake();
@@ -371,7 +377,7 @@ export class SimulatedWarden {
           exec.out[stream].sent = exec.out[stream].acked;
           this.#flush(name, exec, stream);
         }
-        if (exec.exit !== null && !exec.exitAcked) this.#events?.exit(exec.exit);
+        if (exec.exit !== null) this.#events?.exit(exec.exit);
       }
     }
   }

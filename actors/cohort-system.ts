@@ -1,0 +1,164 @@
+/**
+ * What the daemon may ask of the actors, answered from what system.ts wired. Owns nothing but the moment of stopping.
+ *
+ * 1. Nothing that is asked here waits for a child.
+ * 2. stop() leaves children to their warden; the next system takes them up.
+ */
+import type { Origin, Runtime } from "../runtime/contract.ts";
+import { CohortError, isCohortError } from "../runtime/kernel/error.ts";
+import type { OpenedLog } from "../runtime/log/runtime-log.ts";
+import type { DoctorReport, ExecItem, OutputItem, RunEventItem, RunStarted } from "../machines/messages/api.ts";
+import type { ChildSummary, RunSummary } from "../machines/messages/result.ts";
+import type { RunSpec } from "../machines/messages/task.ts";
+import { childRows } from "./child-rows.ts";
+import type { Content } from "./content.ts";
+import type { ExecRequest, LogsRequest, System } from "./contract.ts";
+import { doctorReport } from "./doctor.ts";
+import type { LiveOutput } from "./live-output.ts";
+import type { ResultFile } from "./result-file.ts";
+import { RunAdmission, type AdmissionParts } from "./run-admission.ts";
+import { runScope } from "./run-actor.ts";
+import { RunJournal, type CursoredResult } from "./run-journal.ts";
+import type { Session } from "./session.ts";
+import type { SessionTable } from "./session-table.ts";
+import { shell } from "./shell.ts";
+import { taskLogs } from "./task-logs.ts";
+import type { VmLink } from "./vm-link.ts";
+
+export interface SystemParts extends AdmissionParts {
+  readonly runtime: Runtime;
+  readonly content: Content;
+  readonly results: ResultFile;
+  readonly table: SessionTable;
+  readonly link: VmLink;
+  readonly live: LiveOutput;
+  readonly log: OpenedLog;
+}
+
+export class CohortSystem implements System {
+  readonly #parts: SystemParts;
+  readonly #journal: RunJournal;
+  readonly #admission: RunAdmission;
+  readonly #stopping = new AbortController();
+
+  constructor(parts: SystemParts) {
+    this.#parts = parts;
+    this.#journal = new RunJournal(parts.runtime, parts.content, parts.results);
+    this.#admission = new RunAdmission(parts, this.#journal, this.#stopping.signal);
+  }
+
+  startRun(spec: RunSpec, key: string | undefined, origin: Origin): Promise<RunStarted> {
+    return this.#admission.start(spec, key, origin);
+  }
+
+  resumeRun(run: string, origin: Origin): Promise<RunStarted> {
+    return this.#admission.resume(run, origin);
+  }
+
+  async cancelRun(run: string, mode: "grace" | "kill", reason: string, origin: Origin): Promise<void> {
+    const row = await this.#journal.row(run);
+    if (row.finishedAtMs === null) await this.#parts.runtime.cancelScope(runScope(run), mode, reason, origin);
+  }
+
+  async run(run: string): Promise<RunSummary> {
+    return this.#journal.summary(await this.#journal.row(run));
+  }
+
+  async runs(limit: number): Promise<readonly RunSummary[]> {
+    const rows = await this.#journal.rows();
+    return Promise.all(rows.slice(0, limit).map((row) => this.#journal.summary(row)));
+  }
+
+  async results(
+    run: string,
+    after: number,
+    limit: number,
+  ): Promise<{ readonly results: readonly CursoredResult[]; readonly next: number | null }> {
+    await this.#journal.row(run);
+    return this.#journal.results(run, after, limit);
+  }
+
+  watch(run: string, after: number, signal: AbortSignal): AsyncIterable<RunEventItem> {
+    return this.#journal.watch(run, after, AbortSignal.any([signal, this.#stopping.signal]));
+  }
+
+  async children(): Promise<readonly ChildSummary[]> {
+    const rows = await childRows(this.#parts.runtime);
+    return Promise.all(
+      rows.map(async ({ name, row }): Promise<ChildSummary> => {
+        const { run, index, attempt, state, startedAtMs, lastSignAtMs } = row;
+        const title = await this.#titleOf(run, index);
+        return { child: name, run, index, attempt, title, state, startedAtMs, lastSignAtMs };
+      }),
+    );
+  }
+
+  async #titleOf(run: string, index: number): Promise<string> {
+    try {
+      return (await this.#parts.content.task(run, index)).title;
+    } catch (error) {
+      if (!isCohortError(error, "CONTENT_GONE")) throw error;
+      return "";
+    }
+  }
+
+  async *logs(request: LogsRequest, signal: AbortSignal): AsyncGenerator<OutputItem> {
+    const { content, live, table, runtime } = this.#parts;
+    const { run, index } = request;
+    const row = await this.#journal.row(run);
+    if (index >= row.counts.total)
+      throw new CohortError("TASK_UNKNOWN", { on: `${run} has ${row.counts.total} tasks, none of them is ${index}` });
+    await content.head(run);
+    const parts = {
+      live,
+      transcriptPath: (...id: [string, number, number]) => content.transcriptPath(...id),
+      isLive: (...[ofRun, ofIndex, attempt]: [string, number, number]) => table.attemptOf(ofRun, ofIndex) === attempt,
+      latestAttempt: async (): Promise<number | "not-yet" | "never"> => {
+        const running = table.attemptOf(run, index);
+        if (running !== null) return running;
+        const settled = (await this.#journal.attempts(run, index)).at(-1);
+        if (settled !== undefined) return settled.attempt;
+        return (await runtime.get("runs", run)) === null || (await this.#journal.row(run)).finishedAtMs !== null ? "never" : "not-yet";
+      },
+    };
+    yield* taskLogs(parts, request, AbortSignal.any([signal, this.#stopping.signal]));
+  }
+
+  exec(request: ExecRequest, signal: AbortSignal): AsyncIterable<ExecItem> {
+    const session = this.#session(request.child);
+    const vm = this.#parts.link.current;
+    if (vm === null) throw new CohortError("WARDEN_ABSENT");
+    return shell(vm, this.#parts.table, session, request, AbortSignal.any([signal, this.#stopping.signal]));
+  }
+
+  async resizeExec(child: string, execId: number, rows: number, columns: number): Promise<void> {
+    this.#session(child);
+    await this.#parts.link.call(this.#stopping.signal, (vm) => vm.resize(child, execId, rows, columns));
+  }
+
+  async doctor(child: string | undefined): Promise<DoctorReport> {
+    if (child !== undefined) this.#session(child);
+    return doctorReport(this.#parts.link.current, child, this.#parts.runtime.stats().eventLoopDelayP99Ms);
+  }
+
+  busy(): boolean {
+    return this.#parts.busyRuns.size > 0;
+  }
+
+  async stop(): Promise<void> {
+    const { runtime, link, table, results, content, log } = this.#parts;
+    this.#stopping.abort(new CohortError("CANCELLED", { on: "the system stops" }));
+    await link.stop();
+    await runtime.stop();
+    await table.closeAll();
+    await results.closeAll();
+    await content.closeAll();
+    log.close();
+  }
+
+  #session(child: string): Session {
+    const session = this.#parts.table.find(child);
+    if (session === undefined) throw new CohortError("CHILD_UNKNOWN", { on: child });
+    return session;
+  }
+}

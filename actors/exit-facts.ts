@@ -1,0 +1,20 @@
+/** What of the warden's evidence the journal keeps: no words, only facts. Pure. */
+import type { ExecExit } from "../vm/backend.ts";
+import type { ExitFacts } from "../machines/messages/facts.ts";
+
+export function exitFacts(exit: ExecExit): ExitFacts {
+  const { cause, code, signal, oomKilled, deadlineHit, leaseExpired, wallUs, userUs, systemUs, maxRssKib, stdoutBytes, stderrBytes } = exit;
+  return {
+    cause,
+    code,
+    signal,
+    oomKilled,
+    deadlineHit,
+    leaseExpired,
+    wallUs,
+    cpuUs: userUs + systemUs,
+    maxRssKib,
+    stdoutBytes,
+    stderrBytes,
+  };
+}
