@@ -1,5 +1,6 @@
 /** `spawn`: from the API call to the first byte of a child's output, beside four peers, in interleaved rounds. */
 import { measureStart, openCohort } from "./cohort-under-test.ts";
+import { openWarden } from "./warden-under-test.ts";
 import { bwrapPeer, crunPeer, libraryCliPeer, libraryPeers, PRINTED, unsharePeer, type RunningPeer } from "./peers.ts";
 import { atMost, percentile, rounded, type Measurement, type Peer } from "./result.ts";
 
@@ -48,6 +49,7 @@ async function measureRounds(contenders: readonly Contender[]): Promise<Record<s
 export async function measureSpawn(): Promise<Measurement> {
   const peers: Peer[] = [];
   const underTest = await openCohort();
+  const warden = await openWarden();
   const library = await libraryPeers();
   const opened = [
     await openPeer(peers, "bwrap", bwrapPeer),
@@ -68,10 +70,12 @@ export async function measureSpawn(): Promise<Measurement> {
         return firstByteMs;
       },
     };
-    const samples = await measureRounds([own, ...opened.map(({ contender }) => contender)]);
+    const sandbox: Contender = { name: "warden", every: 1, measure: () => warden.firstByteMs(["/usr/bin/echo", PRINTED]) };
+    const samples = await measureRounds([own, sandbox, ...opened.map(({ contender }) => contender)]);
     return summarize({ ...samples, cohortAnsweredMs: answered.slice(WARM_UP_ROUNDS) }, peers);
   } finally {
     for (const { running } of opened) await running.close();
+    await warden.close();
     await underTest.close();
   }
 }
@@ -80,6 +84,7 @@ function summarize(samples: Record<string, number[]>, peers: readonly Peer[]): M
   const p50 = (name: string): number => rounded(percentile(samples[`${name}Ms`] ?? [], 50));
   const names = Object.keys(samples).map((name) => name.slice(0, -"Ms".length));
   const ratios = {
+    wardenRatioToBwrap: rounded(p50("warden") / p50("bwrap")),
     ratioToBwrap: rounded(p50("cohort") / p50("bwrap")),
     ratioToUnshare: rounded(p50("cohort") / p50("unshare")),
     ratioToCrun: rounded(p50("cohort") / p50("crun")),
@@ -103,6 +108,7 @@ function summarize(samples: Record<string, number[]>, peers: readonly Peer[]): M
     ],
     peers,
     notMeasured: [
+      "`warden` is create and exec without cohortd: nothing is written down there; the goals are for the whole call",
       "the start of cohortd and of the warden (once per person), and the connection of the client",
       "the peers do less: no memory, process or disk limit, no seccomp filter (but sandbox-runtime), no Landlock, no uid of its own, nothing written down",
       "a network: no contender gives one",
