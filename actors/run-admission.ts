@@ -18,6 +18,8 @@ import type { RunJournal } from "./run-journal.ts";
 import { checkRunSpec } from "./run-request.ts";
 import type { VmLink } from "./vm-link.ts";
 
+/** Numbers of sessions reserved ahead, so that few runs wait for that commit; what a restart leaves unused is skipped. */
+const SESSIONS_BLOCK = 1024;
 /** How long a new run waits for a warden before it is refused. */
 const WARDEN_WAIT_MS = 5000;
 const RUN_ID_CHARS = 10;
@@ -53,6 +55,8 @@ export class RunAdmission {
   readonly #stopping: AbortSignal;
   /** Starts of keyed runs under way in this process: the second waits for the first. */
   readonly #starting = new Map<string, Promise<RunStarted>>();
+  /** Reserved and not yet given: from `next` up to `end`. */
+  #sessions = { next: 0, end: 0 };
 
   constructor(parts: AdmissionParts, journal: RunJournal, stopping: AbortSignal) {
     this.#parts = parts;
@@ -105,12 +109,28 @@ export class RunAdmission {
     const { title, halt, deadlineMs = null, tasks, resumes = null } = spec;
     const total = tasks.length;
     const jobs = spec.jobs ?? cores * 2;
-    const counterBase = await runtime.reserve("sessions", total);
-    await content.createRun({ run, title, key, jobs, halt, deadlineMs, total, resumes }, tasks);
+    const [counterBase] = await Promise.all([
+      this.#reserveSessions(total),
+      content.createRun({ run, title, key, jobs, halt, deadlineMs, total, resumes }, tasks),
+    ]);
     const createdAtMs = Date.now();
     const deadlineAtMs = deadlineMs === null ? null : createdAtMs + deadlineMs;
     const input: RunInput = { run, total, jobs, halt, createdAtMs, deadlineAtMs, counterBase };
     return { run, created: await runtime.spawn(`run:${run}`, input, { origin, scope: runScope(run) }) };
+  }
+
+  /** The first of `count` numbers, each of which names the sessions of one task. */
+  async #reserveSessions(count: number): Promise<number> {
+    const { next, end } = this.#sessions;
+    if (next + count <= end) {
+      this.#sessions = { next: next + count, end };
+      return next;
+    }
+    const size = Math.max(count, SESSIONS_BLOCK);
+    const first = await this.#parts.runtime.reserve("sessions", size);
+    // Of two blocks that were reserved at once the larger rest is kept.
+    if (size - count > this.#sessions.end - this.#sessions.next) this.#sessions = { next: first + count, end: first + size };
+    return first;
   }
 
   /** A new run of those tasks that did not succeed. */
