@@ -98,8 +98,8 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
   }, 60_000);
 
   it("gives a shell beside the task", async () => {
-    const run = await bench.start([{ command: shell("echo hidden > note; sleep 60") }]);
-    await until(async () => (await bench.system.children())[0]?.state === "running", "it runs");
+    const run = await bench.start([{ command: shell("echo hidden > note; echo ready; sleep 60") }]);
+    await until(async () => (await bench.log(run, 0)) === "ready\n", "it runs");
     const child = (await bench.system.children())[0]?.child ?? "";
     async function* typed(): AsyncGenerator<Uint8Array> {
       yield Buffer.from("cat note; exit 4\n");
