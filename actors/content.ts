@@ -1,5 +1,6 @@
 /**
- * Owns content/<run>/ of every run: what was asked (run.json, tasks.jsonl), and where transcripts, notes, results and collected files lie.
+ * Owns content/<run>/ of every run: what was asked (asked.jsonl: the run, then a line for each task), and where transcripts, notes, results and
+ * collected files lie.
  * Does not own facts: the journal refers to content, never the other way round; deleting a run's directory leaves its facts true.
  *
  * 1. A run's directory is whole and on the disk before its run is spawned.
@@ -25,7 +26,7 @@ export interface RunHead {
 
 interface OpenRun {
   readonly head: RunHead;
-  readonly tasks: FileHandle;
+  readonly file: FileHandle;
   /** Where task i begins; one more for the end. */
   readonly offsets: Float64Array;
   /** What was read last: tasks are started in their order, so that one read serves many. */
@@ -35,6 +36,8 @@ interface OpenRun {
 /** Tasks encoded between two turns of the event loop. */
 const TASKS_PER_TURN = 200;
 const TASK_BLOCK_BYTES = 64 * 1024;
+const SCAN_BLOCK_BYTES = 1024 * 1024;
+const LINE_FEED = 0x0a;
 /** Runs whose files are kept open; the rest are opened when they are read. */
 const OPEN_RUNS_MAX = 64;
 /** One read of one task takes milliseconds. */
@@ -67,31 +70,28 @@ export class Content {
   }
 
   /**
-   * Resolves when the whole of it is on the disk. What an earlier start left behind is replaced: until the run is spawned nothing refers to it.
-   * The syncs go side by side, so that they share one commit of the file system's.
+   * Resolves with true when the whole of it is on the disk, and with false, having done nothing, when the run has a directory and `replace` is not
+   * said. What an earlier start left behind may be replaced: until the run is spawned nothing refers to it.
    */
-  async createRun(head: RunHead, tasks: RunSpec["tasks"]): Promise<void> {
+  async createRun(head: RunHead, tasks: RunSpec["tasks"], options: { readonly replace: boolean }): Promise<boolean> {
     const directory = this.runDirectory(head.run);
-    await explainFull(async () => {
+    return explainFull(async () => {
       if (!(await makeDirectory(directory))) {
+        if (!options.replace) return false;
         await rm(directory, { recursive: true, force: true });
         await mkdir(directory, { mode: 0o700 });
       }
-      const { file, offsets } = await writeTasks(join(directory, "tasks.jsonl"), tasks);
+      const written = await writeAsked(this.#askedPath(head.run), head, tasks);
       try {
-        await Promise.all([
-          file.datasync(),
-          writeDurably(join(directory, "tasks.index"), new Uint8Array(offsets.buffer)),
-          writeDurably(join(directory, "run.json"), JSON.stringify(head)),
-          syncDirectory(this.#directory),
-        ]);
-        await syncDirectory(directory);
+        // Side by side, so that they share one commit of the file system.
+        await Promise.all([written.file.datasync(), syncDirectory(directory), syncDirectory(this.#directory)]);
       } catch (error) {
-        await file.close();
+        await written.file.close();
         throw error;
       }
       // Its first task is read in a moment.
-      this.#keep(head.run, Promise.resolve({ head, tasks: file, offsets, block: { from: 0, bytes: Buffer.alloc(0) } }));
+      this.#keep(head.run, Promise.resolve(written));
+      return true;
     });
   }
 
@@ -101,14 +101,14 @@ export class Content {
 
   async task(run: string, index: number): Promise<Task> {
     const opened = await this.#opened(run);
-    const { tasks, offsets } = opened;
+    const { file, offsets } = opened;
     const from = offsets[index];
     const to = offsets[index + 1];
     if (from === undefined || to === undefined) throw new CohortError("TASK_UNKNOWN", { on: `${run} has no task ${index}` });
     let { block } = opened;
     if (from < block.from || to > block.from + block.bytes.length) {
       const bytes = Buffer.allocUnsafe(Math.max(to - from, TASK_BLOCK_BYTES));
-      const { bytesRead } = await tasks.read(bytes, 0, bytes.length, from);
+      const { bytesRead } = await file.read(bytes, 0, bytes.length, from);
       block = { from, bytes: bytes.subarray(0, bytesRead) };
       if (block.bytes.length < to - from) throw new CohortError("CONTENT_GONE", { on: `task ${index} of run ${run}` });
       opened.block = block;
@@ -171,22 +171,22 @@ export class Content {
     if (this.#open.size > OPEN_RUNS_MAX && oldest !== undefined && oldest !== run) this.release(oldest);
   }
 
+  #askedPath(run: string): string {
+    return join(this.#directory, run, "asked.jsonl");
+  }
+
   async #openRun(run: string): Promise<OpenRun> {
-    const directory = this.runDirectory(run);
+    let file: FileHandle;
     try {
-      const [head, index, tasks] = await Promise.all([
-        readFile(join(directory, "run.json"), "utf8"),
-        readFile(join(directory, "tasks.index")),
-        open(join(directory, "tasks.jsonl"), "r"),
-      ]);
-      return {
-        head: JSON.parse(head) as RunHead,
-        tasks,
-        offsets: new Float64Array(new Uint8Array(index).buffer),
-        block: { from: 0, bytes: Buffer.alloc(0) },
-      };
+      file = await open(this.#askedPath(run), "r");
     } catch (error) {
       if (hasCode(error, "ENOENT")) throw new CohortError("CONTENT_GONE", { on: `run ${run}`, cause: error });
+      throw error;
+    }
+    try {
+      return await readAsked(file);
+    } catch (error) {
+      await file.close();
       throw error;
     }
   }
@@ -195,33 +195,55 @@ export class Content {
 /** A run that could not be opened has nothing to close. */
 async function closeTasks(opened: Promise<OpenRun>): Promise<void> {
   const [settled] = await Promise.allSettled([opened]);
-  if (settled.status === "fulfilled") await settled.value.tasks.close();
+  if (settled.status === "fulfilled") await settled.value.file.close();
 }
 
 /** The file stays open, for reading; it is not yet on the disk. */
-async function writeTasks(
-  path: string,
-  tasks: RunSpec["tasks"],
-): Promise<{ readonly file: FileHandle; readonly offsets: Float64Array<ArrayBuffer> }> {
+async function writeAsked(path: string, head: RunHead, tasks: RunSpec["tasks"]): Promise<OpenRun> {
   const offsets = new Float64Array(tasks.length + 1);
   const file = await open(path, "wx+", 0o600);
   try {
-    let position = 0;
-    for (let first = 0; first < tasks.length; first += TASKS_PER_TURN) {
-      const lines = tasks.slice(first, first + TASKS_PER_TURN).map((task, at) => {
+    const first = Buffer.from(`${JSON.stringify(head)}\n`);
+    let position = first.length;
+    let block: OpenRun["block"] = { from: position, bytes: Buffer.alloc(0) };
+    for (let from = 0; from < tasks.length; from += TASKS_PER_TURN) {
+      const lines = tasks.slice(from, from + TASKS_PER_TURN).map((task, at) => {
         const line = Buffer.from(`${JSON.stringify(task)}\n`);
-        offsets[first + at] = position;
+        offsets[from + at] = position;
         position += line.length;
         return line;
       });
-      await file.writeFile(Buffer.concat(lines));
+      const bytes = Buffer.concat(from === 0 ? [first, ...lines] : lines);
+      if (from === 0) block = { from: first.length, bytes: bytes.subarray(first.length) };
+      await file.writeFile(bytes);
     }
     offsets[tasks.length] = position;
-    return { file, offsets };
+    return { head, file, offsets, block };
   } catch (error) {
     await file.close();
     throw error;
   }
+}
+
+/** Finds the lines of a run that an earlier supervisor was given: JSON has no line feed inside. */
+async function readAsked(file: FileHandle): Promise<OpenRun> {
+  const ends: number[] = [];
+  const block = Buffer.allocUnsafe(SCAN_BLOCK_BYTES);
+  for (let position = 0; ;) {
+    const { bytesRead } = await file.read(block, 0, block.length, position);
+    if (bytesRead === 0) break;
+    const read = block.subarray(0, bytesRead);
+    for (let at = read.indexOf(LINE_FEED); at >= 0; at = read.indexOf(LINE_FEED, at + 1)) ends.push(position + at + 1);
+    position += bytesRead;
+  }
+  const headBytes = Buffer.alloc(ends[0] ?? 0);
+  await file.read(headBytes, 0, headBytes.length, 0);
+  return {
+    head: JSON.parse(headBytes.toString()) as RunHead,
+    file,
+    offsets: Float64Array.from(ends),
+    block: { from: 0, bytes: Buffer.alloc(0) },
+  };
 }
 
 /** False when it is there already. */
@@ -252,9 +274,9 @@ export function hasCode(error: unknown, code: string): boolean {
   return error instanceof Error && "code" in error && error.code === code;
 }
 
-async function explainFull(write: () => Promise<void>): Promise<void> {
+async function explainFull<T>(write: () => Promise<T>): Promise<T> {
   try {
-    await write();
+    return await write();
   } catch (error) {
     if (hasCode(error, "ENOSPC") || hasCode(error, "EDQUOT"))
       throw new CohortError("JOURNAL_FULL", { on: "the content of a new run", cause: error });

@@ -91,13 +91,15 @@ export class RunAdmission {
   }
 
   async #admit(run: string, spec: RunSpec, key: string | null, origin: Origin): Promise<RunStarted> {
-    if (key !== null && (await this.#isKnown(run))) return { run, created: false };
     const { busyRuns } = this.#parts;
+    const wasBusy = busyRuns.has(run);
     busyRuns.add(run);
     try {
-      return await this.#spawn(run, spec, key, origin);
+      const started = await this.#spawn(run, spec, key, origin);
+      if (!started.created && !wasBusy) busyRuns.delete(run);
+      return started;
     } catch (error) {
-      busyRuns.delete(run);
+      if (!wasBusy) busyRuns.delete(run);
       throw error;
     }
   }
@@ -109,10 +111,13 @@ export class RunAdmission {
     const { title, halt, deadlineMs = null, tasks, resumes = null } = spec;
     const total = tasks.length;
     const jobs = spec.jobs ?? cores * 2;
-    const [counterBase] = await Promise.all([
-      this.#reserveSessions(total),
-      content.createRun({ run, title, key, jobs, halt, deadlineMs, total, resumes }, tasks),
-    ]);
+    const head = { run, title, key, jobs, halt, deadlineMs, total, resumes };
+    const [counterBase, isNew] = await Promise.all([this.#reserveSessions(total), content.createRun(head, tasks, { replace: false })]);
+    if (!isNew) {
+      // Nearly always the run of the same key; else what a crash left of a start that was never answered.
+      if (await this.#isKnown(run)) return { run, created: false };
+      await content.createRun(head, tasks, { replace: true });
+    }
     const createdAtMs = Date.now();
     const deadlineAtMs = deadlineMs === null ? null : createdAtMs + deadlineMs;
     const input: RunInput = { run, total, jobs, halt, createdAtMs, deadlineAtMs, counterBase };

@@ -54,6 +54,12 @@ export class TranscriptWriter {
   /** Creates the file 0600, or takes up an existing one: cuts its torn tail, knows its offsets. */
   static async open(path: string, now: () => number = Date.now): Promise<TranscriptWriter> {
     const flags = constants.O_RDWR | constants.O_CREAT | constants.O_APPEND | constants.O_NOFOLLOW;
+    try {
+      // Nearly every transcript is new, and then there is nothing to look for.
+      return new TranscriptWriter(path, await explained(path, () => open(path, flags | constants.O_EXCL, 0o600)), 0, new Map(), now);
+    } catch (error) {
+      if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error;
+    }
     const file = await explained(path, () => open(path, flags, 0o600));
     try {
       const offsets = new Map<string, number>();

@@ -76,7 +76,7 @@ describe("a run in the system", () => {
     expect(results[6]?.stdout.bytes).toBeLessThanOrEqual(50_000);
     expect(await bench.log(run, 0)).toBe("hello\n");
     expect(bench.warden.sandboxes.size).toBe(0);
-    for (const file of ["run.json", "results.jsonl", "0.1.jsonl"])
+    for (const file of ["asked.jsonl", "results.jsonl", "0.1.jsonl"])
       expect(statSync(join(bench.directory, "content", run, file)).mode & 0o777).toBe(0o600);
     expect(statSync(join(bench.directory, "content", run)).mode & 0o777).toBe(0o700);
   });
