@@ -7,9 +7,20 @@ interface Totals {
   skipped: number;
 }
 
-function count(modules: readonly TestModule[]): { readonly totals: Totals; readonly skips: readonly string[] } {
+/** What is skipped by skipIf has no place for a note but its title. */
+function reasonIn(fullName: string): string {
+  return /\((?:skipped: )?(needs [^)]+)\)/.exec(fullName)?.[1] ?? "no reason given";
+}
+
+function describeSkips(skips: ReadonlyMap<string, readonly string[]>): string {
+  return [...skips]
+    .map(([where, names]) => `skipped ${names.length === 1 ? `"${names.join("")}"` : `${names.length} tests`} in ${where}\n`)
+    .join("");
+}
+
+function count(modules: readonly TestModule[]): { readonly totals: Totals; readonly skips: ReadonlyMap<string, readonly string[]> } {
   const totals: Totals = { passed: 0, failed: 0, skipped: 0 };
-  const skips: string[] = [];
+  const skips = new Map<string, readonly string[]>();
   for (const module of modules) {
     // A file that did not load has no tests to count: it is one failure.
     if (module.errors().length > 0) totals.failed += 1;
@@ -19,8 +30,9 @@ function count(modules: readonly TestModule[]): { readonly totals: Totals; reado
       else if (result.state === "failed") totals.failed += 1;
       else {
         totals.skipped += 1;
-        const reason = result.state === "skipped" ? (result.note ?? "no reason given") : "did not finish";
-        skips.push(`skipped: ${module.relativeModuleId} > ${test.fullName}: ${reason}`);
+        const reason = result.state === "skipped" ? (result.note ?? reasonIn(test.fullName)) : "did not finish";
+        const key = `${module.relativeModuleId}: ${reason}`;
+        skips.set(key, [...(skips.get(key) ?? []), test.name]);
       }
     }
   }
@@ -36,7 +48,7 @@ export default class TotalsReporter implements Reporter {
     const line = `${totals.passed} passed, ${totals.failed} failed, ${totals.skipped} skipped`;
     // Written at exit, so that nothing of another reporter comes after it.
     process.once("exit", () => {
-      process.stdout.write(`\n${skips.map((skip) => `${skip}\n`).join("")}${line}\n`);
+      process.stdout.write(`\n${describeSkips(skips)}${line}\n`);
     });
   }
 }
