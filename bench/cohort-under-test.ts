@@ -3,8 +3,10 @@ import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { existsSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import { accountOf } from "../sdk/account.ts";
 import { connect, wardenDown, type Cohort, type RunSpecInput } from "../sdk/index.ts";
+import { statePaths } from "../sdk/paths.ts";
 
 export interface CohortUnderTest {
   readonly cohort: Cohort;
@@ -22,7 +24,9 @@ export async function openCohort(): Promise<CohortUnderTest> {
     close: async () => {
       await cohort.stop();
       await wardenDown({ home });
-      rmSync(home, { recursive: true, force: true });
+      const account = accountOf(process.env);
+      const directories = account === null ? [home] : [home, dirname(statePaths(account, { COHORT_HOME: home }, true).wardenSocket)];
+      for (const directory of directories) rmSync(directory, { recursive: true, force: true });
     },
   };
 }
