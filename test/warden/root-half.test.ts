@@ -121,7 +121,7 @@ const mutations: [layer: string, file: string, original: string, replacement: st
   ["no capabilities", "privileges.c", "if (syscall(SYS_capset, &header, none) != 0)", "if (0)"],
   ["no capabilities", "privileges.c", "prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0", "capability > 4096"],
   ["not dumpable init", "privileges.c", "if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)", "if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) != 0)"],
-  ["keyring", "privileges.c", "syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL)", "before"],
+  ["keyring", "privileges.c", "syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL)", "outer_keyring"],
   ["rlimits", "privileges.c", "{ RLIMIT_CORE, 1 }, ", ""],
   ["no inherited descriptor", "sandbox.c", "return (int)syscall(__NR_close_range, FD_FIRST_CLOSED, ~0u, 0);", "return 0;"],
   ["cgroup ns", "sandbox.c", "if (unshare(CLONE_NEWCGROUP) != 0)", "if (0)"],

@@ -121,8 +121,8 @@ void jail_on_init_end(struct jail *jail, uint64_t now_ms)
 		return;
 	if (jail->create_pending && jail->fault.error == E_NONE)
 		fail(&jail->fault, E_SETUP_FAILED, 0, "its first process ended during set-up (wait status %#x)", (unsigned int)wait_status);
-	close_fd(&jail->pid_fd);
-	close_fd(&jail->status_fd);
+	unwatch(&jail->pid_fd);
+	unwatch(&jail->status_fd);
 	close_fd(&jail->codec_control_fd);
 	if (jail->announced)
 		announce_death(jail, wait_status);
@@ -140,7 +140,7 @@ void jail_on_status(struct jail *jail)
 	struct child_status status;
 	struct fault fault;
 	ssize_t size = receive_packet(jail->status_fd, &status, sizeof(status), NULL, 0, NULL);
-	close_fd(&jail->status_fd);
+	unwatch(&jail->status_fd);
 	if (jail->state != STARTING || size == 0)
 		return; /* its end is on the way, and says the rest */
 	if (size != (ssize_t)sizeof(status))

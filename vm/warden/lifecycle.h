@@ -40,6 +40,7 @@ extern struct zygote zygote;
 #define NEVER_MS UINT64_MAX
 
 void watch(int fd, enum source source, uint32_t index);
+void unwatch(int *fd);
 void send_to_codec(const void *packet, size_t size, const int *fds, size_t fd_count);
 void reply_op(uint32_t op, uint32_t seq, const char *name, const struct fault *fault, const uint64_t values[7]);
 

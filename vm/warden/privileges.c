@@ -18,6 +18,10 @@
 
 bool session_keyring_is_new;
 
+/* The zygote's, asked as root and once: asked as a child's uid before it has one of its own, the kernel would make that user's
+ * keyrings and keep them for ever. */
+static long outer_keyring;
+
 int limit_set(int resource, uint64_t soft, uint64_t hard)
 {
 	struct rlimit limit = { .rlim_cur = soft, .rlim_max = hard };
@@ -59,6 +63,7 @@ int privileges_prepare(struct fault *fault)
 			return fail(fault, E_SETUP_FAILED, errno, "cannot drop capability %lu", capability);
 	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0)
 		return fail(fault, E_SETUP_FAILED, errno, "cannot clear the ambient capabilities");
+	outer_keyring = syscall(SYS_keyctl, KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING, 0);
 	return 0;
 }
 
@@ -87,12 +92,11 @@ static int die_with_zygote(int zygote_pid_fd, struct fault *fault)
 
 static int new_keyring(struct fault *fault)
 {
-	long before = syscall(SYS_keyctl, KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING, 0);
 	long joined = syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL);
 	/* A kernel without keys has nothing to share. */
 	if (joined < 0 && errno != ENOSYS)
 		return fail(fault, E_SETUP_FAILED, errno, "cannot make a session keyring");
-	session_keyring_is_new = joined < 0 || joined != before;
+	session_keyring_is_new = joined < 0 || joined != outer_keyring;
 	return 0;
 }
 

@@ -38,6 +38,14 @@ void watch(int fd, enum source source, uint32_t index)
 		die_errno("zygote: cannot watch a descriptor");
 }
 
+void unwatch(int *fd)
+{
+	/* A clone of the zygote that has not closed its copy yet would keep the registration alive: epoll would wake for ever, and for whoever has the index next. */
+	if (*fd >= 0 && epoll_ctl(zygote.epoll_fd, EPOLL_CTL_DEL, *fd, NULL) != 0)
+		die_errno("zygote: cannot stop watching a descriptor");
+	close_fd(fd);
+}
+
 void send_to_codec(const void *packet, size_t size, const int *fds, size_t fd_count)
 {
 	/* The socket has a send timeout: a codec that takes nothing for so long is broken, and with it the warden. */
