@@ -75,7 +75,10 @@ export interface Runtime {
   cancelScope(scope: string, mode: "grace" | "kill", reason: string, origin: Origin): Promise<void>;
   get(collection: string, key: string): Promise<Json>;
   /** Rows in key order. */
-  list(collection: string, options?: { readonly after?: string; readonly limit?: number }): Promise<readonly { readonly key: string; readonly value: Json }[]>;
+  list(
+    collection: string,
+    options?: { readonly after?: string; readonly limit?: number },
+  ): Promise<readonly { readonly key: string; readonly value: Json }[]>;
   readLog(log: string, after: number, limit: number): Promise<readonly LogRow[]>;
   /** All rows after the cursor, first from the journal, then live, each once and in order, until the signal aborts. A slow reader falls back to the journal: memory is bounded. */
   followLog(log: string, after: number, signal: AbortSignal): AsyncIterable<LogRow>;

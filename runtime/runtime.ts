@@ -72,7 +72,10 @@ class DurableRuntime implements Runtime {
     return this.#opened.journal.get(collection, key);
   }
 
-  list(collection: string, options: { readonly after?: string; readonly limit?: number } = {}): Promise<readonly { readonly key: string; readonly value: Json }[]> {
+  list(
+    collection: string,
+    options: { readonly after?: string; readonly limit?: number } = {},
+  ): Promise<readonly { readonly key: string; readonly value: Json }[]> {
     return this.#opened.journal.list(collection, options.after ?? "", rowLimit(options.limit ?? LIST_ROWS_DEFAULT));
   }
 
@@ -130,7 +133,12 @@ export const openRuntime: OpenRuntime = async (options) => {
     log = openRuntimeLog(join(options.directory, "runtime.log"));
     const followers = new LogFollowers((name, after, limit) => journal.readLog(name, after, limit));
     const host = new Host({
-      journal, loaded, definitions, effects: options.effects, now: options.now ?? systemClock, log: log.log,
+      journal,
+      loaded,
+      definitions,
+      effects: options.effects,
+      now: options.now ?? systemClock,
+      log: log.log,
       logged: (rows) => followers.publish(rows),
       failed: (error) => followers.end(error),
     });

@@ -81,7 +81,10 @@ export class PreparedDefinition {
   }
 
   /** Null: no state takes this event. Throws what the machine throws. */
-  take(before: AnyMachineSnapshot, event: ActorEvent): { readonly snapshot: AnyMachineSnapshot; readonly actions: readonly ListedAction[] } | null {
+  take(
+    before: AnyMachineSnapshot,
+    event: ActorEvent,
+  ): { readonly snapshot: AnyMachineSnapshot; readonly actions: readonly ListedAction[] } | null {
     this.#collected.actions = [];
     const snapshot = this.#machine.transition(before, event, this.#scope) as AnyMachineSnapshot;
     const actions = this.#collected.actions;
@@ -109,15 +112,19 @@ export class PreparedDefinition {
   #migrate(row: ActorRow, stored: Json): Json {
     if (row.version === this.version) {
       if (row.hash !== this.hash) {
-        throw new CohortError("JOURNAL_VERSION", { on: `${row.ref}: the definition of ${this.kind} changed, its version ${this.version} did not` });
+        throw new CohortError("JOURNAL_VERSION", {
+          on: `${row.ref}: the definition of ${this.kind} changed, its version ${this.version} did not`,
+        });
       }
       return stored;
     }
-    if (row.version > this.version) throw new CohortError("JOURNAL_VERSION", { on: `${row.ref} is of version ${row.version}, this build knows ${this.version}` });
+    if (row.version > this.version)
+      throw new CohortError("JOURNAL_VERSION", { on: `${row.ref} is of version ${row.version}, this build knows ${this.version}` });
     let snapshot = stored;
     for (let version = row.version; version < this.version; version++) {
       const step = this.#definition.migrations?.[version];
-      if (step === undefined) throw new CohortError("JOURNAL_VERSION", { on: `${row.ref}: no migration of ${this.kind} from version ${version}` });
+      if (step === undefined)
+        throw new CohortError("JOURNAL_VERSION", { on: `${row.ref}: no migration of ${this.kind} from version ${version}` });
       snapshot = step(snapshot);
     }
     return snapshot;

@@ -55,7 +55,11 @@ export class Host {
   constructor(parts: HostParts) {
     this.#parts = parts;
     const { loaded, log, now } = parts;
-    this.#loop = new Loop({ handle: (delivery) => this.#handle(delivery), turned: () => this.#committer.flush(), blocked: () => this.#blocked() });
+    this.#loop = new Loop({
+      handle: (delivery) => this.#handle(delivery),
+      turned: () => this.#committer.flush(),
+      blocked: () => this.#blocked(),
+    });
     this.#committer = new Committer(parts.journal, loaded.sequence, {
       duplicates: (ids) => this.#refuse(ids),
       logged: parts.logged,
@@ -186,7 +190,8 @@ export class Host {
     }
     const verdict = this.#world.give(actor, event, { cause: "post", source: encodeJson({ ...origin }), sourceId: null });
     const { batch } = this.#committer;
-    if (verdict.outcome === "failed") batch.answer(waiter, new CohortError("INTERNAL", { on: `${to} at ${event.type}: ${verdict.message}` }));
+    if (verdict.outcome === "failed")
+      batch.answer(waiter, new CohortError("INTERNAL", { on: `${to} at ${event.type}: ${verdict.message}` }));
     else if (verdict.outcome === "dead") batch.answer(waiter, new CohortError("DEAD_LETTER", { on: `${event.type} to ${to}` }));
     else batch.answer(waiter, true);
   }
@@ -201,8 +206,21 @@ export class Host {
   #cancelScope({ scope, mode, reason, origin, waiter }: Extract<Delivery, { type: "cancelScope" }>): void {
     const told = this.#scopes.cancel(scope, mode, reason);
     const { batch } = this.#committer;
-    const facts = { seq: this.#committer.next(), atMs: this.#parts.now(), actor: `scope:${scope}`, cause: "scope", sourceId: null } as const;
-    batch.event({ ...facts, source: encodeJson({ ...origin }), type: "cancelScope", payload: encodeJson({ mode, reason }), outcome: "applied", detail: `${told.length} told` });
+    const facts = {
+      seq: this.#committer.next(),
+      atMs: this.#parts.now(),
+      actor: `scope:${scope}`,
+      cause: "scope",
+      sourceId: null,
+    } as const;
+    batch.event({
+      ...facts,
+      source: encodeJson({ ...origin }),
+      type: "cancelScope",
+      payload: encodeJson({ mode, reason }),
+      outcome: "applied",
+      detail: `${told.length} told`,
+    });
     for (const ref of told) this.#world.sendCancel(scope, ref, mode, reason);
     batch.answer(waiter, true);
   }

@@ -20,7 +20,8 @@ function checkFunction(machine: AnyStateMachine, state: string, action: unknown,
   const type = property(action, "type");
   if (typeof type !== "string") refuse(machine, state, `${name} is a function that does work`);
   if (!BUILT_IN.has(type)) refuse(machine, state, `${name} uses ${type.replace("xstate.", "")}`);
-  if (type === "xstate.raise" && property(action, "delay") !== undefined) refuse(machine, state, `${name} raises with a delay; use startTimer`);
+  if (type === "xstate.raise" && property(action, "delay") !== undefined)
+    refuse(machine, state, `${name} raises with a delay; use startTimer`);
 }
 
 function checkAction(machine: AnyStateMachine, state: string, action: unknown): void {
@@ -30,7 +31,8 @@ function checkAction(machine: AnyStateMachine, state: string, action: unknown): 
   const implementation: unknown = property(machine.implementations.actions, name);
   const ours = Object.hasOwn(runtimeActions, name) ? runtimeActions[name as keyof typeof runtimeActions] : undefined;
   if (ours !== undefined) {
-    if (implementation !== undefined && implementation !== ours) refuse(machine, state, `${name} is implemented; its meaning is the host's`);
+    if (implementation !== undefined && implementation !== ours)
+      refuse(machine, state, `${name} is implemented; its meaning is the host's`);
     if (typeof action === "string" || property(action, "params") === undefined) refuse(machine, state, `${name} without params`);
     return;
   }
@@ -38,7 +40,11 @@ function checkAction(machine: AnyStateMachine, state: string, action: unknown): 
   checkFunction(machine, state, implementation, `action ${name}`);
 }
 
-function checkTransition(machine: AnyStateMachine, state: string, transition: { readonly actions: readonly unknown[]; readonly eventType: string }): void {
+function checkTransition(
+  machine: AnyStateMachine,
+  state: string,
+  transition: { readonly actions: readonly unknown[]; readonly eventType: string },
+): void {
   if (transition.eventType.startsWith("xstate.after")) refuse(machine, state, "after; use startTimer");
   for (const action of transition.actions) checkAction(machine, state, action);
 }

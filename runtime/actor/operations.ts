@@ -49,7 +49,13 @@ function read(action: RuntimeActionName, params: { readonly [key: string]: Json 
       return { type: action, to, event, text: encodeJson(event) };
     }
     case "effect":
-      return { type: action, name: text(action, params, "name"), key: text(action, params, "key"), params: params["params"] ?? null, text: encodeJson(params["params"]) };
+      return {
+        type: action,
+        name: text(action, params, "name"),
+        key: text(action, params, "key"),
+        params: params["params"] ?? null,
+        text: encodeJson(params["params"]),
+      };
     case "startTimer": {
       const atMs = params["atMs"];
       if (typeof atMs !== "number" || !Number.isFinite(atMs)) wrong(action, "atMs is not a time");
@@ -66,7 +72,13 @@ function read(action: RuntimeActionName, params: { readonly [key: string]: Json 
     }
     case "project": {
       const value = params["value"] ?? null;
-      return { type: action, collection: text(action, params, "collection"), key: text(action, params, "key"), value, text: encodeJson(value) };
+      return {
+        type: action,
+        collection: text(action, params, "collection"),
+        key: text(action, params, "key"),
+        value,
+        text: encodeJson(value),
+      };
     }
     case "append": {
       const value = params["value"] ?? null;

@@ -39,7 +39,14 @@ function redeliver(loaded: LoadedState, parts: WorldParts): void {
   for (const row of loaded.outbox) {
     const event = decodeJson(row.event, `message ${row.id}`);
     if (!isObject(event) || typeof event["type"] !== "string") throw new CohortError("JOURNAL_CORRUPT", { on: `message ${row.id}` });
-    parts.deliver({ type: "message", id: row.id, from: row.sender, to: row.receiver as ActorRef, event: event as ActorEvent, text: row.event });
+    parts.deliver({
+      type: "message",
+      id: row.id,
+      from: row.sender,
+      to: row.receiver as ActorRef,
+      event: event as ActorEvent,
+      text: row.event,
+    });
   }
 }
 
@@ -71,10 +78,20 @@ function resumeEffects(loaded: LoadedState, parts: WorldParts, world: World): vo
   const { effects } = parts;
   for (const row of loaded.effects) {
     const definition = effects.definition(row.name);
-    if (definition === undefined) throw new CohortError("JOURNAL_VERSION", { on: `this build has no effect ${row.name}, which is pending` });
+    if (definition === undefined)
+      throw new CohortError("JOURNAL_VERSION", { on: `this build has no effect ${row.name}, which is pending` });
     const recovered = definition.safety === "keyed" || row.state === "started";
     const params = decodeJson(row.params, `effect ${row.asked_key}`);
-    const effect: PendingEffect = { id: row.id, owner: row.owner as ActorRef, definition, key: row.asked_key, params, farewell: row.farewell === 1, recovered, state: "planned" };
+    const effect: PendingEffect = {
+      id: row.id,
+      owner: row.owner as ActorRef,
+      definition,
+      key: row.asked_key,
+      params,
+      farewell: row.farewell === 1,
+      recovered,
+      state: "planned",
+    };
     effects.plan(effect);
     switch (row.state) {
       case "planned":

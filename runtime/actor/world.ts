@@ -119,12 +119,29 @@ export class World {
     const input = withTime(request.input, atMs);
     const stored = definition.restart === "permanent" ? encodeJson(request.input) : null;
     const actor: Actor = {
-      ref, definition, scope: scopeName, parent: creator?.ref ?? null, input: stored,
-      snapshot: null, status: "active", inboxHigh: 0, timers: new Map(), failuresMs: [],
+      ref,
+      definition,
+      scope: scopeName,
+      parent: creator?.ref ?? null,
+      input: stored,
+      snapshot: null,
+      status: "active",
+      inboxHigh: 0,
+      timers: new Map(),
+      failuresMs: [],
     };
     registry.add(actor);
     const scope = scopes.join(scopeName, creator?.scope ?? null, ref);
-    const facts = { seq: next(), atMs, actor: ref, cause: "spawn", source: request.source, sourceId: null, type: "spawn", payload: encodeJson(request.input) } as const;
+    const facts = {
+      seq: next(),
+      atMs,
+      actor: ref,
+      cause: "spawn",
+      source: request.source,
+      sourceId: null,
+      type: "spawn",
+      payload: encodeJson(request.input),
+    } as const;
     this.#parts.batch().actor(actor);
     const started = this.#start(definition, input, request.depth);
     if (typeof started === "string") {
@@ -134,7 +151,8 @@ export class World {
     }
     this.#parts.batch().event({ ...facts, outcome: "applied", detail: null });
     this.#become(actor, started, request.depth);
-    if (scope.cancelled !== null && actor.status === "active") this.sendCancel(scope.name, ref, scope.cancelled.mode, scope.cancelled.reason);
+    if (scope.cancelled !== null && actor.status === "active")
+      this.sendCancel(scope.name, ref, scope.cancelled.mode, scope.cancelled.reason);
     return { type: "created" };
   }
 
@@ -189,7 +207,14 @@ export class World {
       case "stopTimer":
         return this.stopTimer(actor, operation.name);
       case "spawn":
-        this.spawn({ ref: operation.ref, input: operation.input, scope: operation.scope ?? null, creator: actor, source: actor.ref, depth: depth + 1 });
+        this.spawn({
+          ref: operation.ref,
+          input: operation.input,
+          scope: operation.scope ?? null,
+          creator: actor,
+          source: actor.ref,
+          depth: depth + 1,
+        });
         return;
       case "project":
         return batch.project(operation.collection, operation.key, operation.value === null ? null : operation.text);

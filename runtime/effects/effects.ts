@@ -9,7 +9,14 @@ import type { EffectDefinition } from "../contract.ts";
 import type { ActorEvent, ActorRef, Json } from "../kernel/actions.ts";
 import { CohortError, isCohortError } from "../kernel/error.ts";
 import { encodeJson } from "../kernel/json.ts";
-import { COMPENSATION_ATTEMPTS_MAX, COMPENSATION_DELAY_MS_MAX, COMPENSATION_DELAY_MS_MIN, EFFECT_CONCURRENCY, STOP_EFFECTS_MS_MAX, TURN_MS_MAX } from "../kernel/limits.ts";
+import {
+  COMPENSATION_ATTEMPTS_MAX,
+  COMPENSATION_DELAY_MS_MAX,
+  COMPENSATION_DELAY_MS_MIN,
+  EFFECT_CONCURRENCY,
+  STOP_EFFECTS_MS_MAX,
+  TURN_MS_MAX,
+} from "../kernel/limits.ts";
 import type { RuntimeLog } from "../log/runtime-log.ts";
 import { Queue } from "../mailbox/queue.ts";
 
@@ -59,7 +66,8 @@ export class Effects {
   constructor(definitions: readonly EffectDefinition[], sink: EffectSink, log: RuntimeLog) {
     this.#definitions = new Map(definitions.map((definition) => [definition.name, definition]));
     if (this.#definitions.size < definitions.length) throw new CohortError("MACHINE_REFUSED", { on: "two effects of one name" });
-    for (const { name, concurrency } of definitions) this.#lanes.set(name, { concurrency: concurrency ?? EFFECT_CONCURRENCY, waiting: new Queue(), running: 0 });
+    for (const { name, concurrency } of definitions)
+      this.#lanes.set(name, { concurrency: concurrency ?? EFFECT_CONCURRENCY, waiting: new Queue(), running: 0 });
     this.#sink = sink;
     this.#log = log;
   }
@@ -100,7 +108,13 @@ export class Effects {
   /** Its key was used before: it does not run, and its owner hears that as a failure. */
   refuse(effect: PendingEffect): void {
     const { name } = effect.definition;
-    this.settleUnrun(effect, { type: "effectFailed", name, key: effect.key, code: "INTERNAL", message: "the key of this effect was used before" });
+    this.settleUnrun(effect, {
+      type: "effectFailed",
+      name,
+      key: effect.key,
+      code: "INTERNAL",
+      message: "the key of this effect was used before",
+    });
   }
 
   /** The owner ended. Answers those that never started and have an undo: they are dropped, the rest runs on. */
@@ -197,7 +211,8 @@ export class Effects {
     if (this.#stop.signal.aborted) return;
     const work = new Promise<ActorEvent | null>((resolve) => resolve(effect.definition.run(effect.params, this.#context(effect))))
       .then((event) => {
-        if (event !== null && !isEvent(event)) throw new CohortError("INTERNAL", { on: `effect ${effect.definition.name} answered no event` });
+        if (event !== null && !isEvent(event))
+          throw new CohortError("INTERNAL", { on: `effect ${effect.definition.name} answered no event` });
         encodeJson(event);
         return event;
       })

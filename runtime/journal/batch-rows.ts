@@ -64,7 +64,12 @@ export interface LoadedState {
     readonly farewell: number;
     readonly state: EffectState;
   }[];
-  readonly scopes: readonly { readonly name: string; readonly parent: string | null; readonly mode: "grace" | "kill" | null; readonly reason: string }[];
+  readonly scopes: readonly {
+    readonly name: string;
+    readonly parent: string | null;
+    readonly mode: "grace" | "kill" | null;
+    readonly reason: string;
+  }[];
   readonly counters: readonly { readonly name: string; readonly value: number }[];
   readonly logHeads: readonly { readonly log: string; readonly cursor: number }[];
 }

@@ -92,11 +92,14 @@ function prepareFormat(database: DatabaseSync, bytes: number): void {
   const application = pragma(database, "application_id");
   const tables = database.prepare("SELECT count(*) AS n FROM sqlite_schema").get()?.["n"];
   if (format === 0 && application === 0 && tables === 0) {
-    database.exec(`BEGIN IMMEDIATE; ${SCHEMA} PRAGMA application_id = ${JOURNAL_APPLICATION_ID}; PRAGMA user_version = ${JOURNAL_FORMAT}; COMMIT`);
+    database.exec(
+      `BEGIN IMMEDIATE; ${SCHEMA} PRAGMA application_id = ${JOURNAL_APPLICATION_ID}; PRAGMA user_version = ${JOURNAL_FORMAT}; COMMIT`,
+    );
     return;
   }
   if (application !== JOURNAL_APPLICATION_ID) throw new CohortError("JOURNAL_CORRUPT", { on: "the file is not a journal of Cohort" });
-  if (format !== JOURNAL_FORMAT) throw new CohortError("JOURNAL_VERSION", { on: `format ${String(format)}, this build reads ${JOURNAL_FORMAT}` });
+  if (format !== JOURNAL_FORMAT)
+    throw new CohortError("JOURNAL_VERSION", { on: `format ${String(format)}, this build reads ${JOURNAL_FORMAT}` });
   if (bytes > JOURNAL_CHECK_BYTES_MAX) return;
   const verdict = pragma(database, "quick_check(1)");
   if (verdict !== "ok") throw new CohortError("JOURNAL_CORRUPT", { on: String(verdict) });

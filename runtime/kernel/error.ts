@@ -17,7 +17,10 @@ export class CohortError extends Error {
 
   constructor(code: ErrorCode, details: ErrorDetails = {}) {
     const entry = errorTable[code];
-    super(details.on === undefined ? entry.message : `${entry.message}: ${details.on}`, details.cause === undefined ? {} : { cause: details.cause });
+    super(
+      details.on === undefined ? entry.message : `${entry.message}: ${details.on}`,
+      details.cause === undefined ? {} : { cause: details.cause },
+    );
     this.code = code;
     this.hint = details.hint ?? entry.hint;
     this.retryable = entry.retryable;

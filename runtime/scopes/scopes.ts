@@ -31,7 +31,9 @@ export class Scopes {
   }
 
   /** From the journal, parents in any order. */
-  load(rows: readonly { readonly name: string; readonly parent: string | null; readonly mode: CancelMode | null; readonly reason: string }[]): void {
+  load(
+    rows: readonly { readonly name: string; readonly parent: string | null; readonly mode: CancelMode | null; readonly reason: string }[],
+  ): void {
     const byName = new Map(rows.map((row) => [row.name, row]));
     const build = (name: string): Scope => {
       const known = this.#scopes.get(name);

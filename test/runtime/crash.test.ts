@@ -31,11 +31,13 @@ async function driveAndKill(directory: string, round: number): Promise<void> {
 }
 
 /** What each actor's log says it applied: amounts, and how often each effect key surfaced and as what. */
-async function applied(runtime: Runtime): Promise<{ readonly adds: ReadonlyMap<string, number>; readonly outcomes: ReadonlyMap<string, readonly string[]> }> {
+async function applied(
+  runtime: Runtime,
+): Promise<{ readonly adds: ReadonlyMap<string, number>; readonly outcomes: ReadonlyMap<string, readonly string[]> }> {
   const adds = new Map<string, number>();
   const outcomes = new Map<string, string[]>();
   for (const { key: ref } of await runtime.list("workers")) {
-    for (let after = 0; ; ) {
+    for (let after = 0; ;) {
       const rows = await runtime.readLog(`heard:${ref}`, after, 10_000);
       for (const row of rows) {
         expect(row.cursor).toBe(++after);
@@ -53,38 +55,44 @@ async function applied(runtime: Runtime): Promise<{ readonly adds: ReadonlyMap<s
 }
 
 describe(`kill -9 of a process in the middle of its work, ${KILLS} times over`, () => {
-  it("loses nothing that was acknowledged and applies nothing twice; keyed effects run again, once effects never", { timeout: 300_000 }, async () => {
-    const directory = await temporaryDirectory();
-    for (let round = 1; round <= KILLS; round++) await driveAndKill(directory, round);
-    const runtime = await open(join(directory, "journal"), { definitions: [crashWorker], effects: crashEffects(directory) });
-    await eventually("all is settled", () => runtime.stats().pendingEffects === 0 && runtime.stats().queuedEvents === 0, 20_000);
-    await runtime.reserve("barrier", 1);
-    const { adds, outcomes } = await applied(runtime);
-    const acknowledged = lines(join(directory, "acknowledged.txt")).map((line) => line.split(" "));
-    const of = (what: string): string[] => acknowledged.filter(([type]) => type === what).map((words) => words.slice(1).join(" "));
+  it(
+    "loses nothing that was acknowledged and applies nothing twice; keyed effects run again, once effects never",
+    { timeout: 300_000 },
+    async () => {
+      const directory = await temporaryDirectory();
+      for (let round = 1; round <= KILLS; round++) await driveAndKill(directory, round);
+      const runtime = await open(join(directory, "journal"), { definitions: [crashWorker], effects: crashEffects(directory) });
+      await eventually("all is settled", () => runtime.stats().pendingEffects === 0 && runtime.stats().queuedEvents === 0, 20_000);
+      await runtime.reserve("barrier", 1);
+      const { adds, outcomes } = await applied(runtime);
+      const acknowledged = lines(join(directory, "acknowledged.txt")).map((line) => line.split(" "));
+      const of = (what: string): string[] => acknowledged.filter(([type]) => type === what).map((words) => words.slice(1).join(" "));
 
-    expect(of("add").length).toBeGreaterThan(500);
-    expect(of("add").filter((id) => adds.get(id) !== 1)).toEqual([]);
-    expect([...adds].filter(([, times]) => times !== 1)).toEqual([]);
+      expect(of("add").length).toBeGreaterThan(500);
+      expect(of("add").filter((id) => adds.get(id) !== 1)).toEqual([]);
+      expect([...adds].filter(([, times]) => times !== 1)).toEqual([]);
 
-    expect(of("effect").length).toBeGreaterThan(50);
-    expect(of("effect").filter((id) => outcomes.get(id)?.length !== 1)).toEqual([]);
-    expect([...outcomes].filter(([, types]) => types.length !== 1)).toEqual([]);
-    const wrongKind = [...outcomes].filter(([key, [type]]) => type !== "outcome" && (type !== "effectUnknown" || !key.includes(" once-")));
-    expect(wrongKind).toEqual([]);
+      expect(of("effect").length).toBeGreaterThan(50);
+      expect(of("effect").filter((id) => outcomes.get(id)?.length !== 1)).toEqual([]);
+      expect([...outcomes].filter(([, types]) => types.length !== 1)).toEqual([]);
+      const wrongKind = [...outcomes].filter(
+        ([key, [type]]) => type !== "outcome" && (type !== "effectUnknown" || !key.includes(" once-")),
+      );
+      expect(wrongKind).toEqual([]);
 
-    const runs = Map.groupBy(lines(join(directory, "effects.txt")), (key) => key);
-    expect([...runs].filter(([key, times]) => key.startsWith("once-") && times.length > 1)).toEqual([]);
-    expect([...runs].some(([key, times]) => key.startsWith("keyed-") && times.length > 1)).toBe(true);
+      const runs = Map.groupBy(lines(join(directory, "effects.txt")), (key) => key);
+      expect([...runs].filter(([key, times]) => key.startsWith("once-") && times.length > 1)).toEqual([]);
+      expect([...runs].some(([key, times]) => key.startsWith("keyed-") && times.length > 1)).toBe(true);
 
-    const numbers = of("number");
-    expect(new Set(numbers).size).toBe(numbers.length);
+      const numbers = of("number");
+      expect(new Set(numbers).size).toBe(numbers.length);
 
-    for (const { key, value } of await runtime.list("workers")) {
-      const sum = [...adds.keys()].filter((id) => id.startsWith(`${key} `)).reduce((total, id) => total + Number(id.split(" ")[1]), 0);
-      expect((value as { readonly count: number }).count).toBe(sum);
-    }
-    expect(runtime.stats().actors).toBe(4);
-    await expect(runtime.spawn("worker:0", null, { origin: { surface: "test", device: "t" } })).resolves.toBe(false);
-  });
+      for (const { key, value } of await runtime.list("workers")) {
+        const sum = [...adds.keys()].filter((id) => id.startsWith(`${key} `)).reduce((total, id) => total + Number(id.split(" ")[1]), 0);
+        expect((value as { readonly count: number }).count).toBe(sum);
+      }
+      expect(runtime.stats().actors).toBe(4);
+      await expect(runtime.spawn("worker:0", null, { origin: { surface: "test", device: "t" } })).resolves.toBe(false);
+    },
+  );
 });

@@ -109,7 +109,9 @@ describe("an effect", () => {
     });
     const runtime = await open(await temporaryDirectory(), { effects: [effect.definition] });
     const ref = await spawn(runtime, "a");
-    await Promise.all(Array.from({ length: 30 }, (_, index) => runtime.post(ref, { type: "plan", name: "work", key: `k${index}` }, origin)));
+    await Promise.all(
+      Array.from({ length: 30 }, (_, index) => runtime.post(ref, { type: "plan", name: "work", key: `k${index}` }, origin)),
+    );
     await eventually("all outcomes", async () => (await heard(runtime, ref)).length === 30);
     expect(most).toBe(3);
     expect(new Set(effect.ran).size).toBe(30);
@@ -136,7 +138,10 @@ describe("recovery of effects that were pending", () => {
     const again = await open(directory, { effects: after.map((effect) => effect.definition) });
     await eventually("both surface", async () => (await heard(again, ref)).length === 2);
     expect([...(await heard(again, ref))].toSorted()).toEqual(["effectUnknown:once", "outcome:k1"]);
-    expect(after.map((effect) => [effect.ran, effect.recovered])).toEqual([[["k1"], ["k1"]], [[], []]]);
+    expect(after.map((effect) => [effect.ran, effect.recovered])).toEqual([
+      [["k1"], ["k1"]],
+      [[], []],
+    ]);
   });
 
   it("runs a once effect that was planned and not started, as new", async () => {

@@ -14,7 +14,10 @@ interface EventRow {
 function journaled(directory: string): readonly EventRow[] {
   const database = new DatabaseSync(join(directory, "journal.sqlite"), { readOnly: true });
   try {
-    return database.prepare("SELECT actor, cause, type, outcome, detail FROM event ORDER BY seq").all().map((row) => ({ ...row }) as unknown as EventRow);
+    return database
+      .prepare("SELECT actor, cause, type, outcome, detail FROM event ORDER BY seq")
+      .all()
+      .map((row) => ({ ...row }) as unknown as EventRow);
   } finally {
     database.close();
   }
@@ -126,7 +129,9 @@ describe("a message between actors", () => {
     const runtime = await open(await temporaryDirectory());
     const [sender, receiver] = [await spawn(runtime, "sender"), await spawn(runtime, "receiver")];
     const numbers = Array.from({ length: 200 }, (_, index) => index);
-    await Promise.all(numbers.map((amount) => runtime.post(sender, { type: "tell", to: receiver, event: { type: "add", amount } }, origin)));
+    await Promise.all(
+      numbers.map((amount) => runtime.post(sender, { type: "tell", to: receiver, event: { type: "add", amount } }, origin)),
+    );
     await eventually("all arrived", async () => (await runtime.readLog(`heard:${receiver}`, 0, 1000)).length === 200);
     const rows = await runtime.readLog(`heard:${receiver}`, 0, 1000);
     expect(rows.map((row) => (row.value as { amount: number }).amount)).toEqual(numbers);
@@ -146,7 +151,10 @@ describe("a message between actors", () => {
     insert.run(1000, receiver, JSON.stringify({ type: "add", amount: 100 }));
     database.close();
     const again = await open(directory);
-    await eventually("the waiting message is applied", async () => ((await again.get("workers", receiver)) as { count: number }).count === 101);
+    await eventually(
+      "the waiting message is applied",
+      async () => ((await again.get("workers", receiver)) as { count: number }).count === 101,
+    );
     await again.stop();
     const rows = new DatabaseSync(join(directory, "journal.sqlite"));
     expect(rows.prepare("SELECT count(*) AS n FROM outbox").get()?.["n"]).toBe(0);

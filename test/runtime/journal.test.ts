@@ -82,16 +82,36 @@ describe("a journal", () => {
     const database = new DatabaseSync(join(directory, "journal.sqlite"));
     database.exec("UPDATE actor SET snapshot = '{\"value\":'");
     database.close();
-    await expect(open(directory)).rejects.toMatchObject({ code: "JOURNAL_CORRUPT", message: expect.stringContaining("worker:a") as string });
+    await expect(open(directory)).rejects.toMatchObject({
+      code: "JOURNAL_CORRUPT",
+      message: expect.stringContaining("worker:a") as string,
+    });
   });
 });
 
 describe("a definition that changed", () => {
   it.each([
-    ["without a new version", { ...worker, machine: createMachine({ id: "other", initial: "x", states: { x: {} } }) }, "its version 1 did not"],
+    [
+      "without a new version",
+      { ...worker, machine: createMachine({ id: "other", initial: "x", states: { x: {} } }) },
+      "its version 1 did not",
+    ],
     ["to an older version than the journal's", { ...worker, version: 0 }, "this build knows 0"],
-    ["to a version without a migration", { ...worker, version: 3, migrations: { 1: (snapshot: Json) => snapshot } }, "no migration of worker from version 2"],
-    ["to states that the snapshot does not know", { ...worker, version: 2, machine: createMachine({ initial: "x", states: { x: {} } }), migrations: { 1: (snapshot: Json) => snapshot } }, "its state is not in version 2"],
+    [
+      "to a version without a migration",
+      { ...worker, version: 3, migrations: { 1: (snapshot: Json) => snapshot } },
+      "no migration of worker from version 2",
+    ],
+    [
+      "to states that the snapshot does not know",
+      {
+        ...worker,
+        version: 2,
+        machine: createMachine({ initial: "x", states: { x: {} } }),
+        migrations: { 1: (snapshot: Json) => snapshot },
+      },
+      "its state is not in version 2",
+    ],
   ])("%s refuses to load while an actor of it lives", async (_, definition, words) => {
     const directory = await temporaryDirectory();
     await filled(directory);
@@ -122,38 +142,50 @@ describe("a definition that changed", () => {
 const mayMount = process.getuid?.() === 0;
 
 describe("a full disk", () => {
-  it.skipIf(!mayMount)("(needs root, for a small tmpfs) is said, stops acceptance, loses nothing accepted, and passes when there is space", async () => {
-    const mountpoint = await smallDisk("3m");
-    await writeFile(join(mountpoint, "ballast"), Buffer.alloc(1024 ** 2));
-    const directory = join(mountpoint, "journal");
-    const runtime = await open(directory);
-    const ref = await spawn(runtime, "a");
-    const note = "x".repeat(50_000);
-    let accepted = 0;
-    const full = await (async (): Promise<unknown> => {
-      for (; accepted < 200; accepted++) {
-        try {
-          await runtime.post(ref, { type: "add", amount: 1, note }, origin);
-        } catch (error) {
-          return error;
+  it.skipIf(!mayMount)(
+    "(needs root, for a small tmpfs) is said, stops acceptance, loses nothing accepted, and passes when there is space",
+    async () => {
+      const mountpoint = await smallDisk("3m");
+      await writeFile(join(mountpoint, "ballast"), Buffer.alloc(1024 ** 2));
+      const directory = join(mountpoint, "journal");
+      const runtime = await open(directory);
+      const ref = await spawn(runtime, "a");
+      const note = "x".repeat(50_000);
+      let accepted = 0;
+      const full = await (async (): Promise<unknown> => {
+        for (; accepted < 200; accepted++) {
+          try {
+            await runtime.post(ref, { type: "add", amount: 1, note }, origin);
+          } catch (error) {
+            return error;
+          }
         }
-      }
-      return null;
-    })();
-    expect(full).toMatchObject({ code: "JOURNAL_FULL" });
-    const startMs = performance.now();
-    await expect(runtime.post(ref, { type: "add", amount: 1 }, origin)).rejects.toMatchObject({ code: "JOURNAL_FULL" });
-    expect(performance.now() - startMs).toBeLessThan(100);
-    await rm(join(mountpoint, "ballast"));
-    await eventually("it accepts again", async () => await runtime.post(ref, { type: "nowhere" }, origin).then(() => true, () => false));
-    // The one that was told "not yet written" is written now, once.
-    expect(await runtime.get("workers", ref)).toEqual({ count: accepted + 1, heard: [] });
-    await runtime.stop();
-    const again = await open(directory);
-    expect(await again.get("workers", ref)).toEqual({ count: accepted + 1, heard: [] });
-    expect((await again.readLog(`heard:${ref}`, 0, 1000)).map((row) => row.cursor)).toEqual(Array.from({ length: accepted + 1 }, (_, index) => index + 1));
-    await again.stop();
-  });
+        return null;
+      })();
+      expect(full).toMatchObject({ code: "JOURNAL_FULL" });
+      const startMs = performance.now();
+      await expect(runtime.post(ref, { type: "add", amount: 1 }, origin)).rejects.toMatchObject({ code: "JOURNAL_FULL" });
+      expect(performance.now() - startMs).toBeLessThan(100);
+      await rm(join(mountpoint, "ballast"));
+      await eventually(
+        "it accepts again",
+        async () =>
+          await runtime.post(ref, { type: "nowhere" }, origin).then(
+            () => true,
+            () => false,
+          ),
+      );
+      // The one that was told "not yet written" is written now, once.
+      expect(await runtime.get("workers", ref)).toEqual({ count: accepted + 1, heard: [] });
+      await runtime.stop();
+      const again = await open(directory);
+      expect(await again.get("workers", ref)).toEqual({ count: accepted + 1, heard: [] });
+      expect((await again.readLog(`heard:${ref}`, 0, 1000)).map((row) => row.cursor)).toEqual(
+        Array.from({ length: accepted + 1 }, (_, index) => index + 1),
+      );
+      await again.stop();
+    },
+  );
 
   it.skipIf(!mayMount)("(needs root) at the stop does not hang it, and what was not accepted is not there", async () => {
     const mountpoint = await smallDisk("1m");
@@ -162,7 +194,12 @@ describe("a full disk", () => {
     const ref = await spawn(runtime, "a");
     const note = "x".repeat(2_000_000);
     const post = runtime.post(ref, { type: "add", amount: 1, note }, origin).catch((error: unknown) => error);
-    await eventually("the disk is full", () => runtime.reserve("n", 1).then(() => false, (error: unknown) => isCohortError(error, "JOURNAL_FULL")));
+    await eventually("the disk is full", () =>
+      runtime.reserve("n", 1).then(
+        () => false,
+        (error: unknown) => isCohortError(error, "JOURNAL_FULL"),
+      ),
+    );
     await runtime.stop();
     expect(await post).toMatchObject({ code: "JOURNAL_FULL" });
     const again = await open(directory);

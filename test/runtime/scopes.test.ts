@@ -28,7 +28,8 @@ describe("cancelling a scope", () => {
     await runtime.post(parent, { type: "beget", ref: "worker:child" }, origin);
     await runtime.post("worker:child", { type: "beget", ref: "worker:grandchild", scope: "inner" }, origin);
     await runtime.cancelScope("run", "grace", "", origin);
-    for (const ref of ["worker:child", "worker:grandchild"] as const) await eventually(`${ref} hears`, async () => (await cancels(runtime, ref)).length === 1);
+    for (const ref of ["worker:child", "worker:grandchild"] as const)
+      await eventually(`${ref} hears`, async () => (await cancels(runtime, ref)).length === 1);
   });
 
   it("of an inner scope leaves the outer one alone", async () => {
@@ -66,7 +67,8 @@ describe("cancelling a scope", () => {
     const again = await open(directory);
     const later = await spawn(again, "later", "run");
     await again.post(parent, { type: "beget", ref: "worker:inner", scope: "inner" }, origin);
-    for (const ref of [later, "worker:inner"] as const) await eventually(`${ref} hears`, async () => (await cancels(again, ref)).length === 1);
+    for (const ref of [later, "worker:inner"] as const)
+      await eventually(`${ref} hears`, async () => (await cancels(again, ref)).length === 1);
     expect(await cancels(again, parent)).toEqual([{ mode: "kill", reason: "late" }]);
     expect(await cancels(again, later)).toEqual([{ mode: "kill", reason: "late" }]);
   });

@@ -34,7 +34,10 @@ describe("a timer", () => {
     const runtime = await open(await temporaryDirectory());
     const ref = await spawn(runtime, "a");
     const atMs = Date.now() - 1000;
-    await Promise.all([runtime.post(ref, { type: "arm", name: "t", atMs }, origin), runtime.post(ref, { type: "disarm", name: "t" }, origin)]);
+    await Promise.all([
+      runtime.post(ref, { type: "arm", name: "t", atMs }, origin),
+      runtime.post(ref, { type: "disarm", name: "t" }, origin),
+    ]);
     await new Promise((resolve) => setTimeout(resolve, 30));
     expect(await heard(runtime, ref)).toEqual([]);
   });

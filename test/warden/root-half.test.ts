@@ -16,7 +16,8 @@ function sandboxesInCgroups(name: string): string[] {
   const found: string[] = [];
   const record = "/run/cohort/instances";
   for (const file of existsSync(record) ? readdirSync(record).filter((entry) => entry.endsWith(".lock")) : [])
-    for (const path of readFileSync(join(record, file), "utf8").split("\n").filter(Boolean)) if (existsSync(join(path, name))) found.push(path);
+    for (const path of readFileSync(join(record, file), "utf8").split("\n").filter(Boolean))
+      if (existsSync(join(path, name))) found.push(path);
   return found;
 }
 
@@ -101,8 +102,11 @@ describe.skipIf(!isRoot)("the root half of the warden", () => {
     expect({ said, status: second.exitCode }).toEqual({ said: expect.stringContaining("another warden serves"), status: 1 });
     warden.kill("SIGTERM");
     await once(warden, "close", { signal: AbortSignal.timeout(20_000) });
-    expect({ status: warden.exitCode, left: paths.filter((path) => existsSync(path)), socket: existsSync(join(root.directory, "shared")) })
-      .toEqual({ status: 0, left: [], socket: false });
+    expect({
+      status: warden.exitCode,
+      left: paths.filter((path) => existsSync(path)),
+      socket: existsSync(join(root.directory, "shared")),
+    }).toEqual({ status: 0, left: [], socket: false });
   });
 
   test("what a killed warden left is swept by the next start", async () => {
@@ -126,10 +130,15 @@ const mutations: [layer: string, file: string, original: string, replacement: st
   ["no inherited descriptor", "sandbox.c", "return (int)syscall(__NR_close_range, FD_FIRST_CLOSED, ~0u, 0);", "return 0;"],
   ["cgroup ns", "sandbox.c", "if (unshare(CLONE_NEWCGROUP) != 0)", "if (0)"],
   ["ipc ns", "sandbox.c", "CLONE_NEWIPC | ", ""],
-  ["net ns", "sandbox.c", "enum { FD_CONTROL = 3,", "#undef CLONE_NEWNET\n#define CLONE_NEWNET 0\n#define setns(fd, type) 0\nenum { FD_CONTROL = 3,"],
+  [
+    "net ns",
+    "sandbox.c",
+    "enum { FD_CONTROL = 3,",
+    "#undef CLONE_NEWNET\n#define CLONE_NEWNET 0\n#define setns(fd, type) 0\nenum { FD_CONTROL = 3,",
+  ],
   ["cgroup limits", "sandbox.c", "if (cgroup_join_v1(cgroups, plan->name) != 0)", "if (0)"],
   ["no setuid gain", "mounts.c", "SCRATCH_ATTRIBUTES = MOUNT_ATTR_NOSUID | ", "SCRATCH_ATTRIBUTES = "],
-  ["proc masked", "mounts.c", 'if (done != 0 && errno == ENOTDIR)', 'umount2(proc_masks[i], MNT_DETACH); done = 0; if (0)'],
+  ["proc masked", "mounts.c", "if (done != 0 && errno == ENOTDIR)", "umount2(proc_masks[i], MNT_DETACH); done = 0; if (0)"],
 ];
 
 describe.skipIf(!isRoot)("the truth check", () => {

@@ -25,7 +25,9 @@ export class RootHalf {
 
   async build(): Promise<void> {
     mkdirSync(join(this.directory, "objects"));
-    const files = readFileSync(join(import.meta.dirname, "root-half-files.txt"), "utf8").trim().split(/\s+/u);
+    const files = readFileSync(join(import.meta.dirname, "root-half-files.txt"), "utf8")
+      .trim()
+      .split(/\s+/u);
     const paths = [...files.map((file) => join(sources, file)), join(import.meta.dirname, "root-half-driver.c")];
     for (const path of paths) this.#objects.set(basename(path), await this.#compile(path, "objects"));
     await this.#link("driver", this.#objects);
@@ -60,9 +62,15 @@ export class RootHalf {
     return ["--user", "1000", "--gid", "1000", "--socket", join(this.directory, socket), "--uid-file", uidFile, "--foreground"];
   }
 
-  start(scenario: string, options: { readonly mount?: string; readonly program?: string; readonly socket?: string } = {}): ReturnType<typeof spawn> {
+  start(
+    scenario: string,
+    options: { readonly mount?: string; readonly program?: string; readonly socket?: string } = {},
+  ): ReturnType<typeof spawn> {
     const env = { COHORT_DRIVER: scenario, COHORT_DRIVER_MOUNT: options.mount ?? "" };
-    return spawn(join(this.directory, options.program ?? "driver"), [...this.arguments(options.socket)], { env, stdio: ["ignore", "pipe", "pipe"] });
+    return spawn(join(this.directory, options.program ?? "driver"), [...this.arguments(options.socket)], {
+      env,
+      stdio: ["ignore", "pipe", "pipe"],
+    });
   }
 
   async run(scenario: string, options: { readonly mount?: string; readonly program?: string } = {}): Promise<Finished> {
