@@ -12,6 +12,11 @@ export interface Actor extends StoredActor {
   failuresMs: number[];
 }
 
+/** One that has not taken its first transition. */
+export function newActor(facts: Pick<Actor, "ref" | "definition" | "scope" | "parent" | "input">): Actor {
+  return { ...facts, snapshot: null, status: "active", inboxHigh: 0, timers: new Map(), failuresMs: [] };
+}
+
 export class Registry {
   readonly #live = new Map<string, Actor>();
   readonly #ended = new Set<string>();

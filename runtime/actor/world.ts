@@ -19,7 +19,7 @@ import type { Batch, EventFacts } from "./batch.ts";
 import type { ListedAction, PreparedDefinition } from "./definition.ts";
 import type { InnerDelivery } from "./delivery.ts";
 import { readOperations, type Operation } from "./operations.ts";
-import type { Actor, Registry } from "./registry.ts";
+import { newActor, type Actor, type Registry } from "./registry.ts";
 
 export interface WorldParts {
   readonly definitions: ReadonlyMap<string, PreparedDefinition>;
@@ -118,18 +118,7 @@ export class World {
     const scopeName = request.scope ?? creator?.scope ?? ref;
     const input = withTime(request.input, atMs);
     const stored = definition.restart === "permanent" ? encodeJson(request.input) : null;
-    const actor: Actor = {
-      ref,
-      definition,
-      scope: scopeName,
-      parent: creator?.ref ?? null,
-      input: stored,
-      snapshot: null,
-      status: "active",
-      inboxHigh: 0,
-      timers: new Map(),
-      failuresMs: [],
-    };
+    const actor = newActor({ ref, definition, scope: scopeName, parent: creator?.ref ?? null, input: stored });
     registry.add(actor);
     const scope = scopes.join(scopeName, creator?.scope ?? null, ref);
     const facts = {
