@@ -3,7 +3,21 @@ import type { ExecExit } from "../vm/backend.ts";
 import type { ExitFacts } from "../machines/messages/facts.ts";
 
 export function exitFacts(exit: ExecExit): ExitFacts {
-  const { cause, code, signal, oomKilled, deadlineHit, leaseExpired, wallUs, userUs, systemUs, maxRssKib, stdoutBytes, stderrBytes } = exit;
+  const {
+    cause,
+    code,
+    signal,
+    oomKilled,
+    deadlineHit,
+    leaseExpired,
+    outIsEmpty,
+    wallUs,
+    userUs,
+    systemUs,
+    maxRssKib,
+    stdoutBytes,
+    stderrBytes,
+  } = exit;
   return {
     cause,
     code,
@@ -11,6 +25,7 @@ export function exitFacts(exit: ExecExit): ExitFacts {
     oomKilled,
     deadlineHit,
     leaseExpired,
+    outIsEmpty,
     wallUs,
     cpuUs: userUs + systemUs,
     maxRssKib,

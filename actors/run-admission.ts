@@ -42,6 +42,8 @@ function keyedRunId(key: string): string {
 
 export interface AdmissionParts {
   readonly runtime: Runtime;
+  /** Without symbolic links: tasks must not see it. */
+  readonly stateDirectory: string;
   readonly content: Content;
   readonly link: VmLink;
   readonly cores: number;
@@ -105,8 +107,8 @@ export class RunAdmission {
   }
 
   async #spawn(run: string, spec: RunSpec, key: string | null, origin: Origin): Promise<RunStarted> {
-    const { runtime, content, link, cores } = this.#parts;
-    await checkRunSpec(spec);
+    const { runtime, stateDirectory, content, link, cores } = this.#parts;
+    await checkRunSpec(spec, stateDirectory);
     await link.ready(this.#stopping, WARDEN_WAIT_MS);
     const { title, halt, deadlineMs = null, tasks, resumes = null } = spec;
     const total = tasks.length;

@@ -87,7 +87,8 @@ export class Settlement {
 
   async #collect(params: SettleParams, task: Task, signal: AbortSignal, recovered: boolean, notes: string[]): Promise<Collected> {
     const { exit, name, run, index } = params;
-    if (exit === null || (exit.cause !== "exited" && exit.cause !== "signaled") || task.limits.outFiles === 0) return nothingCollected;
+    if (exit === null || (exit.cause !== "exited" && exit.cause !== "signaled")) return nothingCollected;
+    if (exit.outIsEmpty || task.limits.outFiles === 0) return nothingCollected;
     const { content, link, table } = this.#parts;
     const isFresh = !recovered && params.attempt === 1;
     let execId = recovered ? randomInt(EXEC_IDS_OF_COLLECT.first, EXEC_IDS_OF_COLLECT.end) : COLLECT_EXEC_ID;

@@ -2,7 +2,7 @@
  * The one file that wires everything: journal, content, link to the warden, machines and their effects.
  * Owns the order in which they open; CohortSystem closes them in reverse.
  */
-import { mkdir } from "node:fs/promises";
+import { mkdir, realpath } from "node:fs/promises";
 import { join } from "node:path";
 import type { Runtime } from "../runtime/contract.ts";
 import { openRuntimeLog } from "../runtime/log/runtime-log.ts";
@@ -51,7 +51,18 @@ export const openSystem: OpenSystem = async (options: SystemOptions) => {
     definitions: [runDefinition, childDefinition, relayDefinition],
     effects: [...runEffectDefinitions({ runtime: opened.promise, ended }), ...childEffectDefinitions({ content, results, table, link })],
   });
-  const system = new CohortSystem({ runtime, content, results, table, link, live, log, cores, busyRuns });
+  const system = new CohortSystem({
+    runtime,
+    stateDirectory: await realpath(stateDirectory),
+    content,
+    results,
+    table,
+    link,
+    live,
+    log,
+    cores,
+    busyRuns,
+  });
   try {
     opened.resolve(runtime);
     for (const run of await new RunJournal(runtime, content, results).living()) busyRuns.add(run);

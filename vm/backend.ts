@@ -64,6 +64,8 @@ export interface ExecExit {
   readonly pidsLimitHit: boolean;
   readonly deadlineHit: boolean;
   readonly leaseExpired: boolean;
+  /** Nothing stood in ~/out when the process ended: a collect would find nothing. */
+  readonly outIsEmpty: boolean;
   readonly wallUs: number;
   readonly userUs: number;
   readonly systemUs: number;

@@ -9,6 +9,7 @@ export type ExitFacts = {
   readonly oomKilled: boolean;
   readonly deadlineHit: boolean;
   readonly leaseExpired: boolean;
+  readonly outIsEmpty: boolean;
   readonly wallUs: number;
   readonly cpuUs: number;
   readonly maxRssKib: number;

@@ -344,6 +344,7 @@ export class SimulatedWarden {
       pidsLimitHit: false,
       deadlineHit: false,
       leaseExpired: false,
+      outIsEmpty: false,
       wallUs: 1000,
       userUs: 300,
       systemUs: 200,

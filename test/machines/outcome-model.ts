@@ -10,6 +10,7 @@ export const cleanExit: ExitFacts = {
   oomKilled: false,
   deadlineHit: false,
   leaseExpired: false,
+  outIsEmpty: false,
   wallUs: 1500,
   cpuUs: 900,
   maxRssKib: 2048,

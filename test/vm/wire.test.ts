@@ -26,6 +26,7 @@ const exit: fc.Arbitrary<ExecExit> = fc.record({
   pidsLimitHit: fc.boolean(),
   deadlineHit: fc.boolean(),
   leaseExpired: fc.boolean(),
+  outIsEmpty: fc.boolean(),
   wallUs: uint,
   userUs: uint,
   systemUs: uint,

@@ -77,6 +77,7 @@ void exec_exited(struct codec *codec, struct exec *exec, const struct init_messa
 		.wall_us = message->wall_us, .user_us = message->user_us,
 		.system_us = message->system_us, .max_rss_kib = message->max_rss_kib,
 	};
+	exec->exit.flags |= message->out_is_empty != 0 ? EXIT_OUT_EMPTY : 0u;
 	set_detail(exec, message->detail);
 	/* A process that ended well was not hurt by a limit: most exits cost no question. */
 	if (status != 0)

@@ -143,6 +143,8 @@ struct init_message {
 	int32_t sys_errno;
 	uint32_t layers;          /* STARTED, PROBED: seen from inside */
 	int32_t wait_status;      /* EXITED: as waitpid gives it */
+	uint32_t out_is_empty;    /* EXITED: there was nothing in ~/out */
+	uint32_t reserved;
 	uint64_t wall_us, user_us, system_us, max_rss_kib;
 	char detail[DETAIL_SIZE];
 };

@@ -83,6 +83,7 @@ function readExit(reader: FieldReader): ExecExit {
     pidsLimitHit: (flags & 2) !== 0,
     deadlineHit: (flags & 4) !== 0,
     leaseExpired: (flags & 8) !== 0,
+    outIsEmpty: (flags & 16) !== 0,
     wallUs: reader.uint(),
     userUs: reader.uint(),
     systemUs: reader.uint(),
@@ -142,7 +143,12 @@ function diedFields(death: SandboxDeath): readonly unknown[] {
 }
 
 function exitFields(exit: ExecExit): readonly unknown[] {
-  const flags = (exit.oomKilled ? 1 : 0) | (exit.pidsLimitHit ? 2 : 0) | (exit.deadlineHit ? 4 : 0) | (exit.leaseExpired ? 8 : 0);
+  const flags =
+    (exit.oomKilled ? 1 : 0) |
+    (exit.pidsLimitHit ? 2 : 0) |
+    (exit.deadlineHit ? 4 : 0) |
+    (exit.leaseExpired ? 8 : 0) |
+    (exit.outIsEmpty ? 16 : 0);
   const cause = exitCauses.indexOf(exit.cause);
   const usage = [exit.wallUs, exit.userUs, exit.systemUs, exit.maxRssKib, exit.stdoutBytes, exit.stderrBytes];
   return [frameTypes.exit, exit.name, exit.execId, cause, exit.code, exit.signal, flags, ...usage, exit.detail];
