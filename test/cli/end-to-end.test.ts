@@ -53,6 +53,17 @@ describe.skipIf(ownHomeUnavailable !== null)("cohort, end to end", { timeout: 90
     expect(environment.stdout).toMatch(/^1 1 none\n\/sessions\/[a-z0-9-]+\n$/);
   });
 
+  it("writes collected files and the log nowhere else, though a task may change the directory that they go to", async () => {
+    const outside = home.personDirectory();
+    const hostile = `cd ~/mnt/work; rm -rf out log2; ln -s ${outside} out; ln -s ${outside}/log log2; echo evil > "$COHORT_OUT/authorized_keys"`;
+    const options = ["map", "-q", "--write", ".", "--out", "out", "--joblog", "log2", "--shell", "--"];
+    for (const attempt of ["first", "again"]) {
+      const { status, stderr } = await cohort([...options, hostile, ":::", attempt]);
+      expect([status, stderr].join(" ")).toMatch(attempt === "first" ? /out is not a directory/ : /^2 .*--joblog: ELOOP/);
+    }
+    expect(readdirSync(outside)).toEqual([]);
+  });
+
   it("counts failures in its exit status, tells their last words and how to see more", async () => {
     const failing = await cohort([
       "map",

@@ -317,11 +317,11 @@ describe("collected files", () => {
 
   it("are copied whole; a file of an earlier run is replaced, one of another task is not", async () => {
     const target = join(base, "copied");
-    const files = new CollectedFiles();
     mkdirSync(target);
+    const files = await CollectedFiles.into(target, []);
     writeFileSync(join(target, "a"), "old");
-    expect(await files.copy(left(0, { a: "new", "d/b": "b" }), target)).toEqual([]);
-    expect(await files.copy(left(1, { a: "other", c: "c" }), target)).toEqual([
+    expect(await files.copy(left(0, { a: "new", "d/b": "b" }))).toEqual([]);
+    expect(await files.copy(left(1, { a: "other", c: "c" }))).toEqual([
       "task 1: a: task 0 of this run wrote this file, too; use --out 'DIR/{#}'",
     ]);
     expect([
@@ -330,6 +330,7 @@ describe("collected files", () => {
       readFileSync(join(target, "c"), "utf8"),
     ]).toEqual(["new", "b", "c"]);
     expect(readdirSync(target).toSorted()).toEqual(["a", "c", "d"]);
+    await files.close();
   });
 
   it("never leave the directory, follow no link, and are what was hashed", async () => {
@@ -347,7 +348,9 @@ describe("collected files", () => {
         ...["../victim", "/etc/x", "a/../../victim", "", "pointer"].map((path) => ({ path, bytes: 1, sha256: hash("x") })),
       ],
     };
-    const problems = await new CollectedFiles().copy(hostile, target);
+    const files = await CollectedFiles.into(target, []);
+    const problems = await files.copy(hostile);
+    await files.close();
     expect(problems.map((problem) => problem.split(":")[1]?.trim())).toEqual([
       "link/victim",
       "changed",
@@ -360,6 +363,29 @@ describe("collected files", () => {
     expect(readFileSync(join(base, "victim"), "utf8")).toBe("safe");
     expect(readdirSync(target).toSorted()).toEqual(["good", "link"]);
     expect(existsSync("/etc/x")).toBe(false);
+  });
+
+  it("land in the directory that was meant, whatever a task puts in its place", async () => {
+    const mount = join(base, "mount");
+    const outside = join(base, "outside");
+    for (const directory of [join(mount, "later/deep"), outside]) mkdirSync(directory, { recursive: true });
+    symlinkSync(outside, join(mount, "planted"));
+    symlinkSync(join(mount, "later"), join(base, "way"));
+    const planted = await CollectedFiles.into(join(mount, "planted"), [mount]);
+    const numbered = await CollectedFiles.into(join(mount, "n{#}"), [mount]);
+    const exchanged = await CollectedFiles.into(join(base, "way/deep"), [mount]);
+    const unmounted = await CollectedFiles.into(join(mount, "later/deep"), []);
+    symlinkSync(outside, join(mount, "n1"));
+    rmSync(join(mount, "later"), { recursive: true });
+    symlinkSync(outside, join(mount, "later"));
+    expect(await planted.copy(left(0, { file: "x" }))).toEqual(["task 0: file: planted is not a directory"]);
+    expect(await numbered.copy(left(0, { file: "x" }))).toEqual(["task 0: file: n1 is not a directory"]);
+    expect(await numbered.copy(left(1, { file: "x" }))).toEqual([]);
+    expect(await exchanged.copy(left(0, { file: "x" }))).toHaveLength(1);
+    expect(await unmounted.copy(left(0, { file: "x" }))).toHaveLength(1);
+    expect(readdirSync(outside)).toEqual([]);
+    expect(readFileSync(join(mount, "n2/file"), "utf8")).toBe("x");
+    for (const files of [planted, numbered, exchanged, unmounted]) await files.close();
   });
 });
 

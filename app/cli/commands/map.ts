@@ -1,10 +1,12 @@
 /** `cohort map`: one task for each item, for those who know xargs and GNU parallel. */
-import { closeSync, openSync, readFileSync, writeSync } from "node:fs";
+import { closeSync, constants, openSync, readFileSync, writeSync } from "node:fs";
 import { availableParallelism } from "node:os";
+import path from "node:path";
 import { isatty } from "node:tty";
 import { RUN_TASKS_MAX, type RunSpecInput } from "../../../machines/messages/task.ts";
 import type { TaskResult } from "../../../machines/messages/result.ts";
 import { CohortError } from "../../../runtime/kernel/error.ts";
+import { AnchoredDirectory, entryOf } from "../follow/anchored-directory.ts";
 import { CollectedFiles } from "../follow/collected-files.ts";
 import { combine, splitArguments, splitItems, type ItemSource } from "../map/arguments.ts";
 import { JOBLOG_HEADER, joblogLine } from "../map/joblog.ts";
@@ -56,16 +58,51 @@ function showPlan(spec: RunSpecInput, json: boolean): void {
   }
 }
 
+function unusable(option: string, error: unknown): CohortError {
+  return new CohortError("USAGE", { on: `${option}: ${error instanceof Error ? error.message : String(error)}`, cause: error });
+}
+
 /** Opened before anything runs: a log that cannot be written is a reason not to begin. */
-function openJoblog(path: string | undefined): number | null {
-  if (path === undefined) return null;
+async function openJoblog(file: string | undefined, writable: readonly string[]): Promise<number | null> {
+  if (file === undefined) return null;
   try {
-    const fd = openSync(path, "w", 0o666);
+    const fd = await openLog(file, writable);
     writeSync(fd, JOBLOG_HEADER);
     return fd;
   } catch (error) {
-    throw new CohortError("USAGE", { on: `--joblog: ${error instanceof Error ? error.message : String(error)}`, cause: error });
+    throw unusable("--joblog", error);
   }
+}
+
+/** In a writable mount an earlier task may have left a link or a FIFO under this name. */
+async function openLog(file: string, writable: readonly string[]): Promise<number> {
+  const anchored = await AnchoredDirectory.find(path.dirname(file), writable);
+  try {
+    if (!anchored.isWritableByTasks) return openSync(file, "w", 0o666);
+    const parent = await anchored.enter(anchored.parts);
+    const { O_WRONLY, O_CREAT, O_TRUNC, O_NOFOLLOW, O_NONBLOCK } = constants;
+    try {
+      return openSync(entryOf(parent, path.basename(file)), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_NONBLOCK, 0o666);
+    } finally {
+      await parent.close();
+    }
+  } finally {
+    await anchored.close();
+  }
+}
+
+async function openOut(directory: string | undefined, writable: readonly string[]): Promise<CollectedFiles | null> {
+  if (directory === undefined) return null;
+  try {
+    return await CollectedFiles.into(directory, writable);
+  } catch (error) {
+    throw unusable("--out", error);
+  }
+}
+
+/** The same for every task of a map. */
+function writableMounts(spec: RunSpecInput): readonly string[] {
+  return (spec.tasks[0]?.mounts ?? []).filter(({ mode }) => mode === "rw").map((mount) => mount.path);
 }
 
 export async function mapCommand(words: readonly string[], options: MapCommandOptions): Promise<number> {
@@ -84,12 +121,12 @@ export async function mapCommand(words: readonly string[], options: MapCommandOp
     showPlan(spec, options.json === true);
     return 0;
   }
-  const joblog = openJoblog(options.joblog);
-  const collected = new CollectedFiles();
+  const writable = writableMounts(spec);
+  const joblog = await openJoblog(options.joblog, writable);
+  const collected = await openOut(options.out, writable);
   const onResult = async (result: TaskResult): Promise<readonly string[]> => {
     if (joblog !== null) writeSync(joblog, joblogLine(result, spec.tasks[result.index]?.command ?? []));
-    if (options.out === undefined) return [];
-    return collected.copy(result, options.out.replaceAll("{#}", String(result.index + 1)));
+    return collected === null ? [] : collected.copy(result);
   };
   try {
     return await startAndFollow(options, async (cohort) => {
@@ -98,5 +135,6 @@ export async function mapCommand(words: readonly string[], options: MapCommandOp
     });
   } finally {
     if (joblog !== null) closeSync(joblog);
+    await collected?.close();
   }
 }
