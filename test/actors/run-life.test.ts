@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { readFileSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { numbered } from "./simulated-warden.ts";
 import { origin, SystemBench, until } from "./system-bench.ts";
 
@@ -30,6 +30,18 @@ describe("a run in the system", () => {
     expect(bench.warden.sandboxes.size).toBe(0);
     await until(() => !bench.system.busy(), "the system is idle");
     expect(await bench.system.children()).toEqual([]);
+  });
+
+  it("shows no task the state directory, where what others wrote lies, but for files that were collected", async () => {
+    const start = (path: string, mode: "ro" | "rw"): Promise<string> =>
+      bench.start([{ command: ["true"], mounts: [{ path, mode, as: "x" }] }], {});
+    for (const path of ["", "/content", "/journal/", "/..x/../content", "/content/r/out", "/./token"])
+      await expect(start(bench.directory + path, "ro")).rejects.toMatchObject({ code: "REQUEST_INVALID" });
+    await expect(start(dirname(bench.directory), "ro")).rejects.toThrow(/cohort keeps its state/);
+    await expect(start("/", "ro")).rejects.toThrow(/cohort keeps its state/);
+    await expect(start(`${bench.directory}/content/r/out/0`, "rw")).rejects.toThrow(/cohort keeps its state/);
+    for (const path of ["/content/r/out/0", "/content/r/out/12/deep"]) await bench.results(await start(bench.directory + path, "ro"));
+    await bench.results(await start(`${bench.directory}-beside`, "rw"));
   });
 
   it("tells what became of each task, with its output and its files", async () => {
