@@ -10,7 +10,7 @@
 import { CohortError } from "../../runtime/kernel/error.ts";
 import type { Origin } from "../../runtime/contract.ts";
 import type { RpcPeer, RpcSession } from "../../runtime/transport/server-connection.ts";
-import { API_VERSION, calls, helloSchema, streams, type CallName, type StreamName } from "../../machines/messages/api.ts";
+import { API_VERSION, calls, helloSchema, streams, type CallName, type DoctorRow, type StreamName } from "../../machines/messages/api.ts";
 import type { System } from "../../actors/contract.ts";
 import { boundedPage } from "./results-page.ts";
 import { parseRequest, parseStartRequest } from "./request.ts";
@@ -26,6 +26,8 @@ export interface SessionContext {
   /** Rejects with WARDEN_ABSENT when no child can be made. */
   requireWarden(): Promise<void>;
   requestStop(): void;
+  /** What the daemon itself has to tell the doctor. */
+  readonly supervision: readonly DoctorRow[];
 }
 
 export class ClientSession implements RpcSession {
@@ -128,8 +130,10 @@ export class ClientSession implements RpcSession {
         await system.resizeExec(child, execId, rows, columns);
         return {};
       }
-      case "doctor":
-        return system.doctor(parseRequest(calls[name], params).child);
+      case "doctor": {
+        const report = await system.doctor(parseRequest(calls[name], params).child);
+        return { ...report, rows: [...this.#context.supervision, ...report.rows] };
+      }
       case "daemon.stop":
         this.#context.requestStop();
         return {};

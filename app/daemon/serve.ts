@@ -19,6 +19,7 @@ import { isListening } from "../../sdk/listening.ts";
 import { isTrustedDirectory } from "../../sdk/trust.ts";
 import type { Environment } from "../../sdk/account.ts";
 import { ClientSession } from "./client-session.ts";
+import { supervisionRows } from "./doctor-rows.ts";
 import { IdleWatch } from "./idle-watch.ts";
 import { ensureToken } from "./token.ts";
 
@@ -63,6 +64,7 @@ export async function serve(options: ServeOptions): Promise<void> {
     token: ensureToken(join(stateDirectory, "token")),
     instance,
     requireWarden: () => requireWarden(wardenSocket),
+    supervision: supervisionRows({ stateDirectory, wardenSocket, ...lease }),
     requestStop: () => ending.resolve("daemon.stop"),
   };
   const server = new RpcServer({

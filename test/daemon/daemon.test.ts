@@ -73,6 +73,20 @@ describe("one that stays", () => {
     expect(await cohort.runs()).toEqual([]);
   });
 
+  test("the doctor tells whose cohortd it is, its state, its lease and its warden, beside the machine", async () => {
+    const { rows, wardenSha256 } = await (await home.connect()).doctor();
+    const detail = (area: string, check: string): string =>
+      rows.find((row) => row.area === area && row.check === check)?.detail ?? "absent";
+    expect(detail("cohortd", "user")).toContain(`${home.account.name} (uid ${home.account.uid})`);
+    expect(detail("cohortd", "state")).toBe(home.directory);
+    expect(detail("cohortd", "lease")).toBe("without it children freeze after 30 s, and end after 600 s");
+    expect(detail("warden", "socket")).toBe(home.paths.wardenSocket);
+    expect(detail("warden", "connected")).toMatch(/^instance [0-9a-f]{32}$/);
+    expect(detail("machine", "cgroup memory")).toMatch(/^v[12] at \//);
+    expect(rows.filter(({ status }) => status === "missing")).toEqual([]);
+    expect(wardenSha256).toMatch(/^[0-9a-f]{64}$/);
+  });
+
   test("a directory that a group may write is refused before any token is sent", async () => {
     await home.connect();
     chmodSync(home.directory, 0o770);

@@ -39,12 +39,10 @@ export function doctorCommand(written: string | undefined, options: JsonOption):
         1,
         text.replace(/ (ok|degraded|missing)(?= )/g, (_, status: DoctorRow["status"]) => ` ${colour[status](status)}`),
       );
-      writeNow(
-        1,
-        `\nwarden ${neutraliseLine(report.wardenSha256)}\nevent loop of cohortd: 99% of turns within ${report.eventLoopDelayP99Ms.toFixed(1)} ms\n`,
-      );
+      const binary = report.wardenSha256 === "" ? "" : `sha256 of the warden's binary: ${neutraliseLine(report.wardenSha256)}\n`;
+      writeNow(1, `\n${binary}event loop of cohortd: 99% of turns within ${report.eventLoopDelayP99Ms.toFixed(1)} ms\n`);
       if (missing.length > 0)
-        writeNow(2, `cohort: ${missing.length} missing: ${neutraliseLine(missing.map((row) => row.check).join(", "))}\n`);
+        writeNow(2, `cohort: ${missing.length} missing: ${neutraliseLine(missing.map((row) => `${row.area} ${row.check}`).join(", "))}\n`);
     }
     return missing.length > 0 ? 1 : 0;
   });
