@@ -22,7 +22,7 @@ import type { Session } from "./session.ts";
 import { TASK_EXEC_ID, type SessionTable } from "./session-table.ts";
 import { Settlement } from "./settlement.ts";
 import type { VmLink } from "./vm-link.ts";
-import { isSandboxGone } from "./warden-refusal.ts";
+import { isSandboxGone, sentenceOf } from "./warden-refusal.ts";
 
 export const childDefinition: ActorDefinition = {
   kind: "child",
@@ -116,7 +116,7 @@ class ChildEffects {
     if (error.code === "DEADLINE") return { type: "lost", status: "unknown" };
     if (session.doom.signal.aborted) return { type: "startFailed", status: "cancelled", policy };
     session.noted = true;
-    await this.#parts.content.writeNote(params.run, params.index, params.attempt, `${error.message}\n${error.hint}`);
+    await this.#parts.content.writeNote(params.run, params.index, params.attempt, sentenceOf(error));
     return { type: "startFailed", status: error.code === "EXEC_FAILED" ? "not-started" : "refused", policy };
   }
 

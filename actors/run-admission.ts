@@ -13,6 +13,7 @@ import type { RunStarted } from "../machines/messages/api.ts";
 import type { RunInput } from "../machines/messages/run-events.ts";
 import type { RunSpec } from "../machines/messages/task.ts";
 import type { Content } from "./content.ts";
+import { mountRefusal } from "./mount-access.ts";
 import { runScope } from "./run-actor.ts";
 import type { RunJournal } from "./run-journal.ts";
 import { checkRunSpec } from "./run-request.ts";
@@ -109,6 +110,8 @@ export class RunAdmission {
   async #spawn(run: string, spec: RunSpec, key: string | null, origin: Origin): Promise<RunStarted> {
     const { runtime, stateDirectory, content, link, cores } = this.#parts;
     await checkRunSpec(spec, stateDirectory);
+    const refusal = await mountRefusal(spec.tasks);
+    if (refusal !== null && !(key !== null && (await this.#isKnown(run)))) throw refusal;
     await link.ready(this.#stopping, WARDEN_WAIT_MS);
     const { title, halt, deadlineMs = null, tasks, resumes = null } = spec;
     const total = tasks.length;

@@ -174,7 +174,7 @@ export class SimulatedWarden {
       wake: () => {},
     };
     if (plan.kind === "command" && plan.argv[0] === "missing")
-      throw new CohortError("EXEC_FAILED", { on: "EXEC_FAILED: missing: No such file or directory" });
+      throw new CohortError("EXEC_FAILED", { on: "missing: No such file or directory" });
     sandbox.execs.set(plan.execId, exec);
     if (plan.execId === 1) sandbox.argv = plan.argv;
     if (plan.kind === "command" && plan.execId < 1000) this.executed.push(name);

@@ -1,4 +1,4 @@
-/** The warden's error codes as errors of the one table; the warden's own code and words stay in the message. */
+/** The warden's error codes as errors of the one table; the warden's words stay in the message, and its own code where it is another one. */
 import { CohortError } from "../../runtime/kernel/error.ts";
 import type { ErrorCode } from "../../runtime/kernel/error-table.ts";
 
@@ -11,5 +11,6 @@ const codes: ReadonlyMap<string, ErrorCode> = new Map([
 
 export function wardenError(code: string, message: string): CohortError {
   const mapped = codes.get(code) ?? (code.startsWith("MOUNT_") ? "MOUNT_REFUSED" : "WARDEN_REFUSED");
+  if (mapped === code) return new CohortError(mapped, message === "" ? {} : { on: message });
   return new CohortError(mapped, { on: message === "" ? code : `${code}: ${message}` });
 }
