@@ -107,7 +107,7 @@ export class CohortSystem implements System {
     const { run, index } = request;
     const row = await this.#journal.row(run);
     if (index >= row.counts.total)
-      throw new CohortError("TASK_UNKNOWN", { on: `${run} has ${row.counts.total} tasks, none of them is ${index}` });
+      throw new CohortError("TASK_UNKNOWN", { on: `the tasks of run ${run} are 0 to ${row.counts.total - 1}, not ${index}` });
     await content.head(run);
     const parts = {
       live,

@@ -42,10 +42,12 @@ async function main(argv: readonly string[]): Promise<number> {
   } catch (error) {
     if (!(error instanceof CommanderError)) return reportError(error, wantsJson(argv));
     if (error.exitCode === 0) return 0;
-    const message = error.message.replace(/^error: /, "");
+    // commander answers an unknown topic of `cohort help` with everything, and no word about it.
+    const topic = error.code === "commander.help" && argv[0] === "help" ? argv[1] : undefined;
+    const message = topic === undefined ? error.message.replace(/^error: /, "") : `unknown command '${topic}'`;
     if (wantsJson(argv))
       writeNow(1, `${JSON.stringify({ type: "error", error: { code: "USAGE", message, hint: "see cohort --help" } })}\n`);
-    else if (error.code === "commander.help") writeNow(2, program.helpInformation());
+    else if (error.code === "commander.help" && topic === undefined) writeNow(2, program.helpInformation());
     else writeNow(2, neutraliseText(`cohort: ${message.split("\n").join("\n  ")}\n  hint: see cohort --help, or cohort COMMAND --help\n`));
     return EXIT_STATUS_USAGE;
   }

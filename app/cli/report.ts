@@ -2,6 +2,7 @@
 import { writeSync } from "node:fs";
 import { CohortError } from "../../runtime/kernel/error.ts";
 import { EXIT_STATUS_ERROR, EXIT_STATUS_USAGE } from "./follow/exit-status.ts";
+import { withOwnPath } from "./own-program.ts";
 import { jsonLine, neutraliseLine } from "./text/neutralise.ts";
 
 interface Told {
@@ -44,7 +45,7 @@ export function reportError(error: unknown, json: boolean): number {
   if (json) {
     writeNow(1, jsonLine({ type: "error", error: told }));
   } else {
-    const lines = [`cohort: ${told.message}`, ...(told.hint === "" ? [] : [`  hint: ${told.hint}`])].join("\n");
+    const lines = [`cohort: ${told.message}`, ...(told.hint === "" ? [] : [`  hint: ${withOwnPath(told.hint)}`])].join("\n");
     writeNow(2, `${lines.split("\n").map(neutraliseLine).join("\n")}\n`);
     if (process.env["COHORT_DEBUG"] === "1" && error instanceof Error)
       writeNow(2, `${(error.stack ?? "").split("\n").map(neutraliseLine).join("\n")}\n`);

@@ -70,7 +70,11 @@ function wardenAccount(user: string, environment: Environment): Account | null {
   if (!isRoot()) throw new CohortError("NOT_AUTHORIZED", { on: "only root can start or end a warden", hint: "use sudo" });
   if (user === "") return accountOf(environment);
   const account = /^\d+$/.test(user) ? accountWithUid(Number(user)) : accountNamed(user);
-  if (account === null || account.uid === 0) throw new CohortError("ROOT_WITHOUT_USER", { on: `there is no ordinary user ${user}` });
+  if (account === null || account.uid === 0)
+    throw new CohortError("ROOT_WITHOUT_USER", {
+      on: `there is no ordinary user ${user}`,
+      hint: "a name or a uid other than root's, as in /etc/passwd",
+    });
   return account;
 }
 

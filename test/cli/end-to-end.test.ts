@@ -42,8 +42,8 @@ describe.skipIf(ownHomeUnavailable !== null)("cohort, end to end", { timeout: 90
     const mapped = await cohort(["map", "-k", "--", "wc", "-l", "{}", ":::", "a.txt", "b.txt", "c.txt"]);
     expect([mapped.status, mapped.stdout]).toEqual([0, "1 a.txt\n2 b.txt\n3 c.txt\n"]);
     expect(mapped.stderr).toMatch(/^cohort: run [a-z0-9]+: wc -l \{\}: 3 tasks, \d+ at once\n/);
-    expect(mapped.stderr).toMatch(/cohort: ok 2 c\.txt [\d.]+s\n/);
-    expect(mapped.stderr).toMatch(/cohort: all 3 succeeded, in [\d.]+s {2}run [a-z0-9]+\n$/);
+    expect(mapped.stderr).toMatch(/cohort: ok 2 c\.txt [\d.]+m?s\n/);
+    expect(mapped.stderr).toMatch(/cohort: all 3 succeeded, in [\d.]+m?s {2}run [a-z0-9]+\n$/);
     const tagged = await cohort(["map", "-k", "--tag", "-q", "-0", "--", "cat"], { input: "b.txt\0a.txt\0" });
     expect(tagged).toEqual({ status: 0, stdout: "b.txt\tb\nb.txt\tb\na.txt\ta\n", stderr: "" });
     const environment = await cohort(
@@ -62,6 +62,14 @@ describe.skipIf(ownHomeUnavailable !== null)("cohort, end to end", { timeout: 90
     const again = await cohort(["map", "-q", "--joblog", "log2", ...words]);
     expect([again.status, again.stderr]).toEqual([2, expect.stringContaining("--joblog: ELOOP")]);
     expect(readdirSync(outside)).toEqual([]);
+  });
+
+  it("tells once why a command did not start, and names no log where there is none", async () => {
+    const { status, stderr } = await cohort(["map", "-q", "--", "no-such-program", ":::", "x"]);
+    expect([status, stderr]).toEqual([1, ""]);
+    expect((await cohort(["map", "--", "no-such-program", ":::", "x"])).stderr).toMatch(
+      /\n {2}✗ x {2}could not be started: cannot execute no-such-program: No such file or directory; is it [^\n]*\n {2}run the one/,
+    );
   });
 
   it("counts failures in its exit status, tells their last words and how to see more", async () => {
@@ -267,7 +275,10 @@ describe.skipIf(ownHomeUnavailable !== null)("cohort, end to end", { timeout: 90
     const other = start(["map", "-q", "--shell", "--", "sleep 63.25; : {}", ":::", "a"]);
     await eventually(() => processesOf(["sleep", "63.25"]).length === 1, "it runs", 20_000);
     const cancelled = await cohort(["cancel", "@"]);
-    expect([cancelled.status, /cohort: run [a-z0-9]+ \(sleep 63\.25; : \{\}\): /.test(cancelled.stderr)]).toEqual([0, true]);
+    expect(cancelled.status).toBe(0);
+    expect(cancelled.stderr).toMatch(
+      /^cohort: run [a-z0-9]+: 1 child is asked to end, and killed after a grace; 0 tasks will not start\ncohort: run [a-z0-9]+: cancelled: /,
+    );
     expect((await other.ended()).status).toBe(255);
     await nothingLeft(["sleep", "63.25"]);
   });
@@ -326,8 +337,20 @@ describe.skipIf(ownHomeUnavailable !== null)("cohort, end to end", { timeout: 90
       status: 255,
       stderr: "cohort: no such child: nobody\n  hint: list them: cohort ps\n",
     });
-    expect((await cohort(["logs", "@/99"])).status).toBe(255);
+    for (const command of ["logs", "results"])
+      expect(await cohort([command, "@/99"])).toMatchObject({
+        status: 255,
+        stderr: expect.stringMatching(/no such task: .* are 0 to \d+, not 99\n/),
+      });
     expect(await cohort(["daemon", "status"])).toMatchObject({ status: 0, stdout: "cohortd runs, with 0 runs and 0 children\n" });
-    expect(await cohort(["vm", "status"])).toMatchObject({ status: 0 });
+    expect(await cohort(["vm", "status"])).toMatchObject({
+      status: 0,
+      stdout: `the warden of ${home.account.name} runs: ${home.paths.wardenSocket}\n`,
+    });
+    expect(await json(["vm", "up", "--json"])).toEqual({ user: home.account.name, socket: home.paths.wardenSocket, running: true });
+    expect(await cohort(["vm", "up", "--user", "no-such-user"])).toMatchObject({
+      status: 255,
+      stderr: expect.stringMatching(/no ordinary user no-such-user\n {2}hint: a name or a uid/),
+    });
   });
 });

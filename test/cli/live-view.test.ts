@@ -183,7 +183,7 @@ describe("the lines of the view", () => {
   it("end in a summary that names the next command", () => {
     const view = viewOf(4, [
       finished(0, { wallMs: 2000 }),
-      finished(1, { status: "failed", exitCode: 3 }),
+      finished(1, { status: "failed", exitCode: 3, stderr: { bytes: 9, preview: "boom", truncated: false } }),
       finished(2, { status: "cancelled" }),
     ]);
     view.apply({

@@ -120,8 +120,10 @@ describe("measures", () => {
   });
 
   it("says them so that they can be read", () => {
-    expect([0, 940, 12_345, 59_960, 125_000, 3_720_000, 273_600_000].map(formatDuration)).toEqual([
-      "0.0s",
+    expect([0, 45, 99.6, 940, 12_345, 59_960, 125_000, 3_720_000, 273_600_000].map(formatDuration)).toEqual([
+      "0ms",
+      "45ms",
+      "0.1s",
       "0.9s",
       "12.3s",
       "1m00s",

@@ -37,6 +37,7 @@ describe("the program", () => {
       [["run"], /missing required argument 'file'/],
       [["vm", "sideways"], /Allowed choices are up, down, status/],
       [["logs", "x", "--attempt", "0"], /a number from 1/],
+      [["help", "mpa"], /^cohort: unknown command 'mpa'\n {2}hint: [^\n]*\n$/],
     ];
     for (const [args, expected] of wrong) {
       const told = cohort(args);

@@ -2,7 +2,7 @@
 import { writeNow } from "../report.ts";
 import { findRun, withCohort } from "../session.ts";
 import { shortRun } from "../view/run-view.ts";
-import { jsonLine, neutraliseLine } from "../text/neutralise.ts";
+import { jsonLine } from "../text/neutralise.ts";
 
 export interface CancelOptions {
   readonly kill?: boolean;
@@ -11,9 +11,9 @@ export interface CancelOptions {
 
 export function cancelCommand(written: string, options: CancelOptions): Promise<number> {
   return withCohort(async (cohort) => {
-    const { run: id, title, status, counts } = await findRun(cohort, written);
+    const { run: id, status, counts } = await findRun(cohort, written);
     const told = (text: string): void => {
-      if (options.json !== true) writeNow(2, `cohort: run ${shortRun(id)} (${neutraliseLine(title)}): ${text}\n`);
+      if (options.json !== true) writeNow(2, `cohort: run ${shortRun(id)}: ${text}\n`);
     };
     if (status !== "running" && status !== "cancelling") {
       told(`has ended already: ${status}`);
@@ -21,9 +21,9 @@ export function cancelCommand(written: string, options: CancelOptions): Promise<
       return 0;
     }
     const mode = options.kill === true ? "kill" : "grace";
-    told(
-      `${counts.running} running ${counts.running === 1 ? "child is" : "children are"} ${mode === "kill" ? "killed" : "asked to end, and killed after their grace"}; ${counts.waiting} will not start`,
-    );
+    const children = counts.running === 1 ? "1 child is" : `${counts.running} children are`;
+    const waiting = counts.waiting === 1 ? "1 task" : `${counts.waiting} tasks`;
+    told(`${children} ${mode === "kill" ? "killed" : "asked to end, and killed after a grace"}; ${waiting} will not start`);
     const run = cohort.attach(id);
     await run.cancel(mode, "cohort cancel");
     const summary = await run.finished();

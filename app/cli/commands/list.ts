@@ -1,6 +1,7 @@
 /** `cohort ps` and `cohort results`: what there is, as a table or as JSON. */
 import type { ChildSummary, RunSummary, TaskResult } from "../../../machines/messages/result.ts";
 import type { Run } from "../../../sdk/index.ts";
+import { CohortError } from "../../../runtime/kernel/error.ts";
 import { writeNow } from "../report.ts";
 import { findRun, splitTarget, withCohort } from "../session.ts";
 import { stdoutColumns } from "../terminal.ts";
@@ -103,10 +104,26 @@ function files(result: TaskResult): string {
   return `\nfiles in ${neutraliseLine(result.outDirectory)}\n${lines.join("\n")}\n`;
 }
 
+function noSuchTask({ run, counts }: RunSummary, index: number): CohortError {
+  return new CohortError("TASK_UNKNOWN", {
+    on: `the tasks of run ${shortRun(run)} are 0 to ${counts.total - 1}, not ${index}`,
+    hint: `list them: cohort results ${shortRun(run)}`,
+  });
+}
+
+function nothingFound(summary: RunSummary, index: number | null, failed: boolean): string {
+  const what = failed ? "not failed" : "no result";
+  const yet = isLive(summary) ? " yet" : "";
+  if (index !== null) return `task ${index} of run ${shortRun(summary.run)} has ${what}${yet}`;
+  return `run ${shortRun(summary.run)} has ${failed ? "no failed task" : what}${yet}`;
+}
+
 export function resultsCommand(written: string, options: ResultsOptions): Promise<number> {
   return withCohort(async (cohort) => {
     const target = splitTarget(written);
-    const { run: id } = await findRun(cohort, target.run);
+    const summary = await findRun(cohort, target.run);
+    const { run: id } = summary;
+    if (target.index !== null && target.index >= summary.counts.total) throw noSuchTask(summary, target.index);
     const found: TaskResult[] = [];
     for await (const result of resultsByNow(cohort.attach(id))) {
       if (options.failed === true && (result.status === "succeeded" || result.status === "cancelled")) continue;
@@ -116,7 +133,7 @@ export function resultsCommand(written: string, options: ResultsOptions): Promis
     }
     if (options.json === true) return 0;
     found.sort((left, right) => left.index - right.index);
-    if (found.length === 0) writeNow(2, `cohort: run ${shortRun(id)} has no ${options.failed === true ? "failed task" : "result"} yet\n`);
+    if (found.length === 0) writeNow(2, `cohort: ${nothingFound(summary, target.index, options.failed === true)}\n`);
     else writeNow(1, table(found, resultColumns, stdoutColumns()));
     const [only] = found;
     if (target.index !== null && only !== undefined) writeNow(1, files(only));

@@ -1,11 +1,12 @@
 /** `cohort doctor`, `cohort vm` and `cohort daemon`: the parts that everything else stands on. */
 import { CohortError, isCohortError, wardenDown, wardenUp, type DoctorRow } from "../../../sdk/index.ts";
-import { accountOf, isRoot } from "../../../sdk/account.ts";
+import { accountNamed, accountOf, accountWithUid, isRoot } from "../../../sdk/account.ts";
 import { isListening } from "../../../sdk/listening.ts";
 import { statePaths } from "../../../sdk/paths.ts";
+import { withOwnPath } from "../own-program.ts";
 import { writeNow } from "../report.ts";
 import { chooseChild, withCohort } from "../session.ts";
-import { describeTerminal, stdoutColumns } from "../terminal.ts";
+import { describeTerminal } from "../terminal.ts";
 import { jsonLine, neutraliseLine } from "../text/neutralise.ts";
 import { table, type Column } from "../text/table.ts";
 
@@ -21,7 +22,7 @@ const doctorColumns: readonly Column<DoctorRow>[] = [
   { title: "area", cell: (row) => row.area },
   { title: "check", cell: (row) => row.check },
   { title: "status", cell: (row) => row.status },
-  { title: "detail", cell: (row) => row.detail },
+  { title: "detail", cell: (row) => withOwnPath(row.detail) },
 ];
 
 /** 0 nothing is missing · 1 something that is promised is missing. */
@@ -34,7 +35,8 @@ export function doctorCommand(written: string | undefined, options: JsonOption):
     else {
       const style = describeTerminal(process.env).stdoutStyle;
       const colour = { ok: style.green, degraded: style.yellow, missing: style.red };
-      const text = table(report.rows, doctorColumns, stdoutColumns());
+      // Not cut to the terminal: what to do about it stands at the end of a line.
+      const text = table(report.rows, doctorColumns);
       writeNow(
         1,
         text.replace(/ (ok|degraded|missing)(?= )/g, (_, status: DoctorRow["status"]) => ` ${colour[status](status)}`),
@@ -48,37 +50,38 @@ export function doctorCommand(written: string | undefined, options: JsonOption):
   });
 }
 
-async function wardenListens(): Promise<{ readonly socket: string; readonly running: boolean }> {
-  const account = accountOf(process.env);
-  if (account === null) return { socket: "", running: false };
-  const socket = statePaths(account, process.env, isRoot()).wardenSocket;
-  return { socket, running: await isListening(socket) };
+interface WardenNow {
+  readonly user: string;
+  readonly socket: string;
+  readonly running: boolean;
 }
 
+/** Null: this is root, and there is nobody yet whom a warden could serve. */
+async function wardenNow(user: string | undefined): Promise<WardenNow | null> {
+  const account = user === undefined ? accountOf(process.env) : /^\d+$/.test(user) ? accountWithUid(Number(user)) : accountNamed(user);
+  if (account === null) return null;
+  const socket = statePaths(account, process.env, isRoot()).wardenSocket;
+  return { user: account.name || `uid ${account.uid}`, socket, running: await isListening(socket) };
+}
+
+function wardenLine(now: WardenNow | null): string {
+  if (now === null) return withOwnPath("no warden runs; root starts it: sudo cohort vm up");
+  const [user, socket] = [neutraliseLine(now.user), neutraliseLine(now.socket)];
+  return now.running
+    ? `the warden of ${user} runs: ${socket}`
+    : withOwnPath(`no warden of ${user} runs at ${socket}; root starts it: sudo cohort vm up`);
+}
+
+/** `status` ends with 1 when none runs. */
 export async function vmCommand(action: "up" | "down" | "status", options: VmOptions): Promise<number> {
   const forUser = options.user === undefined ? {} : { user: options.user };
-  switch (action) {
-    case "up":
-      await wardenUp(forUser);
-      if (options.json !== true) writeNow(2, "cohort: the warden runs\n");
-      return 0;
-    case "down":
-      await wardenDown(forUser);
-      if (options.json !== true) writeNow(2, "cohort: the warden has ended, and every child with it\n");
-      return 0;
-    case "status": {
-      const { socket, running } = await wardenListens();
-      if (options.json === true) writeNow(1, jsonLine({ running, socket }));
-      else
-        writeNow(
-          1,
-          running
-            ? `the warden runs: ${neutraliseLine(socket)}\n`
-            : `no warden runs${socket === "" ? "" : ` at ${neutraliseLine(socket)}`}; root starts it: sudo cohort vm up\n`,
-        );
-      return running ? 0 : 1;
-    }
-  }
+  if (action === "up") await wardenUp(forUser);
+  if (action === "down") await wardenDown(forUser);
+  const now = await wardenNow(options.user);
+  if (options.json === true) writeNow(1, jsonLine(now ?? { user: "", socket: "", running: false }));
+  else if (action === "status") writeNow(1, `${wardenLine(now)}\n`);
+  else writeNow(2, `cohort: ${action === "up" ? wardenLine(now) : "the warden has ended, and every child with it"}\n`);
+  return action === "status" && now?.running !== true ? 1 : 0;
 }
 
 export async function daemonCommand(action: "stop" | "status", options: JsonOption): Promise<number> {

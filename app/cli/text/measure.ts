@@ -46,9 +46,10 @@ export function formatSize(bytes: number): string {
   return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[unit] ?? ""}`;
 }
 
-/** `0.4s`, `12.3s`, `2m05s`, `1h02m`, `3d04h`. */
+/** `45ms`, `0.4s`, `12.3s`, `2m05s`, `1h02m`, `3d04h`. */
 export function formatDuration(durationMs: number): string {
   const ms = Math.max(0, durationMs);
+  if (ms < 99.5) return `${Math.round(ms)}ms`;
   if (ms < 59_950) return `${(ms / 1000).toFixed(1)}s`;
   const two = (value: number): string => String(value).padStart(2, "0");
   const seconds = Math.round(ms / 1000);

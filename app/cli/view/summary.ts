@@ -35,7 +35,7 @@ function failureLines(result: TaskResult, view: RunView, options: SummaryOptions
   const why = result.detail === "" ? last : result.detail;
   return [
     `  ${style.red("✗")} ${truncate(`${neutraliseLine(result.title)}  ${verdictOf(result)}${why === undefined || why === "" ? "" : `: ${neutraliseLine(why)}`}`, columns - 4)}`,
-    `    ${style.dim(`cohort logs ${shortRun(view.run)}/${result.index}`)}`,
+    ...(result.stdout.bytes + result.stderr.bytes > 0 ? [`    ${style.dim(`cohort logs ${shortRun(view.run)}/${result.index}`)}`] : []),
   ];
 }
 
