@@ -23,6 +23,8 @@ const END_TIMEOUT_MS = 30_000;
 const END_POLL_MS = 50;
 const IDLE_EXIT_MS = 60_000;
 const ERRORS_CHARS_MAX = 4000;
+/** vm/warden/listener.c */
+const ANOTHER_SERVES = "another warden serves";
 
 export function makeLaunchDirectory(): void {
   mkdirSync(LAUNCH_DIRECTORY, { recursive: true, mode: 0o755 });
@@ -34,10 +36,17 @@ export async function ensureWarden(account: Account, socket: string, stays: "whi
   const binary = await buildWarden();
   const args = ["--user", String(account.uid), "--gid", String(account.gid), "--groups", groupsOf(account).join(","), "--socket", socket];
   if (stays === "while-used") args.push("--exit-when-idle-ms", String(IDLE_EXIT_MS));
-  const ended = await runToBackground(binary, args);
-  if (ended.code === 0 && (await isListening(socket))) return;
-  const said = ended.errors.trim() || `it ended with ${ended.code === null ? "a signal" : `status ${ended.code}`}`;
-  throw new CohortError(/cgroup/i.test(said) ? "CGROUP_UNAVAILABLE" : "WARDEN_REFUSED", { on: said });
+  const deadline = performance.now() + START_TIMEOUT_MS;
+  for (;;) {
+    const ended = await runToBackground(binary, args);
+    if (ended.code === 0 && (await isListening(socket))) return;
+    const said = ended.errors.trim() || `it ended with ${ended.code === null ? "a signal" : `status ${ended.code}`}`;
+    // The one before it listens no more and is still removing its sandboxes.
+    if (!said.includes(ANOTHER_SERVES) || performance.now() > deadline)
+      throw new CohortError(/cgroup/i.test(said) ? "CGROUP_UNAVAILABLE" : "WARDEN_REFUSED", { on: said });
+    await sleep(END_POLL_MS);
+    if (await isListening(socket)) return;
+  }
 }
 
 /** As the account itself: the warden serves nobody else. Every child ends with it. */

@@ -90,6 +90,7 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
       await bench.system.cancelRun(run, mode, "test", origin);
       const results = await bench.results(run);
       expect(results.map(({ status }) => status)).toEqual(["cancelled", "cancelled", "cancelled"]);
+      for (const { detail } of results) expect(detail).toMatch(/^(killed on request)?$/);
       expect(results.map(({ stdout }) => stdout.preview)).toEqual(
         Array.from({ length: 3 }, () => (mode === "grace" ? "ready\nbye\n" : "ready\n")),
       );

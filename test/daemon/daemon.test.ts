@@ -217,5 +217,10 @@ describe("one that ends, or does not start", () => {
     await wardenDown({ home: home.directory, user: home.account.name });
     await wardenDown({ home: home.directory, user: home.account.name });
     expect(await ask()).toMatchObject({ code: "WARDEN_ABSENT" });
+    // The warden removes the place of its socket, and another may be started there at once.
+    await eventually(() => !existsSync(dirname(home.paths.wardenSocket)), "nothing is left of the warden");
+    await wardenUp({ home: home.directory, user: home.account.name });
+    await wardenDown({ home: home.directory, user: home.account.name });
+    await wardenUp({ home: home.directory, user: home.account.name });
   });
 });

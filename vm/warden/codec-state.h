@@ -146,7 +146,7 @@ void exec_linger_tick(struct codec *codec);
 /* exec-exit.c */
 void exec_started(struct codec *codec, struct exec *exec, const struct init_message *message);
 void exec_exited(struct codec *codec, struct exec *exec, const struct init_message *message);
-void exec_sandbox_died(struct codec *codec, struct exec *exec);
+void exec_sandbox_died(struct codec *codec, struct exec *exec, uint32_t reason);
 /* Completes the exit record as soon as the process is reaped, its streams ended and its flags known. */
 void exec_settle(struct codec *codec, struct exec *exec);
 void exec_stats_reply(struct codec *codec, struct sandbox *sandbox, uint32_t exec_id, const struct op_reply *reply);

@@ -102,7 +102,7 @@ void exec_stats_reply(struct codec *codec, struct sandbox *sandbox, uint32_t exe
 	exec_settle(codec, exec);
 }
 
-void exec_sandbox_died(struct codec *codec, struct exec *exec)
+void exec_sandbox_died(struct codec *codec, struct exec *exec, uint32_t reason)
 {
 	const struct sandbox *sandbox = exec->sandbox;
 	if (exec->state == EXEC_REAPED || exec->state == EXEC_FINISHED)
@@ -114,6 +114,6 @@ void exec_sandbox_died(struct codec *codec, struct exec *exec)
 		.flags = sandbox->death_flags,
 		.wall_us = boot_us() - exec->started_us,
 	};
-	set_detail(exec, by_warden ? "killed by the warden" : "the sandbox died");
+	set_detail(exec, by_warden ? "killed by the warden" : reason == DEATH_ASKED ? "killed on request" : "the sandbox died");
 	reaped(codec, exec);
 }

@@ -146,7 +146,7 @@ void sandbox_died(struct codec *codec, struct sandbox *sandbox, uint32_t reason,
 	init_close(codec, sandbox);
 	for (struct exec *exec = sandbox->first_exec; exec != NULL; exec = exec->next) {
 		answer_all(codec, &exec->waiters, E_SANDBOX_DEAD, 0, "the sandbox died before the process was started");
-		exec_sandbox_died(codec, exec);
+		exec_sandbox_died(codec, exec, reason);
 	}
 	if (!sandbox->destroying)
 		tell_died(codec, sandbox, reason, detail);
