@@ -1,4 +1,5 @@
-/** `npm run build`: bundles what starts often into dist/ and compiles the warden. A call with nothing to do costs a few stat calls. */
+/** `npm run build`: bundles what starts often into dist/, writes the types of the SDK beside it, and compiles the warden. A call with nothing to do costs a few stat calls. */
+import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, relative } from "node:path";
 import type { BuildOptions } from "esbuild";
@@ -7,6 +8,13 @@ import { isCohortError } from "../runtime/kernel/error.ts";
 const root = dirname(import.meta.dirname);
 const dist = join(root, "dist");
 const stampFile = join(dist, "build.json");
+const types = join(dist, "types");
+const TYPES_TIMEOUT_MS = 120_000;
+/** Those of tsconfig.json that matter for declarations: with files on its command line tsc reads no configuration. */
+const DECLARATION_OPTIONS = [
+  "--target es2024 --lib es2024,esnext.disposable --module nodenext --types node --strict --exactOptionalPropertyTypes",
+  "--rewriteRelativeImportExtensions --skipLibCheck",
+].flatMap((line) => line.split(" "));
 
 /** Modification time and size of each file that went into the bundles. */
 type Stamp = Readonly<Record<string, readonly [number, number]>>;
@@ -36,7 +44,12 @@ function stampOf(paths: Iterable<string>): Stamp {
 }
 
 function isUpToDate(wanted: readonly Bundle[]): boolean {
-  if (!existsSync(stampFile) || wanted.some(({ output }) => !existsSync(join(dist, `${output}.js`)))) return false;
+  if (
+    !existsSync(stampFile) ||
+    !existsSync(join(types, "sdk/index.d.ts")) ||
+    wanted.some(({ output }) => !existsSync(join(dist, `${output}.js`)))
+  )
+    return false;
   const before = JSON.parse(readFileSync(stampFile, "utf8")) as Stamp;
   return JSON.stringify(stampOf(Object.keys(before))) === JSON.stringify(before);
 }
@@ -71,6 +84,21 @@ function replaceFile(path: string, bytes: Uint8Array): void {
   renameSync(temporary, path);
 }
 
+/** Answers the sources. For users of the SDK: their compiler need not accept ours. */
+function declareTypes(): readonly string[] {
+  const emit = ["--declaration", "--emitDeclarationOnly", "--rootDir", root, "--outDir", types];
+  const options = ["--ignoreConfig", ...emit, ...DECLARATION_OPTIONS];
+  const tsc = spawnSync(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), ...options, "sdk/index.ts"], {
+    cwd: root,
+    encoding: "utf8",
+    timeout: TYPES_TIMEOUT_MS,
+  });
+  if (tsc.status !== 0) throw new Error(`the types of the SDK could not be written: ${tsc.stdout}${tsc.stderr}`);
+  return readdirSync(types, { recursive: true, encoding: "utf8" })
+    .filter((path) => path.endsWith(".d.ts"))
+    .map((path) => path.replace(/\.d\.ts$/, ".ts"));
+}
+
 async function bundle(wanted: readonly Bundle[]): Promise<void> {
   const { build } = await import("esbuild");
   // Only the command line loads parts on demand; a daemon that loads a chunk after a rebuild would find it gone.
@@ -83,7 +111,13 @@ async function bundle(wanted: readonly Bundle[]): Promise<void> {
   for (const path of readdirSync(dist, { recursive: true, encoding: "utf8" })) {
     if (/\.js(\.map)?$/.test(path) && !kept.has(path)) rmSync(join(dist, path), { force: true });
   }
-  const inputs = new Set(["scripts/build.ts", "package-lock.json", ...results.flatMap((result) => Object.keys(result.metafile.inputs))]);
+  rmSync(types, { recursive: true, force: true });
+  const inputs = new Set([
+    "scripts/build.ts",
+    "package-lock.json",
+    ...declareTypes(),
+    ...results.flatMap((result) => Object.keys(result.metafile.inputs)),
+  ]);
   replaceFile(stampFile, Buffer.from(JSON.stringify(stampOf(inputs))));
 }
 

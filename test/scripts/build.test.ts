@@ -1,4 +1,6 @@
 import { spawnSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 
@@ -19,4 +21,26 @@ test("a build with nothing to do says nothing and takes a moment", () => {
 test("the built command line starts, knows its version and is quick about it", () => {
   const result = spawnSync(process.execPath, [join(root, "dist/cohort.js"), "--version"], { encoding: "utf8", timeout: 10_000 });
   expect(result).toMatchObject({ status: 0, stdout: "0.1.0\n", stderr: "" });
+});
+
+test("a project that has Cohort installed sees the types of the SDK, with a compiler that accepts none of our settings", () => {
+  const project = mkdtempSync(join(tmpdir(), "cohort-types-"));
+  try {
+    mkdirSync(join(project, "node_modules"));
+    symlinkSync(root, join(project, "node_modules/cohort"));
+    symlinkSync(join(root, "node_modules/@types"), join(project, "node_modules/@types"));
+    writeFileSync(join(project, "package.json"), '{"type":"module"}');
+    const code = (task: string): string =>
+      `import { connect } from "cohort";\nawait using cohort = await connect();\nconst run = await cohort.run({ title: "t", tasks: [${task}] });\nfor await (const { status } of run.results()) console.log(status.length);\n`;
+    const check = (task: string): string => {
+      writeFileSync(join(project, "mine.ts"), code(task));
+      const options = ["--noEmit", "--strict", "--module", "nodenext", "--target", "esnext", "--types", "node", "--skipLibCheck"];
+      return spawnSync(join(root, "node_modules/.bin/tsc"), [...options, "mine.ts"], { cwd: project, encoding: "utf8", timeout: 25_000 })
+        .stdout;
+    };
+    expect(check('{ title: "a", command: ["true"] }')).toBe("");
+    expect(check('{ title: "a", comand: ["true"] }')).toContain("'comand' does not exist");
+  } finally {
+    rmSync(project, { recursive: true, force: true });
+  }
 });
