@@ -211,6 +211,9 @@ describe.skipIf(ownHomeUnavailable !== null)("cohort, end to end", { timeout: 90
     expect(await cohort(args)).toEqual({ status: 1, stdout: "p\n", stderr: "" });
     expect(await cohort(args)).toEqual({ status: 1, stdout: "p\n", stderr: "" });
     expect([readFileSync(join(work, "ran-p"), "utf8"), readFileSync(join(work, "ran-q"), "utf8")]).toEqual(["x\n", "x\n"]);
+    expect((await cohort(args.filter((word) => word !== "-q"))).stderr).toMatch(
+      /^cohort: run [a-z0-9]+ was started earlier under this key: /,
+    );
     writeFileSync(join(work, "fixed-q"), "");
     expect(await cohort(["resume", "@", "-q"])).toEqual({ status: 0, stdout: "q\n", stderr: "" });
     expect(readFileSync(join(work, "ran-p"), "utf8")).toBe("x\n");

@@ -8,6 +8,7 @@ import { writeNow } from "../report.ts";
 import { withCohort } from "../session.ts";
 import { describeTerminal } from "../terminal.ts";
 import { jsonLine } from "../text/neutralise.ts";
+import { shortRun } from "../view/run-view.ts";
 
 /** Options of run, map and resume that say how a run is shown. */
 export interface ShowOptions {
@@ -69,6 +70,8 @@ export async function startAndFollow(show: ShowOptions, start: (cohort: Cohort) 
       const begun = await start(cohort);
       const { run } = begun;
       started = true;
+      if (!run.created && show.quiet !== true && show.json !== true)
+        writeNow(2, `cohort: run ${shortRun(run.id)} was started earlier under this key: it is shown again, and nothing is started\n`);
       if (show.detach === true) {
         writeNow(1, show.json === true ? jsonLine({ type: "run", run: run.id, created: run.created }) : `${run.id}\n`);
         return 0;
