@@ -73,15 +73,19 @@ export class Session {
     this.stdin = new StdinFeed(Buffer.from(text), (offset, bytes, fin) => this.#ports.writeStdin(offset, bytes, fin));
   }
 
+  /** What is over the limit is not kept; what was written up to it is. */
   output(chunk: OutputChunk): void {
     if (this.closed || this.#limitReached) return;
     const other = chunk.stream === "stdout" ? this.#written.stderr : this.#written.stdout;
-    if (chunk.offset + chunk.bytes.length + other > this.outputBytesMax) {
-      this.#limitReached = true;
-      this.#ports.outputLimit();
-      this.#wake();
-      return;
-    }
+    const room = this.outputBytesMax - chunk.offset - other;
+    if (chunk.bytes.length <= room) return this.#take(chunk);
+    this.#limitReached = true;
+    if (room > 0) this.#take({ ...chunk, bytes: chunk.bytes.subarray(0, room) });
+    this.#ports.outputLimit();
+    this.#wake();
+  }
+
+  #take(chunk: OutputChunk): void {
     if (!this.#previews[chunk.stream].push(chunk.offset, chunk.bytes)) this.#previewsWhole = false;
     this.#queue.push(chunk);
     this.#draining ??= this.#drain();

@@ -87,7 +87,8 @@ describe("a run in the system", () => {
     expect(results[4]?.stdout).toMatchObject({ bytes: 600_000, truncated: true });
     expect(results[5]?.detail).toMatch(/^\/nowhere; /);
     expect(results[5]?.child).toBe("");
-    expect(results[6]?.stdout.bytes).toBeLessThanOrEqual(50_000);
+    expect(results[6]?.stdout.bytes).toBe(50_000);
+    expect(await bench.log(run, 6)).toHaveLength(50_000);
     expect(await bench.log(run, 0)).toBe("hello\n");
     expect(bench.warden.sandboxes.size).toBe(0);
     for (const file of ["asked.jsonl", "results.jsonl", "0.1.jsonl"])

@@ -273,6 +273,7 @@ describe("answers", () => {
       "WARDEN_REFUSED",
     ]);
     expect(wardenError("MOUNT_SOURCE_LINK", "/a/b is a link").message).toContain("MOUNT_SOURCE_LINK: /a/b is a link");
+    expect(wardenError("EXEC_FAILED", "cannot enter /x").hint).toContain("inside the sandbox");
     expect(wardenError("EXEC_FAILED", "cannot execute x").message).toBe("the command could not be started: cannot execute x");
   });
 });

@@ -11,6 +11,8 @@ const codes: ReadonlyMap<string, ErrorCode> = new Map([
 
 export function wardenError(code: string, message: string): CohortError {
   const mapped = codes.get(code) ?? (code.startsWith("MOUNT_") ? "MOUNT_REFUSED" : "WARDEN_REFUSED");
+  if (code === "EXEC_FAILED" && message.startsWith("cannot enter "))
+    return new CohortError(mapped, { on: message, hint: "the working directory is a path inside the sandbox: mounts are in ~/mnt" });
   if (mapped === code) return new CohortError(mapped, message === "" ? {} : { on: message });
   return new CohortError(mapped, { on: message === "" ? code : `${code}: ${message}` });
 }

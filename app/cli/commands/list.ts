@@ -8,7 +8,7 @@ import { stdoutColumns } from "../terminal.ts";
 import { formatDuration, formatSize } from "../text/measure.ts";
 import { jsonLine, neutraliseLine } from "../text/neutralise.ts";
 import { table, type Column } from "../text/table.ts";
-import { shortRun, verdictOf } from "../view/run-view.ts";
+import { reasonOf, shortRun, verdictOf } from "../view/run-view.ts";
 
 export interface PsOptions {
   readonly all?: boolean;
@@ -77,21 +77,23 @@ export async function* resultsByNow(run: Run): AsyncGenerator<TaskResult> {
   }
 }
 
+/** Of what was killed with its sandbox, or never ran, the kernel told nothing. */
+function isMeasured(result: TaskResult): boolean {
+  return result.maxRssBytes > 0;
+}
+
 const resultColumns: readonly Column<TaskResult>[] = [
   { title: "task", align: "right", cell: (result) => String(result.index) },
   { title: "end", cell: (result) => verdictOf(result) },
   { title: "tries", align: "right", cell: (result) => String(result.attempt) },
   { title: "wall", align: "right", cell: (result) => formatDuration(result.wallMs) },
-  { title: "cpu", align: "right", cell: (result) => formatDuration(result.cpuMs) },
-  { title: "memory", align: "right", cell: (result) => formatSize(result.maxRssBytes) },
+  { title: "cpu", align: "right", cell: (result) => (isMeasured(result) ? formatDuration(result.cpuMs) : "–") },
+  { title: "memory", align: "right", cell: (result) => (isMeasured(result) ? formatSize(result.maxRssBytes) : "–") },
   { title: "output", align: "right", cell: (result) => formatSize(result.stdout.bytes + result.stderr.bytes) },
   { title: "files", align: "right", cell: (result) => String(result.out.length) },
   {
     title: "title",
-    cell: (result) =>
-      result.detail === "" || result.status === "succeeded" || result.status === "cancelled"
-        ? result.title
-        : `${result.title}: ${result.detail}`,
+    cell: (result) => (reasonOf(result) === "" ? result.title : `${result.title}: ${reasonOf(result)}`),
   },
 ];
 

@@ -2,7 +2,7 @@
 import type { RunEvent } from "../../../machines/messages/result.ts";
 import { formatDuration } from "../text/measure.ts";
 import { neutraliseLine } from "../text/neutralise.ts";
-import { shortRun, verdictOf, type RunView } from "./run-view.ts";
+import { reasonOf, shortRun, verdictOf, type RunView } from "./run-view.ts";
 
 /** Null: nothing worth a line. Every line has its final newline. */
 export function plainLine(event: RunEvent, view: RunView): string | null {
@@ -15,7 +15,8 @@ export function plainLine(event: RunEvent, view: RunView): string | null {
       return `cohort: retry ${event.index} ${neutraliseLine(view.titleOf(event.index))}: attempt ${event.attempt} ended as ${event.status}\n`;
     case "task-finished": {
       const { result } = event;
-      const detail = result.detail === "" || result.status === "succeeded" ? "" : `: ${neutraliseLine(result.detail)}`;
+      const reason = reasonOf(result);
+      const detail = reason === "" ? "" : `: ${neutraliseLine(reason)}`;
       return `cohort: ${verdictOf(result)} ${event.index} ${neutraliseLine(result.title)} ${formatDuration(result.wallMs)}${detail}\n`;
     }
     case "run-cancelling":

@@ -83,6 +83,12 @@ export function verdictOf(result: TaskResult): string {
   }
 }
 
+/** Why, for a person: empty where the verdict says it all. */
+export function reasonOf(result: TaskResult): string {
+  const saysAll: readonly TaskResult["status"][] = ["succeeded", "cancelled", "timed-out", "out-of-memory", "output-limit"];
+  return saysAll.includes(result.status) ? "" : result.detail;
+}
+
 export class RunView {
   readonly run: string;
   readonly title: string;

@@ -3,7 +3,7 @@ import type { TaskResult } from "../../../machines/messages/result.ts";
 import { formatDuration } from "../text/measure.ts";
 import { neutraliseLine } from "../text/neutralise.ts";
 import { truncate } from "../text/width.ts";
-import { shortRun, verdictOf, type RunView } from "./run-view.ts";
+import { reasonOf, shortRun, verdictOf, type RunView } from "./run-view.ts";
 import type { Style } from "./style.ts";
 
 export const FAILURES_SHOWN_MAX = 5;
@@ -32,7 +32,8 @@ function ending(view: RunView): string {
 function failureLines(result: TaskResult, view: RunView, options: SummaryOptions): readonly string[] {
   const { style, columns } = options;
   const last = options.lastLines.get(result.index);
-  const why = result.detail === "" ? last : result.detail;
+  const reason = reasonOf(result);
+  const why = reason === "" ? last : reason;
   return [
     `  ${style.red("✗")} ${truncate(`${neutraliseLine(result.title)}  ${verdictOf(result)}${why === undefined || why === "" ? "" : `: ${neutraliseLine(why)}`}`, columns - 4)}`,
     ...(result.stdout.bytes + result.stderr.bytes > 0 ? [`    ${style.dim(`cohort logs ${shortRun(view.run)}/${result.index}`)}`] : []),
