@@ -25,6 +25,6 @@ export function supervisionRows(supervision: Supervision): readonly DoctorRow[] 
     row("cohortd", "user", `${nameOf(process.getuid?.() ?? 0)}; only what this user can read can be mounted`),
     row("cohortd", "state", stateDirectory),
     row("cohortd", "lease", `without it children freeze after ${freezeAfterMs / 1000} s, and end after ${killAfterMs / 1000} s`),
-    row("warden", "socket", wardenSocket),
+    row("cohortd", "warden socket", wardenSocket),
   ];
 }

@@ -80,7 +80,7 @@ describe("one that stays", () => {
     expect(detail("cohortd", "user")).toContain(`${home.account.name} (uid ${home.account.uid})`);
     expect(detail("cohortd", "state")).toBe(home.directory);
     expect(detail("cohortd", "lease")).toBe("without it children freeze after 30 s, and end after 600 s");
-    expect(detail("warden", "socket")).toBe(home.paths.wardenSocket);
+    expect(detail("cohortd", "warden socket")).toBe(home.paths.wardenSocket);
     expect(detail("warden", "connected")).toMatch(/^instance [0-9a-f]{32}$/);
     expect(detail("machine", "cgroup memory")).toMatch(/^v[12] at \//);
     expect(rows.filter(({ status }) => status === "missing")).toEqual([]);
