@@ -68,7 +68,7 @@ describe.skipIf(ownHomeUnavailable !== null)("cohort, end to end", { timeout: 90
     const { status, stderr } = await cohort(["map", "-q", "--", "no-such-program", ":::", "x"]);
     expect([status, stderr]).toEqual([1, ""]);
     expect((await cohort(["map", "--", "no-such-program", ":::", "x"])).stderr).toMatch(
-      /\n {2}✗ x {2}could not be started: cannot execute no-such-program: No such file or directory; is it [^\n]*\n {2}run the one/,
+      /\n {2}✗ x {2}could not be started: cannot execute no-such-program: No such file or directory; is it [^\n]*\n {2}to run again/,
     );
   });
 
@@ -89,7 +89,7 @@ describe.skipIf(ownHomeUnavailable !== null)("cohort, end to end", { timeout: 90
     expect(failing.status).toBe(2);
     expect(failing.stderr).toMatch(/cohort: 2 of 4 succeeded, 2 failed/);
     expect(failing.stderr).toMatch(/✗ 3 {2}exit 3: boom 3\n {4}cohort logs [a-z0-9]+\/1\n/);
-    expect(failing.stderr).toMatch(/again: cohort resume [a-z0-9]+\n$/);
+    expect(failing.stderr).toMatch(/to run again what did not succeed: cohort resume [a-z0-9]+\n$/);
     const log = readFileSync(join(work, "log"), "utf8")
       .split("\n")
       .slice(1, -1)

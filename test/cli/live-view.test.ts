@@ -197,7 +197,7 @@ describe("the lines of the view", () => {
       "cohort: cancelled; 1 of 4 succeeded, 1 failed, 1 cancelled, 1 not started, in 5.0s  run k3f9aaaa",
       "  ✗ item 1  exit 3: boom␛[2J",
       "    cohort logs k3f9aaaa/1",
-      "  run the 3 that did not succeed again: cohort resume k3f9aaaa",
+      "  to run again what did not succeed: cohort resume k3f9aaaa",
       "",
     ]);
   });

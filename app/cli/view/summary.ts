@@ -61,8 +61,7 @@ export function summaryText(view: RunView, options: SummaryOptions): string {
   for (const failed of view.failures.slice(0, FAILURES_SHOWN_MAX)) lines.push(...failureLines(failed, view, options));
   if (counts.failed > FAILURES_SHOWN_MAX)
     lines.push(`  … and ${counts.failed - FAILURES_SHOWN_MAX} more: cohort results ${shortRun(view.run)} --failed`);
-  const again = counts.cancelled + counts.waiting + counts.failed;
-  if (again > 0)
-    lines.push(`  run ${again === 1 ? "the one" : `the ${again}`} that did not succeed again: cohort resume ${shortRun(view.run)}`);
+  if (counts.cancelled + counts.waiting + counts.failed > 0)
+    lines.push(`  to run again what did not succeed: cohort resume ${shortRun(view.run)}`);
   return `${lines.join("\n")}\n`;
 }
