@@ -17,6 +17,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
@@ -239,7 +240,8 @@ void init_main(const struct sandbox_plan *own_plan, int own_control_fd)
 	sigaddset(&child, SIGCHLD);
 	plan = own_plan;
 	control_fd = own_control_fd;
-	if (sigprocmask(SIG_SETMASK, &all, NULL) != 0)
+	/* As its command line says; until here it was a clone of the zygote. */
+	if (prctl(PR_SET_NAME, "cohort-init", 0, 0, 0) != 0 || sigprocmask(SIG_SETMASK, &all, NULL) != 0)
 		_exit(EXIT_FAILURE);
 	child_signal_fd = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (child_signal_fd < 0)
