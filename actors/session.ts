@@ -58,6 +58,8 @@ export class Session {
   task: Task | null = null;
   /** A sentence about the attempt lies in its note. */
   noted = false;
+  /** A collection of its files was begun; the next needs another id, because the warden executes an id once. */
+  collected = false;
   outputBytesMax = Number.POSITIVE_INFINITY;
   /** Resolved when the runtime has the outcome of the start effect. */
   readonly start = Promise.withResolvers<void>();

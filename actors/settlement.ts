@@ -64,7 +64,7 @@ export class Settlement {
     const totals =
       exit === null || status === "output-limit" ? await session.writtenBytes() : { stdout: exit.stdoutBytes, stderr: exit.stderrBytes };
     await session.sync();
-    const collected = await this.#collect(params, task, signal, recovered, notes);
+    const collected = await this.#collect(params, task, session, signal, recovered, notes);
     const previews = await session.previews();
     return {
       index,
@@ -85,13 +85,22 @@ export class Settlement {
     };
   }
 
-  async #collect(params: SettleParams, task: Task, signal: AbortSignal, recovered: boolean, notes: string[]): Promise<Collected> {
+  async #collect(
+    params: SettleParams,
+    task: Task,
+    session: Session,
+    signal: AbortSignal,
+    recovered: boolean,
+    notes: string[],
+  ): Promise<Collected> {
     const { exit, name, run, index } = params;
     if (exit === null || (exit.cause !== "exited" && exit.cause !== "signaled")) return nothingCollected;
     if (exit.outIsEmpty || task.limits.outFiles === 0) return nothingCollected;
     const { content, link, table } = this.#parts;
-    const isFresh = !recovered && params.attempt === 1;
-    let execId = recovered ? randomInt(EXEC_IDS_OF_COLLECT.first, EXEC_IDS_OF_COLLECT.end) : COLLECT_EXEC_ID;
+    const isFirst = !recovered && !session.collected;
+    session.collected = true;
+    const isFresh = isFirst && params.attempt === 1;
+    let execId = isFirst ? COLLECT_EXEC_ID : randomInt(EXEC_IDS_OF_COLLECT.first, EXEC_IDS_OF_COLLECT.end);
     const { outBytes: bytesMax, outFiles: filesMax } = task.limits;
     try {
       return await link.call(signal, (vm) => {
