@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { numbered } from "./simulated-warden.ts";
 import { origin, SystemBench, until } from "./system-bench.ts";
@@ -133,20 +133,6 @@ describe("a run in the system", () => {
       COHORT_CHILD: result?.child,
       MINE: "1",
     });
-  });
-
-  it("collects files anew when they could not be written the first time", async () => {
-    const run = await bench.start([{ command: ["sleep", "300"] }, { command: ["files", "a=one"] }], { jobs: 1 });
-    const inTheWay = join(bench.directory, "content", run, "out");
-    writeFileSync(inTheWay, "");
-    await until(
-      async () => (await bench.system.children()).some(({ index, state }) => index === 1 && state === "collecting"),
-      "it is collected",
-    );
-    await new Promise((resolve) => setTimeout(resolve, 300));
-    rmSync(inTheWay);
-    const results = await bench.results(run);
-    expect(results[1]).toMatchObject({ status: "succeeded", detail: "", out: [{ path: "a", bytes: 3 }] });
   });
 
   it("retries what failed, with a fresh session each time, and says so", async () => {
