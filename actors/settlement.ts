@@ -119,8 +119,11 @@ export class Settlement {
         });
       });
     } catch (error) {
-      // After a kill there is no sandbox to collect from.
-      if (isSandboxGone(error)) return nothingCollected;
+      if (isSandboxGone(error)) {
+        // After a kill there is nothing to collect from. One that ended by itself left something, which went with the warden.
+        if (exit.cause === "exited") notes.push("the files that it left are lost: its sandbox was gone before they were collected");
+        return nothingCollected;
+      }
       if (signal.aborted || !isCohortError(error) || !collectMayFail.has(error.code)) throw error;
       notes.push(error.message);
       return nothingCollected;

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { readFileSync, statSync } from "node:fs";
+import { readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { numbered } from "./simulated-warden.ts";
 import { origin, SystemBench, until } from "./system-bench.ts";
@@ -133,6 +133,21 @@ describe("a run in the system", () => {
       COHORT_CHILD: result?.child,
       MINE: "1",
     });
+  });
+
+  it("says so when the files of a task that succeeded went with its warden", async () => {
+    const run = await bench.start([{ command: ["sleep", "300"] }, { command: ["files", "a=one"] }], { jobs: 1 });
+    const inTheWay = join(bench.directory, "content", run, "out");
+    writeFileSync(inTheWay, "");
+    const isCollecting = async (): Promise<boolean> =>
+      (await bench.system.children()).some(({ index, state }) => index === 1 && state === "collecting");
+    await until(isCollecting, "it is collected");
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    bench.warden.replace();
+    rmSync(inTheWay);
+    const results = await bench.results(run);
+    expect(results[1]).toMatchObject({ status: "succeeded", out: [] });
+    expect(results[1]?.detail).toMatch(/^the files that it left are lost/);
   });
 
   it("retries what failed, with a fresh session each time, and says so", async () => {

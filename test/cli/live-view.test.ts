@@ -165,7 +165,7 @@ describe("the lines of the view", () => {
       started(0),
       started(1, 0, 2),
       { type: "task-retried", index: 1, attempt: 1, status: "failed", detail: "", atMs: 0 } as const,
-      finished(0),
+      finished(0, { detail: "its files are lost" }),
       finished(1, { status: "refused", detail: "no \x1b[2J layer" }),
       { type: "run-cancelling", mode: "grace", reason: "Ctrl-C", atMs: 0 } as const,
     ].map((event) => plainLine(event, view));
@@ -174,7 +174,7 @@ describe("the lines of the view", () => {
       "cohort: start 0 item 0 (calm-blue-curie)\n",
       "cohort: start 1 item 1 (calm-blue-curie, attempt 2)\n",
       "cohort: retry 1 item 1: attempt 1 ended as failed\n",
-      "cohort: ok 0 item 0 0.1s\n",
+      "cohort: ok 0 item 0 0.1s: its files are lost\n",
       "cohort: refused 1 item 1 0.1s: no ␛[2J layer\n",
       "cohort: cancelling (Ctrl-C): waiting until nothing is left\n",
     ]);

@@ -83,9 +83,9 @@ export function verdictOf(result: TaskResult): string {
   }
 }
 
-/** Why, for a person: empty where the verdict says it all. */
+/** Why, for a person: empty where the verdict says it all. A task that succeeded has a detail only when something of it was lost. */
 export function reasonOf(result: TaskResult): string {
-  const saysAll: readonly TaskResult["status"][] = ["succeeded", "cancelled", "timed-out", "out-of-memory", "output-limit"];
+  const saysAll: readonly TaskResult["status"][] = ["cancelled", "timed-out", "out-of-memory", "output-limit"];
   return saysAll.includes(result.status) ? "" : result.detail;
 }
 
