@@ -20,7 +20,7 @@ function processesOf(uid: number): readonly string[] {
   });
 }
 
-/** Cgroup directories and mounts that carry this session's name. */
+/** Cgroup directories and mounts that carry the name of the sandbox. */
 function tracesOf(name: string): readonly string[] {
   const cgroups = ["", ...readdirSync("/sys/fs/cgroup")].flatMap((controller) => {
     try {

@@ -115,7 +115,7 @@ static int fill_sealed(const struct sandbox_plan *plan, int sealed, struct fault
 	return 0;
 }
 
-/* A root-owned read-only tmpfs with what differs by sandbox, in three places: the user database, /sessions with this session's name
+/* A root-owned read-only tmpfs with what differs by sandbox, in three places: the user database, /sessions with the sandbox's own name
  * alone, and later ~/mnt. Were ~/mnt a directory of the child's own disk, the child could rename it and put a link in its place. */
 static int build_sealed(const struct sandbox_plan *plan, int *sealed_out, struct fault *fault)
 {
