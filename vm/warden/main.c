@@ -20,6 +20,7 @@
 #include "command-line.h"
 #include "options.h"
 #include "zygote.h"
+#include "sha256.h"
 
 enum { REMOVE_MS_MAX = 15000, MINUTE_MS = 60000 };
 
