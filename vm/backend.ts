@@ -3,6 +3,9 @@
 /** Ids of a stream of one exec. `stdout` also carries a pty's output and the archive of a collect. */
 export type OutputStream = "stdout" | "stderr";
 
+/** What can be acknowledged and given credit: output, and what a program writes to its tools channel. */
+export type ExecStream = OutputStream | "tools";
+
 export interface MountPlan {
   /** Absolute path on the host, without symbolic links. */
   readonly source: string;
@@ -50,6 +53,8 @@ export interface ExecPlan {
   readonly cwd: string;
   readonly pty: { readonly rows: number; readonly columns: number } | null;
   readonly stdin: "none" | "stream";
+  /** The program gets a stream socket as descriptor 3, and COHORT_FD=3 in its environment. Absent: it does not. */
+  readonly tools?: "stream";
   /** Most output bytes per stream that may wait for an acknowledgement. */
   readonly windowBytes: number;
 }
@@ -83,6 +88,16 @@ export interface OutputChunk {
   readonly offset: number;
   readonly bytes: Uint8Array;
   /** The stream ends after these bytes (which may be none). */
+  readonly fin: boolean;
+}
+
+/** Bytes that a program wrote to its tools channel: hostile input. */
+export interface ToolsChunk {
+  readonly name: string;
+  readonly execId: number;
+  /** Bytes of this direction before this chunk. */
+  readonly offset: number;
+  readonly bytes: Uint8Array;
   readonly fin: boolean;
 }
 
@@ -132,6 +147,10 @@ export interface VmEvents {
   output(chunk: OutputChunk): void;
   /** Bytes of stdin that reached the process, in all. */
   stdinAcked(name: string, execId: number, offset: number): void;
+  /** Absent: this supervisor asks for no tools channel. */
+  tools?(chunk: ToolsChunk): void;
+  /** Bytes that the kernel took for the program, in all. */
+  toolsAcked?(name: string, execId: number, offset: number): void;
   exit(exit: ExecExit): void;
   died(death: SandboxDeath): void;
   notice(name: string, kind: string, detail: string): void;
@@ -152,10 +171,12 @@ export interface Vm {
   exec(name: string, plan: ExecPlan): Promise<void>;
   /** At most 1 MiB beyond the last acknowledged byte; bytes sent before may be sent again, a gap breaks the protocol. */
   writeStdin(name: string, execId: number, offset: number, bytes: Uint8Array, fin: boolean): void;
+  /** To the program's end of its tools channel, by the rules of stdin. */
+  writeTools(name: string, execId: number, offset: number, bytes: Uint8Array, fin: boolean): void;
   /** All bytes of the stream before `offset` are safe (written down). */
-  ackOutput(name: string, execId: number, stream: OutputStream, offset: number): void;
+  ackOutput(name: string, execId: number, stream: ExecStream, offset: number): void;
   ackExit(name: string, execId: number): void;
-  setWindow(name: string, execId: number, stream: OutputStream, windowBytes: number): void;
+  setWindow(name: string, execId: number, stream: ExecStream, windowBytes: number): void;
   signal(name: string, execId: number, signal: number): Promise<void>;
   resize(name: string, execId: number, rows: number, columns: number): Promise<void>;
   freeze(name: string): Promise<void>;

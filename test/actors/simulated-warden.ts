@@ -1,12 +1,13 @@
 /**
  * A warden in memory, for what the real one cannot be made to do at will: it outlives systems, keeps what is unacknowledged, can be replaced
  * by another one, and lets a test hold back its answers. Keeps the promises of docs/design/wire.md that the supervisor relies on.
- * Programs: true, exit N, sleep MS [code], print BYTES [chunk], echo TEXT, hang, deaf (ignores SIGTERM), cat, missing, files NAME=TEXT….
+ * Programs: true, exit N, sleep MS [code], print BYTES [chunk], echo TEXT, hang, deaf (ignores SIGTERM), cat, missing, files NAME=TEXT…, ask LINE… (over the tools channel;
+ * it prints the answers).
  */
 import { randomBytes } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { CohortError } from "../../runtime/kernel/error.ts";
-import type { ExecExit, ExecPlan, ListedSandbox, OutputStream, SandboxInfo, SandboxPlan, Vm, VmEvents } from "../../vm/backend.ts";
+import type { ExecExit, ExecPlan, ExecStream, ListedSandbox, SandboxInfo, SandboxPlan, Vm, VmEvents } from "../../vm/backend.ts";
 
 interface Out {
   bytes: Buffer;
@@ -21,7 +22,9 @@ interface Out {
 
 interface SimulatedExec {
   readonly plan: ExecPlan;
-  readonly out: Record<OutputStream, Out>;
+  readonly out: Record<ExecStream, Out>;
+  /** What the supervisor wrote to the tools channel. */
+  toolsIn: Buffer;
   stdin: Buffer;
   stdinFin: boolean;
   ended: { cause: ExecExit["cause"]; code: number; signal: number } | null;
@@ -38,6 +41,9 @@ interface Sandbox {
 }
 
 const emptyOut = (): Out => ({ bytes: Buffer.alloc(0), produced: 0, acked: 0, sent: 0, sentMost: 0, fin: false, finAcked: false });
+
+const streamsOf = ({ plan }: SimulatedExec): readonly ExecStream[] =>
+  plan.tools === undefined ? ["stdout", "stderr"] : ["stdout", "stderr", "tools"];
 
 /** What `print BYTES` says: eight digits a line, so that each byte tells its place. */
 export function numbered(bytes: number): Buffer {
@@ -107,6 +113,7 @@ export class SimulatedWarden {
       create: (plan) => ask(() => this.#create(plan)),
       exec: (name, plan) => ask(() => this.#exec(name, plan)),
       writeStdin: (name, execId, offset, bytes, fin) => tell(() => this.#stdin(name, execId, offset, bytes, fin)),
+      writeTools: (name, execId, offset, bytes) => tell(() => this.#toolsIn(name, execId, offset, bytes)),
       ackOutput: (name, execId, stream, offset) => tell(() => this.#ack(name, execId, stream, offset)),
       ackExit: (name, execId) =>
         tell(() => {
@@ -166,7 +173,8 @@ export class SimulatedWarden {
     if (sandbox.execs.has(plan.execId)) return;
     const exec: SimulatedExec = {
       plan,
-      out: { stdout: emptyOut(), stderr: emptyOut() },
+      out: { stdout: emptyOut(), stderr: emptyOut(), tools: emptyOut() },
+      toolsIn: Buffer.alloc(0),
       stdin: Buffer.alloc(0),
       stdinFin: false,
       ended: null,
@@ -216,6 +224,12 @@ export class SimulatedWarden {
         while (!exec.stdinFin && exec.ended === null) await this.#wait(exec, 5);
         await this.#print(exec, "stdout", exec.stdin);
         return 0;
+      case "ask":
+        await this.#print(exec, "tools", Buffer.from(exec.plan.argv.slice(1).join("\n") + "\n"));
+        for (let lines = 1; lines < exec.plan.argv.length && exec.ended === null; lines += 1)
+          while (exec.toolsIn.toString().split("\n").length <= lines && exec.ended === null) await this.#wait(exec, 5);
+        await this.#print(exec, "stdout", exec.toolsIn);
+        return 0;
       case "hang":
       case "deaf":
       case "files":
@@ -254,7 +268,7 @@ export class SimulatedWarden {
     });
   }
 
-  async #print(exec: SimulatedExec, stream: OutputStream, bytes: Buffer): Promise<void> {
+  async #print(exec: SimulatedExec, stream: ExecStream, bytes: Buffer): Promise<void> {
     const out = exec.out[stream];
     for (let position = 0; position < bytes.length && exec.ended === null;) {
       const room = exec.plan.windowBytes - (out.produced - out.acked);
@@ -274,21 +288,25 @@ export class SimulatedWarden {
     return exec.plan.env["COHORT_CHILD"] ?? exec.plan.cwd.replace("/sessions/", "");
   }
 
-  #flush(name: string, exec: SimulatedExec, stream: OutputStream): void {
+  #flush(name: string, exec: SimulatedExec, stream: ExecStream): void {
     const out = exec.out[stream];
     if (this.#events === null) return;
     const pending = out.bytes.subarray(out.sent - out.acked);
     for (let position = 0; position < pending.length; position += 32_768) {
       const bytes = pending.subarray(position, position + 32_768);
-      this.#events.output({ name, execId: exec.plan.execId, stream, offset: out.sent, bytes, fin: false });
+      this.#send(name, exec.plan.execId, stream, out.sent, bytes, false);
       out.sent += bytes.length;
       out.sentMost = Math.max(out.sentMost, out.sent);
     }
-    if (out.fin && !out.finAcked)
-      this.#events.output({ name, execId: exec.plan.execId, stream, offset: out.sent, bytes: Buffer.alloc(0), fin: true });
+    if (out.fin && !out.finAcked) this.#send(name, exec.plan.execId, stream, out.sent, Buffer.alloc(0), true);
   }
 
-  #ack(name: string, execId: number, stream: OutputStream, offset: number): void {
+  #send(name: string, execId: number, stream: ExecStream, offset: number, bytes: Buffer, fin: boolean): void {
+    if (stream === "tools") this.#events?.tools?.({ name, execId, offset, bytes, fin });
+    else this.#events?.output({ name, execId, stream, offset, bytes, fin });
+  }
+
+  #ack(name: string, execId: number, stream: ExecStream, offset: number): void {
     const exec = this.sandboxes.get(name)?.execs.get(execId);
     if (exec === undefined) return;
     const out = exec.out[stream];
@@ -309,6 +327,16 @@ export class SimulatedWarden {
     exec.stdin = Buffer.concat([exec.stdin, bytes.subarray(exec.stdin.length - offset)]);
     exec.stdinFin ||= fin;
     setImmediate(() => this.#events?.stdinAcked(name, execId, exec.stdin.length));
+  }
+
+  #toolsIn(name: string, execId: number, offset: number, bytes: Uint8Array): void {
+    const exec = this.sandboxes.get(name)?.execs.get(execId);
+    if (exec === undefined) return;
+    if (exec.plan.tools === undefined) throw new Error(`${name} has no tools channel`);
+    if (offset > exec.toolsIn.length) throw new Error(`a gap in the tools channel of ${name}`);
+    exec.toolsIn = Buffer.concat([exec.toolsIn, bytes.subarray(exec.toolsIn.length - offset)]);
+    exec.wake();
+    setImmediate(() => this.#events?.toolsAcked?.(name, execId, exec.toolsIn.length));
   }
 
   #signal(sandbox: Sandbox, signal: number): void {
@@ -332,7 +360,7 @@ export class SimulatedWarden {
     if (exec.exit !== null || this.sandboxes.get(sandbox.plan.name) !== sandbox) return;
     const { name } = sandbox.plan;
     exec.ended ??= end;
-    for (const stream of ["stdout", "stderr"] as const) {
+    for (const stream of streamsOf(exec)) {
       exec.out[stream].fin = true;
       this.#flush(name, exec, stream);
     }
@@ -374,7 +402,7 @@ export class SimulatedWarden {
   #resend(): void {
     for (const [name, { execs }] of this.sandboxes) {
       for (const exec of execs.values()) {
-        for (const stream of ["stdout", "stderr"] as const) {
+        for (const stream of streamsOf(exec)) {
           exec.out[stream].sent = exec.out[stream].acked;
           this.#flush(name, exec, stream);
         }

@@ -1,8 +1,10 @@
 /** VmEvents that keep everything, and let a test wait for what it expects. */
-import type { ExecExit, OutputChunk, OutputStream, SandboxDeath, VmEvents } from "../../vm/backend.ts";
+import type { ExecExit, ExecStream, OutputChunk, SandboxDeath, ToolsChunk, VmEvents } from "../../vm/backend.ts";
 
 export class RecordedEvents implements VmEvents {
   readonly chunks: OutputChunk[] = [];
+  readonly toolsChunks: ToolsChunk[] = [];
+  readonly toolsAcks: (readonly [name: string, execId: number, offset: number])[] = [];
   readonly exits: ExecExit[] = [];
   readonly deaths: SandboxDeath[] = [];
   readonly notices: (readonly [name: string, kind: string, detail: string])[] = [];
@@ -22,6 +24,16 @@ export class RecordedEvents implements VmEvents {
 
   stdinAcked(name: string, execId: number, offset: number): void {
     this.stdin.push([name, execId, offset]);
+    this.#notify();
+  }
+
+  tools(chunk: ToolsChunk): void {
+    this.toolsChunks.push({ ...chunk, bytes: Buffer.from(chunk.bytes) });
+    this.#notify();
+  }
+
+  toolsAcked(name: string, execId: number, offset: number): void {
+    this.toolsAcks.push([name, execId, offset]);
     this.#notify();
   }
 
@@ -47,11 +59,12 @@ export class RecordedEvents implements VmEvents {
   }
 
   /** The stream as the receiver has it: each byte once, by offset; throws on a gap. */
-  bytesOf(name: string, execId: number, stream: OutputStream): Buffer {
+  bytesOf(name: string, execId: number, stream: ExecStream): Buffer {
     const parts: Uint8Array[] = [];
     let end = 0;
-    for (const chunk of this.chunks) {
-      if (chunk.name !== name || chunk.execId !== execId || chunk.stream !== stream) continue;
+    const chunks = stream === "tools" ? this.toolsChunks : this.chunks.filter((chunk) => chunk.stream === stream);
+    for (const chunk of chunks) {
+      if (chunk.name !== name || chunk.execId !== execId) continue;
       if (chunk.offset > end) throw new Error(`a gap: ${end} to ${chunk.offset}`);
       const fresh = chunk.bytes.subarray(end - chunk.offset);
       parts.push(fresh);

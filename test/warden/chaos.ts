@@ -2,7 +2,7 @@
  * A supervisor that does everything at once and keeps hanging up, from a seed. At its end it checks what must hold whatever happened:
  * each command that was told as started has one exit, its output is whole up to that exit, and nothing is left.
  */
-import type { ExecExit, OutputChunk, Vm, VmEvents } from "../../vm/backend.ts";
+import type { ExecExit, ExecStream, OutputChunk, ToolsChunk, Vm, VmEvents } from "../../vm/backend.ts";
 import { isCohortError } from "../../runtime/kernel/error.ts";
 import { sandboxPlan, shellPlan } from "./codec-process.ts";
 
@@ -23,6 +23,8 @@ const SCRIPTS = [
   "sleep 30",
   "sleep 30 & echo parent",
   "exec 1>&-; sleep 0.02; exec 2>&-; sleep 0.02",
+  "head -c 30000 /dev/zero >&3; head -c 100 <&3",
+  "echo ask >&3; exec 3>&-; sleep 0.02",
 ];
 
 export class Chaos {
@@ -79,7 +81,7 @@ export class Chaos {
 
   async #exec(vm: Vm, name: string, execId: number): Promise<void> {
     const script = SCRIPTS[this.#below(SCRIPTS.length)] ?? "true";
-    await vm.exec(name, shellPlan(execId, script, { windowBytes: 4096 << this.#below(5) }));
+    await vm.exec(name, shellPlan(execId, script, { windowBytes: 4096 << this.#below(5), ...(this.#below(2) === 0 ? { tools: "stream" } : {}) }));
     this.started.add(`${name}/${execId}`);
   }
 
@@ -102,6 +104,7 @@ export class Chaos {
     this.#vm?.close();
     const vm: Vm = await this.#connect({
       output: (chunk) => this.#output(vm, chunk),
+      tools: (chunk) => this.#tools(vm, chunk),
       stdinAcked: () => {},
       exit: (exit) => this.#exit(vm, exit),
       died: () => {},
@@ -116,7 +119,13 @@ export class Chaos {
     await Promise.all(frozen.map(({ name }) => this.#tolerant(vm.thaw(name))));
   }
 
-  #output(vm: Vm, { name, execId, stream, offset, bytes }: OutputChunk): void {
+  #tools(vm: Vm, chunk: ToolsChunk): void {
+    this.#output(vm, { ...chunk, stream: "tools" });
+    // Each may ask for a hundred bytes; some hear them only after a reconnect, some never.
+    if (this.#below(2) === 0) vm.writeTools(chunk.name, chunk.execId, 0, Buffer.alloc(100), false);
+  }
+
+  #output(vm: Vm, { name, execId, stream, offset, bytes }: Omit<OutputChunk, "stream"> & { readonly stream: ExecStream }): void {
     const key = `${name}/${execId}/${stream}`;
     const known = this.#streams.get(key) ?? { bytes: [], end: 0 };
     this.#streams.set(key, known);

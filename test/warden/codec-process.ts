@@ -102,7 +102,7 @@ export function sandboxPlan(name: string, timeoutMs = 0) {
 export function shellPlan(
   execId: number,
   script: string,
-  options: { readonly stdin?: "none" | "stream"; readonly windowBytes?: number; readonly pty?: { rows: number; columns: number } } = {},
+  options: { readonly stdin?: "none" | "stream"; readonly tools?: "stream"; readonly windowBytes?: number; readonly pty?: { rows: number; columns: number } } = {},
 ) {
   return {
     execId,
@@ -112,6 +112,7 @@ export function shellPlan(
     cwd: "/tmp",
     pty: options.pty ?? null,
     stdin: options.stdin ?? "none",
+    ...(options.tools === undefined ? {} : { tools: options.tools }),
     windowBytes: options.windowBytes ?? 1 << 20,
   } as const;
 }

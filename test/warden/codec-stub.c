@@ -129,7 +129,7 @@ static void operate(const struct op_request *request)
 	send_or_die(zygote_fd, &reply, sizeof reply, NULL, 0);
 }
 
-static void run_child(const struct exec_request *request, const int fds[4])
+static void run_child(const struct exec_request *request, int fds[EXEC_FDS_MAX])
 {
 	char *blob = mmap(NULL, request->blob_size, PROT_READ | PROT_WRITE, MAP_PRIVATE, fds[0], 0);
 	char **argv = calloc(request->argc + 1, sizeof *argv), **env = calloc(request->envc + 1, sizeof *env);
@@ -138,17 +138,23 @@ static void run_child(const struct exec_request *request, const int fds[4])
 		*(index < request->argc ? &argv[index] : &env[index - request->argc]) = at;
 	setsid();
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	/* Out of the way of 0 to 3 first. */
+	for (int fd = 1; fd < EXEC_FDS_MAX; fd++)
+		if (fds[fd] >= 0)
+			fds[fd] = fcntl(fds[fd], F_DUPFD, 16);
 	for (int fd = 0; fd < 3; fd++)
 		dup2(fds[fd + 1], fd);
 	if ((request->flags & EXEC_PTY) != 0)
 		ioctl(0, TIOCSCTTY, 0);
-	close_range(3, ~0u, 0);
+	if ((request->flags & EXEC_TOOLS) != 0)
+		dup2(fds[4], 3);
+	close_range((request->flags & EXEC_TOOLS) != 0 ? 4 : 3, ~0u, 0);
 	if (chdir(request->cwd) == 0)
 		execve(argv[0], argv, env);
 	_exit(127);
 }
 
-static void start(int stub, const struct exec_request *request, int fds[4])
+static void start(int stub, const struct exec_request *request, int fds[EXEC_FDS_MAX])
 {
 	struct init_message message = {.kind = FROM_INIT_STARTED, .exec_id = request->exec_id, .layers = LAYERS_ALL};
 	size_t slot = 0;
@@ -163,8 +169,8 @@ static void start(int stub, const struct exec_request *request, int fds[4])
 		if (children[slot].pid == 0)
 			run_child(request, fds);
 	}
-	for (size_t index = 0; index < 4; index++)
-		close(fds[index]);
+	for (size_t index = 0; index < EXEC_FDS_MAX; index++)
+		close_fd(&fds[index]);
 	send_or_die(stubs[stub].init_fd, &message, sizeof message, NULL, 0);
 	/* An init gone mad: an exit of what never was. */
 	if (request->exec_id == 666) {
@@ -179,10 +185,10 @@ static void serve_init(int stub)
 		struct exec_request exec;
 		struct signal_request signal;
 	} packet;
-	int fds[4];
+	int fds[EXEC_FDS_MAX] = {-1, -1, -1, -1, -1};
 	size_t fd_count = 0;
-	ssize_t size = receive_packet(stubs[stub].init_fd, &packet, sizeof packet, fds, 4, &fd_count);
-	if (size == sizeof packet.exec && fd_count == 4) {
+	ssize_t size = receive_packet(stubs[stub].init_fd, &packet, sizeof packet, fds, EXEC_FDS_MAX, &fd_count);
+	if (size == sizeof packet.exec && fd_count == ((packet.exec.flags & EXEC_TOOLS) != 0 ? EXEC_FDS_MAX : EXEC_FDS)) {
 		start(stub, &packet.exec, fds);
 	} else if (size == sizeof packet.signal && packet.signal.kind == TO_INIT_PROBE) {
 		struct init_message message = {.kind = FROM_INIT_PROBED, .layers = LAYERS_ALL};

@@ -52,13 +52,14 @@ static void check_round_trip(void)
 	if (frame.bytes.size > FRAME_DATA_BYTES)
 		return;
 	size_t half = frame.bytes.size / 2;
-	struct data_frame data = {.name = frame.name, .exec_id = frame.exec_id, .offset = frame.offset, .fin = frame.fin,
+	struct data_frame data = {.name = frame.name, .exec_id = frame.exec_id, .stream = frame.stream, .offset = frame.offset, .fin = frame.fin,
 		.parts = {{frame.bytes.bytes, half}, {frame.bytes.bytes + half, frame.bytes.size - half}}};
 	size_t size = frame_write_data(buffer, sizeof buffer, &data);
 	CHECK(size > FRAME_HEADER_SIZE);
 	static struct frame again;
 	CHECK(frame_decode(&again, &scratch, buffer + FRAME_HEADER_SIZE, size - FRAME_HEADER_SIZE));
 	CHECK(strcmp(again.name, frame.name) == 0 && again.exec_id == frame.exec_id && again.offset == frame.offset);
+	CHECK(again.stream == frame.stream && (frame.stream == WIRE_STDIN || frame.stream == WIRE_TOOLS));
 	CHECK(again.fin == frame.fin && again.bytes.size == frame.bytes.size);
 	CHECK(frame.bytes.size == 0 || memcmp(again.bytes.bytes, frame.bytes.bytes, frame.bytes.size) == 0);
 }
@@ -123,14 +124,14 @@ static size_t seed_exec(uint8_t *buffer, size_t capacity)
 	msgpack_write_array(&writer, 1);
 	msgpack_write_text(&writer, "HOME=/sessions/serene-vibrant-newton", 64);
 	msgpack_write_text(&writer, "/tmp", 64);
-	msgpack_write_uint(&writer, WIRE_EXEC_PTY | WIRE_EXEC_STDIN);
+	msgpack_write_uint(&writer, WIRE_EXEC_PTY | WIRE_EXEC_STDIN | WIRE_EXEC_TOOLS);
 	msgpack_write_uint(&writer, 24);
 	msgpack_write_uint(&writer, 80);
 	msgpack_write_uint(&writer, 65536);
 	return writer.size;
 }
 
-static size_t seed_data(uint8_t *buffer, size_t capacity)
+static size_t seed_data(uint8_t *buffer, size_t capacity, enum wire_stream stream)
 {
 	struct msgpack_writer writer;
 	msgpack_write_start(&writer, buffer, capacity);
@@ -138,7 +139,7 @@ static size_t seed_data(uint8_t *buffer, size_t capacity)
 	msgpack_write_uint(&writer, FRAME_DATA);
 	msgpack_write_text(&writer, "a-b", 64);
 	msgpack_write_uint(&writer, 1);
-	msgpack_write_uint(&writer, 0);
+	msgpack_write_uint(&writer, stream);
 	msgpack_write_uint(&writer, 1000);
 	msgpack_write_bin_header(&writer, 5);
 	memcpy(writer.data + writer.size, "hello", 5);
@@ -157,9 +158,9 @@ size_t fuzz_seed(size_t number, uint8_t *buffer, size_t capacity)
 		return seed_create(buffer, capacity);
 	if (number == 1)
 		return seed_exec(buffer, capacity);
-	if (number == 2)
-		return seed_data(buffer, capacity);
-	number -= 3;
+	if (number == 2 || number == 3)
+		return seed_data(buffer, capacity, number == 2 ? WIRE_STDIN : WIRE_TOOLS);
+	number -= 4;
 	if (number >= sizeof small / sizeof small[0])
 		return 0;
 	bool has_seq = frame_has_answer((enum frame_type)small[number][0]) && small[number][0] != FRAME_HELLO;

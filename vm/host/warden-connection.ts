@@ -5,13 +5,13 @@
  * 1. No event is delivered before the caller has had a turn with the Vm that connectWarden resolved to.
  * 2. Events are delivered in the order of the wire; a handler that throws ends the connection.
  * 3. `closed` comes once, last, and not after the caller's own close().
- * 4. Frames without an answer (output acks, stdin, exit acks, credit) that come after the end are dropped: the next connection resends from
+ * 4. Frames without an answer (acks, input, exit acks, credit) that come after the end are dropped: the next connection resends from
  *    the acknowledged offsets, so they have nothing left to do.
  */
 import { CohortError } from "../../runtime/kernel/error.ts";
 import type {
   ExecPlan,
-  OutputStream,
+  ExecStream,
   SandboxInfo,
   SandboxPlan,
   SandboxStats,
@@ -32,7 +32,7 @@ import { PendingRequests } from "./pending-requests.ts";
 const CREATE_DEADLINE_MS = 15_000;
 const REQUEST_DEADLINE_MS = 10_000;
 /** Far below the frame limit, so that other frames get in between. */
-const STDIN_FRAME_BYTES_MAX = 64 * 1024;
+const INPUT_FRAME_BYTES_MAX = 64 * 1024;
 /** Three renewals fit into the lease, so that one late tick freezes nothing. */
 const RENEWALS_PER_LEASE = 3;
 const RENEW_MS_MIN = 20;
@@ -122,7 +122,7 @@ class WardenConnection implements Vm {
       case "data":
         return this.#output(frame.stream, frame);
       case "ack":
-        return this.#events.stdinAcked(frame.name, frame.execId, frame.offset);
+        return this.#acked(frame.stream, frame.name, frame.execId, frame.offset);
       case "ok":
         if (!this.#requests.answer(frame.seq, frame.values)) this.#late(frame.seq, "OK");
         return;
@@ -160,16 +160,24 @@ class WardenConnection implements Vm {
   }
 
   writeStdin(name: string, execId: number, offset: number, bytes: Uint8Array, fin: boolean): void {
+    this.#write(0, name, execId, offset, bytes, fin);
+  }
+
+  writeTools(name: string, execId: number, offset: number, bytes: Uint8Array, fin: boolean): void {
+    this.#write(3, name, execId, offset, bytes, fin);
+  }
+
+  #write(stream: 0 | 3, name: string, execId: number, offset: number, bytes: Uint8Array, fin: boolean): void {
     let position = 0;
     do {
-      const part = bytes.subarray(position, position + STDIN_FRAME_BYTES_MAX);
+      const part = bytes.subarray(position, position + INPUT_FRAME_BYTES_MAX);
       const last = position + part.length >= bytes.length;
-      this.#tell({ type: "data", name, execId, stream: 0, offset: offset + position, bytes: part, fin: fin && last });
+      this.#tell({ type: "data", name, execId, stream, offset: offset + position, bytes: part, fin: fin && last });
       position += part.length;
     } while (position < bytes.length);
   }
 
-  ackOutput(name: string, execId: number, stream: OutputStream, offset: number): void {
+  ackOutput(name: string, execId: number, stream: ExecStream, offset: number): void {
     this.#tell({ type: "ack", name, execId, stream: streamNumber(stream), offset });
   }
 
@@ -177,7 +185,7 @@ class WardenConnection implements Vm {
     this.#tell({ type: "exitAck", name, execId });
   }
 
-  setWindow(name: string, execId: number, stream: OutputStream, windowBytes: number): void {
+  setWindow(name: string, execId: number, stream: ExecStream, windowBytes: number): void {
     this.#tell({ type: "credit", name, execId, stream: streamNumber(stream), windowBytes });
   }
 
@@ -242,7 +250,14 @@ class WardenConnection implements Vm {
   #output(stream: StreamNumber, frame: Extract<WardenFrame, { type: "data" }>): void {
     if (stream === 0) throw new CohortError("FRAME_INVALID", { on: "the warden sent stdin" });
     const { name, execId, offset, bytes, fin } = frame;
+    if (stream === 3) return this.#events.tools?.({ name, execId, offset, bytes, fin });
     this.#events.output({ name, execId, stream: stream === 1 ? "stdout" : "stderr", offset, bytes, fin });
+  }
+
+  #acked(stream: StreamNumber, name: string, execId: number, offset: number): void {
+    if (stream === 0) return this.#events.stdinAcked(name, execId, offset);
+    if (stream === 3) return this.#events.toolsAcked?.(name, execId, offset);
+    throw new CohortError("FRAME_INVALID", { on: "the warden acknowledged output" });
   }
 
   #late(seq: number, answer: string): void {
@@ -251,6 +266,6 @@ class WardenConnection implements Vm {
   }
 }
 
-function streamNumber(stream: OutputStream): StreamNumber {
-  return stream === "stdout" ? 1 : 2;
+function streamNumber(stream: ExecStream): StreamNumber {
+  return stream === "stdout" ? 1 : stream === "stderr" ? 2 : 3;
 }

@@ -126,7 +126,7 @@ void exec_exit_ack(struct codec *codec);
 void exec_credit(struct codec *codec);
 void exec_signal(struct codec *codec, struct sandbox *sandbox);
 void exec_resize(struct codec *codec, struct sandbox *sandbox);
-void exec_stdin_data(struct codec *codec);
+void exec_input_data(struct codec *codec);
 
 /* exec-start.c */
 void exec_start(struct codec *codec, struct sandbox *sandbox);
@@ -137,8 +137,9 @@ void exec_stdin_event(struct codec *codec, struct exec *exec, uint32_t events);
 void exec_make_readable(struct codec *codec, struct exec *exec);
 /* Reads each pipe that has something, once. True: there is more to read now. */
 bool exec_read_all(struct codec *codec);
-void exec_stdin_write(struct codec *codec, struct exec *exec);
-void exec_stdin_close(struct codec *codec, struct exec *exec);
+void exec_input_write(struct codec *codec, struct exec *exec, size_t index);
+/* What still comes for it is dropped. */
+void exec_input_close(struct codec *codec, struct exec *exec, size_t index);
 void exec_output_end(struct codec *codec, struct exec *exec, size_t index);
 void exec_drain(struct codec *codec, struct exec *exec);
 void exec_linger_tick(struct codec *codec);

@@ -54,8 +54,9 @@ static void dispatch(struct codec *codec, struct watch *watch, uint32_t events)
 	case WATCH_BROKER: broker_event(codec, events); break;
 	case WATCH_ZYGOTE: zygote_event(codec, events); break;
 	case WATCH_INIT: init_event(codec, OWNER(watch, struct sandbox, init_watch), events); break;
-	case WATCH_STDOUT: exec_output_event(codec, OWNER(watch, struct exec, out_watch[0]), 0, events); break;
-	case WATCH_STDERR: exec_output_event(codec, OWNER(watch, struct exec, out_watch[1]), 1, events); break;
+	case WATCH_STDOUT: exec_output_event(codec, OWNER(watch, struct exec, out_watch[OUT_STDOUT]), OUT_STDOUT, events); break;
+	case WATCH_STDERR: exec_output_event(codec, OWNER(watch, struct exec, out_watch[OUT_STDERR]), OUT_STDERR, events); break;
+	case WATCH_TOOLS: exec_output_event(codec, OWNER(watch, struct exec, out_watch[OUT_TOOLS]), OUT_TOOLS, events); break;
 	case WATCH_STDIN: exec_stdin_event(codec, OWNER(watch, struct exec, in_watch), events); break;
 	}
 }

@@ -11,9 +11,10 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
-enum { FD_REPORT = 3, FD_BLOB, FD_FIRST_CLOSED, EXIT_NOT_STARTED = 127 };
+enum { FD_TOOLS = 3, PLACED_MAX = EXEC_FDS_MAX + 1, EXIT_NOT_STARTED = 127 };
 
-static int blob_fd;
+/* Behind what the program gets: 0 to 2, and 3 when it has a tools channel. */
+static int report_fd, blob_fd;
 
 _Noreturn static void give_up(struct start_report *report, enum warden_error error, int sys_errno, const char *what)
 {
@@ -23,29 +24,42 @@ _Noreturn static void give_up(struct start_report *report, enum warden_error err
 	if (sys_errno != 0)
 		append_text(report->detail, sizeof(report->detail), ": %s", strerror(sys_errno));
 	/* The init sees the end of the pipe in any case. */
-	ssize_t ignored = write(FD_REPORT, report, sizeof(*report));
+	ssize_t ignored = write(report_fd, report, sizeof(*report));
 	(void)ignored;
 	_exit(EXIT_NOT_STARTED);
 }
 
-/* Stdio to 0–2, the pipe to 3, the blob to 4; all else is closed, the init's socket first of all. */
-static void place_descriptors(const int fds[4], int report_fd)
+/* Stdio to 0–2, the tools channel to 3, then the pipe and the blob; all else is closed, the init's socket first of all. */
+static void place_descriptors(const struct exec_request *request, const int fds[EXEC_FDS_MAX], int report)
 {
-	const int sources[] = { fds[1], fds[2], fds[3], report_fd, fds[0] };
-	int moved[ARRAY_LENGTH(sources)];
-	for (size_t i = 0; i < ARRAY_LENGTH(sources); i++) {
-		moved[i] = fcntl(sources[i], F_DUPFD_CLOEXEC, FD_FIRST_CLOSED);
+	bool tools = (request->flags & EXEC_TOOLS) != 0;
+	int sources[PLACED_MAX] = { fds[1], fds[2], fds[3], tools ? fds[4] : report, tools ? report : fds[0], fds[0] };
+	int moved[PLACED_MAX];
+	int kept = tools ? FD_TOOLS + 1 : FD_TOOLS, count = kept + 2;
+	for (int i = 0; i < count; i++) {
+		moved[i] = fcntl(sources[i], F_DUPFD_CLOEXEC, PLACED_MAX);
 		if (moved[i] < 0)
 			_exit(EXIT_NOT_STARTED);
 	}
-	for (size_t i = 0; i < ARRAY_LENGTH(sources); i++) {
-		int placed = i < 3 ? dup2(moved[i], (int)i) : dup3(moved[i], (int)i, O_CLOEXEC);
+	for (int i = 0; i < count; i++) {
+		int placed = i < kept ? dup2(moved[i], i) : dup3(moved[i], i, O_CLOEXEC);
 		if (placed < 0)
 			_exit(EXIT_NOT_STARTED);
 	}
-	if (syscall(__NR_close_range, FD_FIRST_CLOSED, ~0u, 0) != 0)
+	if (syscall(__NR_close_range, (unsigned int)count, ~0u, 0) != 0)
 		_exit(EXIT_NOT_STARTED);
-	blob_fd = FD_BLOB;
+	report_fd = kept;
+	blob_fd = kept + 1;
+}
+
+/* Says where the tools channel is, whatever the environment said before. */
+static void name_tools(char *env[])
+{
+	static char name[] = "COHORT_FD=3";
+	size_t i = 0;
+	while (env[i] != NULL && strncmp(env[i], "COHORT_FD=", 10) != 0)
+		i++;
+	env[i] = name;
 }
 
 /* Maps the blob and points into it. The codec sealed it, but a lie costs only this process. */
@@ -59,8 +73,8 @@ static char **map_strings(const struct exec_request *request, struct start_repor
 	if (fstat(blob_fd, &status) != 0 || status.st_size < (off_t)request->blob_size)
 		give_up(report, E_EXEC_FAILED, EINVAL, "the arguments did not arrive whole");
 	char *blob = mmap(NULL, request->blob_size, PROT_READ, MAP_PRIVATE, blob_fd, 0);
-	/* One NULL behind argv, one behind env. */
-	char **strings = calloc((size_t)count + 2, sizeof(char *));
+	/* One NULL behind argv, one behind env, and room for one more variable. */
+	char **strings = calloc((size_t)count + 3, sizeof(char *));
 	if (blob == MAP_FAILED || strings == NULL)
 		give_up(report, E_EXEC_FAILED, ENOMEM, "no memory for the arguments");
 	char *at = blob, *end = blob + request->blob_size;
@@ -80,7 +94,7 @@ static const char *search_path(char *const env[])
 	for (size_t i = 0; env[i] != NULL; i++)
 		if (strncmp(env[i], "PATH=", 5) == 0)
 			return env[i] + 5;
-	return "/usr/local/bin:/usr/bin:/bin";
+	return "/run/cohort/bin:/usr/local/bin:/usr/bin:/bin";
 }
 
 /* As execvpe: a script without an interpreter line goes to /bin/sh. Returns only on failure, with errno. */
@@ -128,22 +142,22 @@ static int execute_by_search(char *argv[], char *env[], uint32_t argc)
 
 static void check_layers(const struct sandbox_plan *plan, struct start_report *report)
 {
-	report->layers = layers_seen_inside(plan, FD_REPORT + 1);
+	report->layers = layers_seen_inside(plan, report_fd + 1);
 	uint32_t missing = LAYERS_SEEN_INSIDE & ~report->layers;
 	if (missing != 0) {
 		char detail[DETAIL_SIZE];
 		layers_missing_text(missing, detail);
 		give_up(report, E_LAYER_MISSING, 0, detail);
 	}
-	if (write(FD_REPORT, report, sizeof(*report)) != (ssize_t)sizeof(*report))
+	if (write(report_fd, report, sizeof(*report)) != (ssize_t)sizeof(*report))
 		_exit(EXIT_NOT_STARTED);
 }
 
-void exec_child_main(const struct sandbox_plan *plan, const struct exec_request *request, const int fds[4], int report_fd)
+void exec_child_main(const struct sandbox_plan *plan, const struct exec_request *request, const int fds[EXEC_FDS_MAX], int start_fd)
 {
 	struct start_report report = { 0 };
 	sigset_t none;
-	place_descriptors(fds, report_fd);
+	place_descriptors(request, fds, start_fd);
 	/* A session of its own: its process group is its pid, and a terminal can become its controlling one. */
 	if (setsid() < 0)
 		give_up(&report, E_EXEC_FAILED, errno, "cannot start a session");
@@ -151,9 +165,11 @@ void exec_child_main(const struct sandbox_plan *plan, const struct exec_request 
 		give_up(&report, E_EXEC_FAILED, errno, "cannot take the terminal");
 	char **strings = map_strings(request, &report);
 	char **argv = strings, **env = strings + request->argc + 1;
+	if ((request->flags & EXEC_TOOLS) != 0)
+		name_tools(env);
 	if (request->exec_kind == EXEC_COLLECT) {
 		check_layers(plan, &report);
-		close(FD_REPORT);
+		close(report_fd);
 		_exit(request->argc == 2 ? collect_archive(plan->home, STDOUT_FILENO, argv[0], argv[1]) : EXIT_FAILURE);
 	}
 	char cwd[MOUNT_SOURCE_SIZE];

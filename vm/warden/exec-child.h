@@ -12,7 +12,7 @@ struct start_report {
 	char detail[DETAIL_SIZE];
 };
 
-/* fds: blob, stdin, stdout, stderr. */
-_Noreturn void exec_child_main(const struct sandbox_plan *plan, const struct exec_request *request, const int fds[4], int report_fd);
+/* fds as in struct exec_request. */
+_Noreturn void exec_child_main(const struct sandbox_plan *plan, const struct exec_request *request, const int fds[EXEC_FDS_MAX], int report_fd);
 
 #endif

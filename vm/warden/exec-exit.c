@@ -1,7 +1,7 @@
 /* How an exec starts and ends as its init tells it, and the exit record that comes of it.
  *
  * X1  Each exec that was handed over gets exactly one exit record; once FINISHED it does not change.
- * X2  FINISHED = reaped (or never started, or its sandbox died), both streams ended, the flags known. */
+ * X2  FINISHED = reaped (or never started, or its sandbox died), its streams ended, the flags known. */
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -15,8 +15,11 @@ static void set_detail(struct exec *exec, const char *detail)
 
 void exec_settle(struct codec *codec, struct exec *exec)
 {
-	if (exec->state != EXEC_REAPED || exec->stats_asked || !exec->out[0].ended || !exec->out[1].ended)
+	if (exec->state != EXEC_REAPED || exec->stats_asked)
 		return;
+	for (size_t index = 0; index < OUT_COUNT; index++)
+		if (!exec->out[index].ended)
+			return;
 	exec->state = EXEC_FINISHED;
 	output_make_ready(codec, exec->sandbox);
 }
@@ -24,7 +27,8 @@ void exec_settle(struct codec *codec, struct exec *exec)
 static void reaped(struct codec *codec, struct exec *exec)
 {
 	exec->state = EXEC_REAPED;
-	exec_stdin_close(codec, exec);
+	for (size_t index = 0; index < IN_COUNT; index++)
+		exec_input_close(codec, exec, index);
 	exec_drain(codec, exec);
 	exec_settle(codec, exec);
 }

@@ -1,4 +1,4 @@
-/* Frames that speak to one exec: acknowledgements, stdin, windows, signals, terminal sizes. */
+/* Frames that speak to one exec: acknowledgements, input, windows, signals, terminal sizes. */
 #include <string.h>
 
 #include "codec-state.h"
@@ -54,20 +54,22 @@ void exec_credit(struct codec *codec)
 		exec_make_readable(codec, exec);
 }
 
-void exec_stdin_data(struct codec *codec)
+void exec_input_data(struct codec *codec)
 {
 	const struct frame *frame = &codec->frame;
 	struct exec *exec = named_exec(codec);
 	if (exec == NULL)
 		return;
-	if (!exec->stdin_wanted) {
-		tell_event(codec, frame->name, "stdin-refused", "this process was started without a stdin");
+	size_t index = frame->stream == WIRE_TOOLS ? IN_TOOLS : IN_STDIN;
+	if (!exec->in_wanted[index]) {
+		const char *why = index == IN_TOOLS ? "this process was started without a tools channel" : "this process was started without a stdin";
+		tell_event(codec, frame->name, "stdin-refused", why);
 		return;
 	}
-	switch (input_accept(&exec->in, &codec->table.budget, frame->offset, frame->bytes, frame->fin)) {
-	case INPUT_TAKEN: exec_stdin_write(codec, exec); break;
-	case INPUT_BROKEN: supervisor_violation(codec, "stdin has a gap, goes on behind its end, or is more than may wait"); break;
-	case INPUT_FULL: supervisor_violation(codec, "no memory for stdin"); break;
+	switch (input_accept(&exec->in[index], &codec->table.budget, frame->offset, frame->bytes, frame->fin)) {
+	case INPUT_TAKEN: exec_input_write(codec, exec, index); break;
+	case INPUT_BROKEN: supervisor_violation(codec, "input has a gap, goes on behind its end, or is more than may wait"); break;
+	case INPUT_FULL: supervisor_violation(codec, "no memory for input"); break;
 	}
 }
 
@@ -102,7 +104,7 @@ void exec_resize(struct codec *codec, struct sandbox *sandbox)
 	const struct exec *exec = exec_find(sandbox, frame->exec_id);
 	if (exec == NULL || !exec->pty)
 		answer_error(codec, frame->seq, E_EXEC_UNKNOWN, 0, "%s has no process %u with a terminal", sandbox->name, frame->exec_id);
-	else if (exec->out_watch[0].fd >= 0 && pty_resize(exec->out_watch[0].fd, frame->rows, frame->columns) < 0)
+	else if (exec->out_watch[OUT_STDOUT].fd >= 0 && pty_resize(exec->out_watch[OUT_STDOUT].fd, frame->rows, frame->columns) < 0)
 		answer_error(codec, frame->seq, E_INTERNAL, errno, "resize: %s", strerror(errno));
 	else
 		answer_ok(codec, frame->seq, NULL, 0);

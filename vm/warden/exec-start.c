@@ -5,12 +5,15 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "codec-state.h"
 #include "pty.h"
 
-enum { CHILD_BLOB, CHILD_STDIN, CHILD_STDOUT, CHILD_STDERR, CHILD_FDS };
+enum { CHILD_BLOB, CHILD_STDIN, CHILD_STDOUT, CHILD_STDERR, CHILD_TOOLS };
+/* SO_PASSRIGHTS of linux/socket.h, which the build machine's may not know. */
+enum { PASS_RIGHTS = 83 };
 
 static int open_blob(const void *blob, size_t size)
 {
@@ -46,47 +49,69 @@ static int open_null(int *child_fd)
 	return *child_fd < 0 ? -1 : 0;
 }
 
-static int open_terminal(const struct codec *codec, struct exec *exec, int fds[CHILD_FDS])
+static int open_terminal(const struct codec *codec, struct exec *exec, int fds[EXEC_FDS_MAX])
 {
 	struct pty pty;
 	if (pty_open(&pty, codec->config->devpts_fd, codec->frame.rows, codec->frame.columns) < 0)
 		return -1;
-	exec->out_watch[0].fd = pty.master;
+	exec->out_watch[OUT_STDOUT].fd = pty.master;
 	fds[CHILD_STDIN] = pty.slave;
 	fds[CHILD_STDOUT] = fcntl(pty.slave, F_DUPFD_CLOEXEC, 3);
 	fds[CHILD_STDERR] = fcntl(pty.slave, F_DUPFD_CLOEXEC, 3);
 	return fds[CHILD_STDOUT] < 0 || fds[CHILD_STDERR] < 0 ? -1 : 0;
 }
 
-static int open_stdio(const struct codec *codec, struct exec *exec, int fds[CHILD_FDS])
+static int open_stdio(const struct codec *codec, struct exec *exec, int fds[EXEC_FDS_MAX])
 {
 	if (exec->pty)
 		return open_terminal(codec, exec, fds);
-	if (open_pipe(&exec->out_watch[0].fd, &fds[CHILD_STDOUT], 0) < 0)
+	if (open_pipe(&exec->out_watch[OUT_STDOUT].fd, &fds[CHILD_STDOUT], 0) < 0)
 		return -1;
-	int stderr_opened = exec->out[1].absent ? open_null(&fds[CHILD_STDERR]) : open_pipe(&exec->out_watch[1].fd, &fds[CHILD_STDERR], 0);
+	int stderr_opened = exec->out[OUT_STDERR].absent ? open_null(&fds[CHILD_STDERR]) : open_pipe(&exec->out_watch[OUT_STDERR].fd, &fds[CHILD_STDERR], 0);
 	if (stderr_opened < 0)
 		return -1;
-	return exec->stdin_wanted ? open_pipe(&exec->in_watch.fd, &fds[CHILD_STDIN], 1) : open_null(&fds[CHILD_STDIN]);
+	return exec->in_wanted[IN_STDIN] ? open_pipe(&exec->in_watch.fd, &fds[CHILD_STDIN], 1) : open_null(&fds[CHILD_STDIN]);
+}
+
+/* One socket for both directions. Its sender's buffer is the kernel's, charged to the child, and bounds what it can have under way. */
+static int open_tools(struct exec *exec, int fds[EXEC_FDS_MAX])
+{
+	const int no = 0;
+	int ends[2];
+	if (exec->out[OUT_TOOLS].absent)
+		return 0;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+		return -1;
+	exec->out_watch[OUT_TOOLS].fd = ends[0];
+	fds[CHILD_TOOLS] = ends[1];
+	/* Since 6.16 the kernel refuses descriptors at the sender; before, they are dropped where this end is read. */
+	if (setsockopt(ends[0], SOL_SOCKET, PASS_RIGHTS, &no, sizeof no) < 0 && errno != ENOPROTOOPT)
+		return -1;
+	return fcntl(ends[0], F_SETFL, O_NONBLOCK);
 }
 
 static bool watch_output(struct codec *codec, struct exec *exec)
 {
-	/* Edge-triggered: a pipe that must wait for its window costs no system call to be left alone. */
-	uint32_t interest = EPOLLIN | EPOLLET | (exec->pty ? EPOLLOUT : 0u);
-	if (!codec_watch(codec, &exec->out_watch[0], interest))
-		return false;
-	return exec->out_watch[1].fd < 0 || codec_watch(codec, &exec->out_watch[1], interest);
+	for (size_t index = 0; index < OUT_COUNT; index++) {
+		bool also_input = index == OUT_TOOLS || (exec->pty && index == OUT_STDOUT);
+		/* Edge-triggered: a pipe that must wait for its window costs no system call to be left alone. */
+		uint32_t interest = EPOLLIN | EPOLLET | (also_input ? EPOLLOUT : 0u);
+		if (exec->out_watch[index].fd >= 0 && !codec_watch(codec, &exec->out_watch[index], interest))
+			return false;
+	}
+	return true;
 }
 
 static void describe(struct exec *exec, const struct frame *frame)
 {
 	exec->kind = frame->exec_kind;
 	exec->pty = (frame->exec_flags & WIRE_EXEC_PTY) != 0;
-	exec->stdin_wanted = (frame->exec_flags & WIRE_EXEC_STDIN) != 0;
-	exec->out[0].window = exec->out[1].window = frame->window_bytes;
-	if (exec->pty || exec->kind == EXEC_COLLECT)
-		exec->out[1] = (struct output_stream){.absent = true, .ended = true, .fin_sent = true, .fin_ever_sent = true, .fin_acked = true};
+	exec->in_wanted[IN_STDIN] = (frame->exec_flags & WIRE_EXEC_STDIN) != 0;
+	exec->in_wanted[IN_TOOLS] = (frame->exec_flags & WIRE_EXEC_TOOLS) != 0;
+	const bool present[OUT_COUNT] = {true, !exec->pty && exec->kind != EXEC_COLLECT, exec->in_wanted[IN_TOOLS]};
+	const struct output_stream absent = {.absent = true, .ended = true, .fin_sent = true, .fin_ever_sent = true, .fin_acked = true};
+	for (size_t index = 0; index < OUT_COUNT; index++)
+		exec->out[index] = present[index] ? (struct output_stream){.window = frame->window_bytes} : absent;
 	exec->oom_kills_before = exec->sandbox->oom_kills_seen;
 	exec->pids_refused_before = exec->sandbox->pids_refused_seen;
 	exec->started_us = boot_us();
@@ -96,19 +121,19 @@ static void describe(struct exec *exec, const struct frame *frame)
 static bool hand_over(struct codec *codec, struct exec *exec)
 {
 	const struct frame *frame = &codec->frame;
-	int fds[CHILD_FDS] = {-1, -1, -1, -1};
+	int fds[EXEC_FDS_MAX] = {-1, -1, -1, -1, -1};
 	fds[CHILD_BLOB] = open_blob(codec->scratch.blob, frame->blob_size);
-	if (fds[CHILD_BLOB] < 0 || open_stdio(codec, exec, fds) < 0 || !watch_output(codec, exec)) {
-		for (size_t index = 0; index < CHILD_FDS; index++)
+	if (fds[CHILD_BLOB] < 0 || open_stdio(codec, exec, fds) < 0 || open_tools(exec, fds) < 0 || !watch_output(codec, exec)) {
+		for (size_t index = 0; index < EXEC_FDS_MAX; index++)
 			close_fd(&fds[index]);
 		return false;
 	}
 	struct exec_request request = {
-		.kind = TO_INIT_EXEC, .exec_id = exec->id, .exec_kind = exec->kind, .flags = exec->pty ? EXEC_PTY : 0u,
+		.kind = TO_INIT_EXEC, .exec_id = exec->id, .exec_kind = exec->kind, .flags = (exec->pty ? EXEC_PTY : 0u) | (exec->in_wanted[IN_TOOLS] ? EXEC_TOOLS : 0u),
 		.argc = frame->argc, .envc = frame->envc, .blob_size = frame->blob_size,
 	};
 	memcpy(request.cwd, frame->cwd, strlen(frame->cwd) + 1);
-	return init_send(codec, exec->sandbox, &request, sizeof request, fds, CHILD_FDS);
+	return init_send(codec, exec->sandbox, &request, sizeof request, fds, exec->in_wanted[IN_TOOLS] ? EXEC_FDS_MAX : EXEC_FDS);
 }
 
 static bool refused(struct codec *codec, const struct sandbox *sandbox)
@@ -125,7 +150,7 @@ static bool refused(struct codec *codec, const struct sandbox *sandbox)
 	else if (frame->rows > UINT16_MAX || frame->columns > UINT16_MAX)
 		answer_error(codec, frame->seq, E_BAD_FRAME, 0, "rows or columns are over %d", UINT16_MAX);
 	else if (collect && frame->exec_flags != 0)
-		answer_error(codec, frame->seq, E_BAD_FRAME, 0, "a collect has neither pty nor stdin");
+		answer_error(codec, frame->seq, E_BAD_FRAME, 0, "a collect has neither pty nor stdin nor tools channel");
 	else
 		return false;
 	return true;

@@ -1,11 +1,13 @@
-/* Moves bytes between the pipes (or pty) of execs and their streams.
+/* Moves bytes between the pipes (or pty, or tools channel) of execs and their streams.
  *
  * R1  A pipe is read only into room of its window, and only what was reserved for: nothing read is ever dropped.
  * R2  An exec stands in the readable list while one of its pipes may have something and has room for it.
- * R3  After the reap, what was in the pipe then is read, and the pipe is closed: a grandchild cannot hold it open. */
+ * R3  After the reap, what was in the pipe then is read, and the pipe is closed: a grandchild cannot hold it open.
+ * R4  A tools channel is read without room for control data: descriptors that a child sends along reach nobody. */
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 
 #include "codec-state.h"
 
@@ -34,16 +36,23 @@ void exec_output_end(struct codec *codec, struct exec *exec, size_t index)
 	close_fd(&exec->out_watch[index].fd);
 	exec->out_readable[index] = false;
 	exec->out[index].ended = true;
-	if (index == 0)
+	if (index == OUT_STDOUT)
 		exec->linger_until_ms = 0;
+	if (index == OUT_TOOLS)
+		exec_input_close(codec, exec, IN_TOOLS); /* it was the same socket */
 	output_make_ready(codec, exec->sandbox);
 	exec_settle(codec, exec);
+}
+
+static bool is_pty(const struct exec *exec, size_t index)
+{
+	return exec->pty && index == OUT_STDOUT;
 }
 
 static size_t available(const struct exec *exec, size_t index)
 {
 	int bytes = 0;
-	if (exec->pty)
+	if (is_pty(exec, index))
 		return PTY_READ_BYTES; /* FIONREAD of a master does not count what is on its way */
 	return ioctl(exec->out_watch[index].fd, FIONREAD, &bytes) < 0 || bytes < 0 ? 0 : (size_t)bytes;
 }
@@ -62,7 +71,9 @@ static bool read_some(struct codec *codec, struct exec *exec, size_t index, size
 		output_make_ready(codec, exec->sandbox);
 		return true;
 	}
-	if (got < 0 && (errno == EAGAIN || errno == EINTR))
+	bool draining = exec->drain_until[index] != UINT64_MAX;
+	/* A socket counts what cannot be read, as a byte that was sent out of band: nothing waits for it behind the reap. */
+	if (got < 0 && (errno == EINTR || (errno == EAGAIN && !(draining && index == OUT_TOOLS))))
 		exec->out_readable[index] = errno == EINTR;
 	else
 		exec_output_end(codec, exec, index); /* the end of a pipe, or EIO: the last slave of a pty was closed */
@@ -87,11 +98,13 @@ static bool read_once(struct codec *codec, struct exec *exec, size_t index)
 	size_t size = waiting < room ? waiting : room;
 	size = size < READ_BYTES_MAX ? size : READ_BYTES_MAX;
 	size = size < drain_left ? size : (size_t)drain_left;
+	uint64_t before = stream->ring.end;
 	if (size > 0 && !read_some(codec, exec, index, size))
 		return true;
 	if (stream->ended)
 		return false;
-	if (!exec->pty && size == waiting) {
+	/* A read of a socket stops where a descriptor was sent along, and goes on behind it. */
+	if (!is_pty(exec, index) && stream->ring.end - before == waiting) {
 		/* Emptied. What is written from now on makes a new edge; after a hang-up nobody can write. */
 		exec->out_readable[index] = false;
 		if (exec->out_hung_up[index])
@@ -112,11 +125,12 @@ bool exec_read_all(struct codec *codec)
 		struct exec *next = exec->readable_next;
 		exec->in_readable = false;
 		if (!exec->removed) {
-			bool first = read_once(codec, exec, 0);
-			bool second = read_once(codec, exec, 1);
-			if (first || second)
+			bool again = false;
+			for (size_t index = 0; index < OUT_COUNT; index++)
+				again = read_once(codec, exec, index) || again;
+			if (again)
 				exec_make_readable(codec, exec);
-			more = more || first || second;
+			more = more || again;
 		}
 		exec = next;
 	}
@@ -133,17 +147,19 @@ void exec_output_event(struct codec *codec, struct exec *exec, size_t index, uin
 		exec->out_hung_up[index] = exec->out_hung_up[index] || (events & EPOLLHUP) != 0;
 		exec_make_readable(codec, exec);
 	}
-	if (exec->pty && (events & EPOLLOUT) != 0)
-		exec_stdin_write(codec, exec);
+	if ((events & EPOLLOUT) != 0 && is_pty(exec, index))
+		exec_input_write(codec, exec, IN_STDIN);
+	if ((events & EPOLLOUT) != 0 && index == OUT_TOOLS)
+		exec_input_write(codec, exec, IN_TOOLS);
 }
 
 /* The process is gone: sets where each of its streams ends. */
 void exec_drain(struct codec *codec, struct exec *exec)
 {
-	for (size_t index = 0; index < 2; index++) {
+	for (size_t index = 0; index < OUT_COUNT; index++) {
 		if (exec->out[index].ended)
 			continue;
-		size_t left = exec->pty ? PTY_DRAIN_BYTES_MAX : available(exec, index);
+		size_t left = is_pty(exec, index) ? PTY_DRAIN_BYTES_MAX : available(exec, index);
 		if (left == 0) {
 			exec_output_end(codec, exec, index);
 			continue;
@@ -151,7 +167,7 @@ void exec_drain(struct codec *codec, struct exec *exec)
 		exec->drain_until[index] = exec->out[index].ring.end + left;
 		exec->out_readable[index] = true;
 		exec_make_readable(codec, exec);
-		if (exec->pty) {
+		if (is_pty(exec, index)) {
 			exec->linger_until_ms = codec->now_ms + PTY_LINGER_MS;
 			codec->lingering = true;
 		}
@@ -163,9 +179,9 @@ static bool linger(struct codec *codec, struct exec *exec)
 {
 	if (exec->linger_until_ms == 0)
 		return false;
-	if (codec->now_ms < exec->linger_until_ms || exec->out_readable[0])
+	if (codec->now_ms < exec->linger_until_ms || exec->out_readable[OUT_STDOUT])
 		return true;
-	exec_output_end(codec, exec, 0);
+	exec_output_end(codec, exec, OUT_STDOUT);
 	return false;
 }
 
@@ -180,50 +196,59 @@ void exec_linger_tick(struct codec *codec)
 	codec->lingering = any;
 }
 
-static int *stdin_fd(struct exec *exec)
+/* Both ends of a pty and of a tools channel are one descriptor. */
+static const int *input_fd(const struct exec *exec, size_t index)
 {
-	return exec->pty ? &exec->out_watch[0].fd : &exec->in_watch.fd;
+	if (index == IN_TOOLS)
+		return &exec->out_watch[OUT_TOOLS].fd;
+	return exec->pty ? &exec->out_watch[OUT_STDOUT].fd : &exec->in_watch.fd;
 }
 
-void exec_stdin_close(struct codec *codec, struct exec *exec)
+void exec_input_close(struct codec *codec, struct exec *exec, size_t index)
 {
-	exec->in.closed = true;
-	ring_free(&exec->in.ring, &codec->table.budget);
-	close_fd(&exec->in_watch.fd);
+	exec->in[index].closed = true;
+	ring_free(&exec->in[index].ring, &codec->table.budget);
+	if (index == IN_STDIN)
+		close_fd(&exec->in_watch.fd);
 }
 
 /* A pty cannot be half closed; the character that means the end of a file to its line discipline stands in for it. */
-static void finish_stdin(struct codec *codec, struct exec *exec)
+static void finish_input(struct codec *codec, struct exec *exec, size_t index)
 {
-	if (exec->pty) {
+	int fd = *input_fd(exec, index);
+	if (index == IN_TOOLS) {
+		if (fd >= 0)
+			shutdown(fd, SHUT_WR);
+	} else if (exec->pty) {
 		const char end = END_OF_TRANSMISSION;
-		if (write(exec->out_watch[0].fd, &end, 1) < 0 && errno == EAGAIN)
+		if (write(fd, &end, 1) < 0 && errno == EAGAIN)
 			return; /* the next EPOLLOUT tries again */
 	}
-	exec_stdin_close(codec, exec);
+	exec_input_close(codec, exec, index);
 }
 
-void exec_stdin_write(struct codec *codec, struct exec *exec)
+void exec_input_write(struct codec *codec, struct exec *exec, size_t index)
 {
-	struct input_stream *stream = &exec->in;
-	while (!stream->closed && *stdin_fd(exec) >= 0 && stream->ring.start < stream->ring.end) {
+	struct input_stream *stream = &exec->in[index];
+	const int *fd = input_fd(exec, index);
+	while (!stream->closed && *fd >= 0 && stream->ring.start < stream->ring.end) {
 		struct msgpack_view parts[2];
 		ring_view(&stream->ring, stream->ring.start, STDIN_BYTES_MAX, parts);
-		ssize_t written = write(*stdin_fd(exec), parts[0].bytes, parts[0].size);
+		ssize_t written = write(*fd, parts[0].bytes, parts[0].size);
 		if (written < 0 && errno == EAGAIN)
 			break;
 		if (written < 0) {
-			exec_stdin_close(codec, exec); /* the process reads no more */
+			exec_input_close(codec, exec, index); /* the process reads no more */
 			return;
 		}
 		ring_drop(&stream->ring, &codec->table.budget, stream->ring.start + (uint64_t)written);
-		exec->in_ack_due = true;
+		exec->in_ack_due[index] = true;
 		output_make_ready(codec, exec->sandbox);
 	}
 	bool all_written = stream->ring.start == stream->ring.end;
 	if (stream->fin && all_written && !stream->closed)
-		finish_stdin(codec, exec);
-	if (!exec->pty && exec->in_watch.fd >= 0 && (!all_written || exec->in_watch.interest != 0))
+		finish_input(codec, exec, index);
+	if (fd == &exec->in_watch.fd && *fd >= 0 && (!all_written || exec->in_watch.interest != 0))
 		codec_watch(codec, &exec->in_watch, all_written ? 0 : EPOLLOUT);
 }
 
@@ -232,7 +257,7 @@ void exec_stdin_event(struct codec *codec, struct exec *exec, uint32_t events)
 	if (exec->removed || exec->in_watch.fd < 0)
 		return;
 	if ((events & EPOLLERR) != 0)
-		exec_stdin_close(codec, exec);
+		exec_input_close(codec, exec, IN_STDIN);
 	else
-		exec_stdin_write(codec, exec);
+		exec_input_write(codec, exec, IN_STDIN);
 }

@@ -59,10 +59,11 @@ static void read_exec_id(struct msgpack_reader *reader, struct frame *frame)
 		reader->bad = true;
 }
 
-static void read_stream(struct msgpack_reader *reader, struct frame *frame, uint32_t first, uint32_t last)
+/* The streams that go to the process, or those that come from it; the tools channel is both. */
+static void read_stream(struct msgpack_reader *reader, struct frame *frame, bool to_process)
 {
-	frame->stream = (uint32_t)msgpack_read_uint(reader, last);
-	if (frame->stream < first)
+	frame->stream = (uint32_t)msgpack_read_uint(reader, WIRE_TOOLS);
+	if (frame->stream != WIRE_TOOLS && (frame->stream == WIRE_STDIN) != to_process)
 		reader->bad = true;
 }
 
@@ -151,7 +152,7 @@ static void read_exec(struct msgpack_reader *reader, struct frame *frame, uint8_
 		refuse(frame, E_EXEC_FAILED, ENAMETOOLONG, "the working directory");
 	else
 		copy_text(frame->cwd, cwd);
-	frame->exec_flags = (uint32_t)msgpack_read_uint(reader, WIRE_EXEC_PTY | WIRE_EXEC_STDIN);
+	frame->exec_flags = (uint32_t)msgpack_read_uint(reader, WIRE_EXEC_PTY | WIRE_EXEC_STDIN | WIRE_EXEC_TOOLS);
 	frame->rows = read_u32(reader);
 	frame->columns = read_u32(reader);
 	frame->window_bytes = msgpack_read_uint(reader, MSGPACK_UINT_MAX);
@@ -161,7 +162,7 @@ static void read_data(struct msgpack_reader *reader, struct frame *frame)
 {
 	read_name(reader, frame);
 	read_exec_id(reader, frame);
-	read_stream(reader, frame, 0, 0);
+	read_stream(reader, frame, true);
 	frame->offset = msgpack_read_uint(reader, MSGPACK_UINT_MAX);
 	frame->bytes = msgpack_read_bin(reader, FRAME_SIZE_MAX);
 	frame->fin = msgpack_read_bool(reader);
@@ -188,7 +189,7 @@ static void read_named_exec(struct msgpack_reader *reader, struct frame *frame)
 	read_exec_id(reader, frame);
 	if (frame->type == FRAME_EXIT_ACK)
 		return;
-	read_stream(reader, frame, 1, 2);
+	read_stream(reader, frame, false);
 	uint64_t value = msgpack_read_uint(reader, MSGPACK_UINT_MAX);
 	if (frame->type == FRAME_ACK)
 		frame->offset = value;

@@ -71,13 +71,13 @@ size_t frame_write_error(void *buffer, size_t capacity, uint32_t seq, enum warde
 	return frame_write_finish(&writer);
 }
 
-size_t frame_write_ack(void *buffer, size_t capacity, const char *name, uint32_t exec_id, uint64_t offset)
+size_t frame_write_ack(void *buffer, size_t capacity, const char *name, uint32_t exec_id, uint32_t stream, uint64_t offset)
 {
 	struct msgpack_writer writer;
 	frame_write_start(&writer, buffer, capacity, FRAME_ACK, 4);
 	write_name(&writer, name);
 	msgpack_write_uint(&writer, exec_id);
-	msgpack_write_uint(&writer, 0);
+	msgpack_write_uint(&writer, stream);
 	msgpack_write_uint(&writer, offset);
 	return frame_write_finish(&writer);
 }

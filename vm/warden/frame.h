@@ -20,7 +20,8 @@ enum frame_type {
 	FRAME_HELLO_OK = 65, FRAME_OK, FRAME_ERROR, FRAME_EXIT, FRAME_DIED, FRAME_EVENT,
 };
 
-enum wire_exec_flag { WIRE_EXEC_PTY = 1, WIRE_EXEC_STDIN = 2 };
+enum wire_exec_flag { WIRE_EXEC_PTY = 1, WIRE_EXEC_STDIN = 2, WIRE_EXEC_TOOLS = 4 };
+enum wire_stream { WIRE_STDIN, WIRE_STDOUT, WIRE_STDERR, WIRE_TOOLS };
 enum exit_cause { CAUSE_EXITED, CAUSE_SIGNALED, CAUSE_NOT_STARTED, CAUSE_SANDBOX_DIED, CAUSE_LAYER_MISSING };
 enum exit_flag { EXIT_OOM = 1, EXIT_PIDS_LIMIT = 2, EXIT_DEADLINE = 4, EXIT_LEASE = 8, EXIT_OUT_EMPTY = 16 };
 
@@ -77,7 +78,7 @@ struct hello_answer {
 size_t frame_write_hello_ok(void *buffer, size_t capacity, const struct hello_answer *answer);
 size_t frame_write_ok(void *buffer, size_t capacity, uint32_t seq, const uint64_t *values, uint32_t count);
 size_t frame_write_error(void *buffer, size_t capacity, uint32_t seq, enum warden_error error, const char *message, int sys_errno);
-size_t frame_write_ack(void *buffer, size_t capacity, const char *name, uint32_t exec_id, uint64_t offset);
+size_t frame_write_ack(void *buffer, size_t capacity, const char *name, uint32_t exec_id, uint32_t stream, uint64_t offset);
 size_t frame_write_exit(void *buffer, size_t capacity, const char *name, uint32_t exec_id, const struct exit_record *record,
 			uint64_t stdout_bytes, uint64_t stderr_bytes);
 size_t frame_write_died(void *buffer, size_t capacity, const char *name, uint32_t reason, const char *detail);

@@ -150,7 +150,7 @@ static void end_all_others(void)
 	}
 }
 
-static void start_exec(const struct exec_request *request, const int fds[4])
+static void start_exec(const struct exec_request *request, const int fds[EXEC_FDS_MAX])
 {
 	struct running_exec *slot = NULL;
 	int report[2];
@@ -205,6 +205,11 @@ static void answer_probe(void)
 	tell(&message);
 }
 
+static size_t exec_fd_count(const struct exec_request *request)
+{
+	return (request->flags & EXEC_TOOLS) != 0 ? EXEC_FDS_MAX : EXEC_FDS;
+}
+
 static void take_command(void)
 {
 	union {
@@ -212,7 +217,7 @@ static void take_command(void)
 		struct exec_request exec;
 		struct signal_request signal;
 	} command;
-	int fds[4] = { -1, -1, -1, -1 };
+	int fds[EXEC_FDS_MAX] = { -1, -1, -1, -1, -1 };
 	size_t fd_count = 0;
 	ssize_t size = receive_packet(control_fd, &command, sizeof(command), fds, ARRAY_LENGTH(fds), &fd_count);
 	if (size < 0 && errno == EAGAIN)
@@ -220,7 +225,7 @@ static void take_command(void)
 	/* The codec is gone, or what came is none of its packets: nobody commands this sandbox any more. */
 	if (size < (ssize_t)sizeof(command.signal))
 		_exit(EXIT_FAILURE);
-	if (command.kind == TO_INIT_EXEC && size == (ssize_t)sizeof(command.exec) && fd_count == ARRAY_LENGTH(fds))
+	if (command.kind == TO_INIT_EXEC && size == (ssize_t)sizeof(command.exec) && fd_count == exec_fd_count(&command.exec))
 		start_exec(&command.exec, fds);
 	else if (command.kind == TO_INIT_SIGNAL && size == (ssize_t)sizeof(command.signal) && fd_count == 0)
 		send_signal(&command.signal);

@@ -117,10 +117,12 @@ struct died_notice {
 
 enum to_init { TO_INIT_EXEC = 1, TO_INIT_SIGNAL, TO_INIT_PROBE };
 enum exec_kind { EXEC_COMMAND, EXEC_COLLECT };
-enum exec_flag { EXEC_PTY = 1 };
+enum exec_flag { EXEC_PTY = 1, EXEC_TOOLS = 2 };
 
-/* Carries four descriptors: a sealed memfd with the blob, then stdin, stdout,
- * stderr (a pty's slave thrice). The blob is argc + envc NUL-ended strings. */
+/* Carries EXEC_FDS descriptors, or with EXEC_TOOLS one more: a sealed memfd with
+ * the blob, then stdin, stdout, stderr (a pty's slave thrice), then the program's
+ * end of its tools channel. The blob is argc + envc NUL-ended strings. */
+enum { EXEC_FDS = 4, EXEC_FDS_MAX = 5 };
 struct exec_request {
 	uint32_t kind;            /* enum to_init */
 	uint32_t exec_id;

@@ -1,18 +1,29 @@
-/* What goes to the supervisor of each sandbox, in fair turns: ACK of stdin, DATA, EXIT.
+/* What goes to the supervisor of each sandbox, in fair turns: ACK of input, DATA, EXIT.
  *
  * O1  A sandbox stands in the ready list exactly once while one of its execs has something to send.
  * O2  A turn is one exec of one sandbox: at most one DATA of each stream. The exec, then the sandbox, goes to the end.
- * O3  EXIT follows the last DATA of both streams, once a connection. */
+ * O3  EXIT follows the last DATA of all streams, once a connection. */
 #include "codec-state.h"
 
 static bool exit_pending(const struct exec *exec)
 {
-	return exec->state == EXEC_FINISHED && !exec->exit_sent && output_delivered(&exec->out[0]) && output_delivered(&exec->out[1]);
+	if (exec->state != EXEC_FINISHED || exec->exit_sent)
+		return false;
+	for (size_t index = 0; index < OUT_COUNT; index++)
+		if (!output_delivered(&exec->out[index]))
+			return false;
+	return true;
 }
 
 static bool has_output(const struct exec *exec)
 {
-	return exec->in_ack_due || output_pending(&exec->out[0]) || output_pending(&exec->out[1]) || exit_pending(exec);
+	for (size_t index = 0; index < IN_COUNT; index++)
+		if (exec->in_ack_due[index])
+			return true;
+	for (size_t index = 0; index < OUT_COUNT; index++)
+		if (output_pending(&exec->out[index]))
+			return true;
+	return exit_pending(exec);
 }
 
 void output_make_ready(struct codec *codec, struct sandbox *sandbox)
@@ -37,17 +48,25 @@ static bool send_data(struct codec *codec, struct exec *exec, size_t index)
 	return true;
 }
 
+static bool send_ack(struct codec *codec, struct exec *exec, size_t index)
+{
+	uint8_t *space = supervisor_space(codec, FRAME_CONTROL_SIZE_MAX);
+	if (space == NULL)
+		return false;
+	uint32_t stream = index == IN_TOOLS ? WIRE_TOOLS : WIRE_STDIN;
+	uint64_t written = exec->in[index].ring.start;
+	supervisor_commit(codec, frame_write_ack(space, FRAME_CONTROL_SIZE_MAX, exec->sandbox->name, exec->id, stream, written));
+	exec->in_ack_due[index] = false;
+	return true;
+}
+
 static void serve_exec(struct codec *codec, struct exec *exec)
 {
 	const char *name = exec->sandbox->name;
-	if (exec->in_ack_due) {
-		uint8_t *space = supervisor_space(codec, FRAME_CONTROL_SIZE_MAX);
-		if (space == NULL)
+	for (size_t index = 0; index < IN_COUNT; index++)
+		if (exec->in_ack_due[index] && !send_ack(codec, exec, index))
 			return;
-		supervisor_commit(codec, frame_write_ack(space, FRAME_CONTROL_SIZE_MAX, name, exec->id, exec->in.ring.start));
-		exec->in_ack_due = false;
-	}
-	for (size_t index = 0; index < 2; index++)
+	for (size_t index = 0; index < OUT_COUNT; index++)
 		if (output_pending(&exec->out[index]) && !send_data(codec, exec, index))
 			return;
 	if (!exit_pending(exec))
@@ -56,7 +75,7 @@ static void serve_exec(struct codec *codec, struct exec *exec)
 	if (space == NULL)
 		return;
 	supervisor_commit(codec, frame_write_exit(space, FRAME_CONTROL_SIZE_MAX, name, exec->id, &exec->exit,
-						  exec->out[0].ring.end, exec->out[1].ring.end));
+						  exec->out[OUT_STDOUT].ring.end, exec->out[OUT_STDERR].ring.end));
 	exec->exit_sent = true;
 }
 
@@ -97,10 +116,11 @@ void output_restart(struct codec *codec)
 		waiters_free(&sandbox->destroy_waiters);
 		for (struct exec *exec = sandbox->first_exec; exec != NULL; exec = exec->next) {
 			waiters_free(&exec->waiters);
-			output_rewind(&exec->out[0]);
-			output_rewind(&exec->out[1]);
+			for (size_t index = 0; index < OUT_COUNT; index++)
+				output_rewind(&exec->out[index]);
 			exec->exit_sent = false;
-			exec->in_ack_due = exec->stdin_wanted;
+			for (size_t index = 0; index < IN_COUNT; index++)
+				exec->in_ack_due[index] = exec->in_wanted[index];
 		}
 		if (next_exec(sandbox) != NULL)
 			output_make_ready(codec, sandbox);

@@ -6,7 +6,7 @@
 
 #include "base.h"
 
-enum { QUEUED_FDS_MAX = 4 };
+enum { QUEUED_FDS_MAX = 5 };
 
 struct packet {
 	struct packet *next;

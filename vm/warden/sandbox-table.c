@@ -128,10 +128,12 @@ struct exec *exec_add(struct sandbox *sandbox, uint32_t id)
 		return NULL;
 	exec->id = id;
 	exec->sandbox = sandbox;
-	exec->out_watch[0] = (struct watch){.kind = WATCH_STDOUT, .fd = -1};
-	exec->out_watch[1] = (struct watch){.kind = WATCH_STDERR, .fd = -1};
+	exec->out_watch[OUT_STDOUT] = (struct watch){.kind = WATCH_STDOUT, .fd = -1};
+	exec->out_watch[OUT_STDERR] = (struct watch){.kind = WATCH_STDERR, .fd = -1};
 	exec->in_watch = (struct watch){.kind = WATCH_STDIN, .fd = -1};
-	exec->drain_until[0] = exec->drain_until[1] = UINT64_MAX;
+	exec->out_watch[OUT_TOOLS] = (struct watch){.kind = WATCH_TOOLS, .fd = -1};
+	for (size_t index = 0; index < OUT_COUNT; index++)
+		exec->drain_until[index] = UINT64_MAX;
 	append_exec(sandbox, exec);
 	sandbox->exec_count++;
 	return exec;
@@ -146,11 +148,12 @@ void exec_remove(struct sandbox_table *table, struct exec *exec, bool remember)
 		sandbox->ended_execs[sandbox->ended_execs_next++ % ENDED_EXECS_REMEMBERED] = exec->id;
 	waiters_free(&exec->waiters);
 	close_fd(&exec->in_watch.fd);
-	for (size_t index = 0; index < 2; index++) {
+	for (size_t index = 0; index < OUT_COUNT; index++) {
 		close_fd(&exec->out_watch[index].fd);
 		ring_free(&exec->out[index].ring, &table->budget);
 	}
-	ring_free(&exec->in.ring, &table->budget);
+	for (size_t index = 0; index < IN_COUNT; index++)
+		ring_free(&exec->in[index].ring, &table->budget);
 	exec->removed = true;
 	exec->next = table->removed_execs;
 	table->removed_execs = exec;

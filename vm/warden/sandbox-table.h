@@ -15,7 +15,7 @@
 #include "stream.h"
 
 enum watch_kind {
-	WATCH_LISTENER, WATCH_LINK, WATCH_BROKER, WATCH_ZYGOTE, WATCH_INIT, WATCH_STDOUT, WATCH_STDERR, WATCH_STDIN,
+	WATCH_LISTENER, WATCH_LINK, WATCH_BROKER, WATCH_ZYGOTE, WATCH_INIT, WATCH_STDOUT, WATCH_STDERR, WATCH_STDIN, WATCH_TOOLS,
 };
 
 /* What epoll points to. The kind tells which struct it is a part of. */
@@ -27,6 +27,10 @@ struct watch {
 
 struct sandbox;
 struct waiter;
+
+/* Streams that come from the process and that go to it. The tools channel is one socket, and the last of both. */
+enum output_index { OUT_STDOUT, OUT_STDERR, OUT_TOOLS, OUT_COUNT };
+enum input_index { IN_STDIN, IN_TOOLS, IN_COUNT };
 
 enum exec_state {
 	EXEC_STARTING, /* asked for; no word from the init yet */
@@ -41,7 +45,7 @@ struct exec {
 	struct sandbox *sandbox;
 	uint32_t id, kind;
 	enum exec_state state;
-	bool pty, stdin_wanted;
+	bool pty;
 	bool removed;
 	bool in_readable;        /* stands in the codec's list of pipes to read */
 	struct waiter *waiters;  /* EXEC frames of this connection that were not answered yet */
@@ -49,13 +53,14 @@ struct exec {
 	bool exit_sent;          /* on this connection */
 	uint64_t started_us;
 	uint64_t linger_until_ms; /* a reaped pty: its last bytes come a moment later */
-	struct watch out_watch[2], in_watch;
-	bool out_readable[2];
-	bool out_hung_up[2];
-	uint64_t drain_until[2]; /* after the reap: close at this offset; UINT64_MAX before */
-	struct output_stream out[2];
-	struct input_stream in;
-	bool in_ack_due;
+	struct watch out_watch[OUT_COUNT], in_watch; /* a pty's stdin goes to the watch of its stdout, the tools channel's to its own */
+	bool out_readable[OUT_COUNT];
+	bool out_hung_up[OUT_COUNT];
+	uint64_t drain_until[OUT_COUNT]; /* after the reap: close at this offset; UINT64_MAX before */
+	struct output_stream out[OUT_COUNT];
+	struct input_stream in[IN_COUNT];
+	bool in_wanted[IN_COUNT];
+	bool in_ack_due[IN_COUNT];
 	uint64_t oom_kills_before, pids_refused_before; /* as known when it started */
 	struct exit_record exit;
 };

@@ -115,7 +115,7 @@ void request_handle(struct codec *codec)
 	switch ((unsigned int)frame->type) {
 	case FRAME_HELLO: supervisor_violation(codec, "a second HELLO"); break;
 	case FRAME_CREATE: sandbox_create(codec); break;
-	case FRAME_DATA: exec_stdin_data(codec); break;
+	case FRAME_DATA: exec_input_data(codec); break;
 	case FRAME_ACK: exec_ack(codec); break;
 	case FRAME_EXIT_ACK: exec_exit_ack(codec); break;
 	case FRAME_CREDIT: exec_credit(codec); break;

@@ -32,8 +32,8 @@ export const frameTypes = {
   event: 70,
 } as const;
 
-/** 0 is stdin, 1 stdout (or the pty, or the archive of a collect), 2 stderr. */
-export type StreamNumber = 0 | 1 | 2;
+/** 0 is stdin, 1 stdout (or the pty, or the archive of a collect), 2 stderr, 3 the tools channel, both ways. */
+export type StreamNumber = 0 | 1 | 2 | 3;
 
 export interface DataFrame {
   readonly type: "data";

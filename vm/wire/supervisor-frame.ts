@@ -9,6 +9,7 @@ const UINT32_MAX = 0xffff_ffff;
 const MOUNTS_MAX = 16;
 const FLAG_PTY = 1;
 const FLAG_STDIN = 2;
+const FLAG_TOOLS = 4;
 
 /** Throws REQUEST_INVALID and names the field. */
 export function encodeSupervisorFrame(frame: SupervisorFrame): Buffer {
@@ -102,7 +103,7 @@ function execFields(seq: number, session: string, plan: ExecPlan): readonly unkn
     plan.argv.map((argument) => text("argv", argument)),
     Object.entries(plan.env).map(([key, value]) => text("env", `${key}=${value}`)),
     text("cwd", plan.cwd),
-    (plan.pty === null ? 0 : FLAG_PTY) | (plan.stdin === "stream" ? FLAG_STDIN : 0),
+    (plan.pty === null ? 0 : FLAG_PTY) | (plan.stdin === "stream" ? FLAG_STDIN : 0) | (plan.tools === "stream" ? FLAG_TOOLS : 0),
     uint32("rows", plan.pty?.rows ?? 0),
     uint32("columns", plan.pty?.columns ?? 0),
     uint("windowBytes", plan.windowBytes),

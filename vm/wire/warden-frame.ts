@@ -5,6 +5,7 @@ import { FieldReader } from "./field-reader.ts";
 import { frameTypes, type StreamNumber, type WardenFrame } from "./frames.ts";
 
 const FEATURES_MAX = 256;
+const streams = [0, 1, 2, 3] as const;
 const exitCauses = ["exited", "signaled", "not-started", "sandbox-died", "layer-missing"] as const;
 const deathReasons = ["asked", "itself", "deadline", "lease", "oom"] as const;
 
@@ -95,8 +96,7 @@ function readExit(reader: FieldReader): ExecExit {
 }
 
 function readStream(reader: FieldReader): StreamNumber {
-  const stream = reader.uint32(2);
-  return stream === 0 ? 0 : stream === 1 ? 1 : 2;
+  return streams[reader.uint32(3)] ?? 0;
 }
 
 function readValues(reader: FieldReader): readonly unknown[] {
