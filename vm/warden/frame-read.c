@@ -141,7 +141,7 @@ static void read_exec(struct msgpack_reader *reader, struct frame *frame, uint8_
 {
 	read_seq_and_name(reader, frame);
 	read_exec_id(reader, frame);
-	frame->exec_kind = (uint32_t)msgpack_read_uint(reader, EXEC_COLLECT);
+	frame->exec_kind = (uint32_t)msgpack_read_uint(reader, EXEC_DIFF);
 	frame->argc = read_strings(reader, frame, blob);
 	frame->envc = read_strings(reader, frame, blob);
 	if (frame->argc == 0)

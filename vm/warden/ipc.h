@@ -116,7 +116,7 @@ struct died_notice {
 };
 
 enum to_init { TO_INIT_EXEC = 1, TO_INIT_SIGNAL, TO_INIT_PROBE };
-enum exec_kind { EXEC_COMMAND, EXEC_COLLECT };
+enum exec_kind { EXEC_COMMAND, EXEC_COLLECT, EXEC_DIFF };
 enum exec_flag { EXEC_PTY = 1 };
 
 /* Carries four descriptors: a sealed memfd with the blob, then stdin, stdout,
