@@ -1,5 +1,5 @@
 /** VmEvents that keep everything, and let a test wait for what it expects. */
-import type { ExecExit, ExecStream, OutputChunk, SandboxDeath, ToolsChunk, VmEvents } from "../../vm/backend.ts";
+import type { ExecExit, ExecStream, GrantEnd, OutputChunk, SandboxDeath, ToolsChunk, VmEvents } from "../../vm/backend.ts";
 
 export class RecordedEvents implements VmEvents {
   readonly chunks: OutputChunk[] = [];
@@ -7,6 +7,7 @@ export class RecordedEvents implements VmEvents {
   readonly toolsAcks: (readonly [name: string, execId: number, offset: number])[] = [];
   readonly exits: ExecExit[] = [];
   readonly deaths: SandboxDeath[] = [];
+  readonly grantEnds: GrantEnd[] = [];
   readonly notices: (readonly [name: string, kind: string, detail: string])[] = [];
   readonly stdin: (readonly [name: string, execId: number, offset: number])[] = [];
   closedBy: Error | null = null;
@@ -45,6 +46,11 @@ export class RecordedEvents implements VmEvents {
 
   died(death: SandboxDeath): void {
     this.deaths.push(death);
+    this.#notify();
+  }
+
+  grantEnded(end: GrantEnd): void {
+    this.grantEnds.push(end);
     this.#notify();
   }
 

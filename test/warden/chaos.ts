@@ -81,7 +81,10 @@ export class Chaos {
 
   async #exec(vm: Vm, name: string, execId: number): Promise<void> {
     const script = SCRIPTS[this.#below(SCRIPTS.length)] ?? "true";
-    await vm.exec(name, shellPlan(execId, script, { windowBytes: 4096 << this.#below(5), ...(this.#below(2) === 0 ? { tools: "stream" } : {}) }));
+    await vm.exec(
+      name,
+      shellPlan(execId, script, { windowBytes: 4096 << this.#below(5), ...(this.#below(2) === 0 ? { tools: "stream" } : {}) }),
+    );
     this.started.add(`${name}/${execId}`);
   }
 
@@ -108,6 +111,7 @@ export class Chaos {
       stdinAcked: () => {},
       exit: (exit) => this.#exit(vm, exit),
       died: () => {},
+      grantEnded: () => {},
       notice: () => {},
       closed: (reason) => {
         if (this.#vm === vm) this.problems.push(`the warden closed the connection: ${reason.message}`);

@@ -102,7 +102,12 @@ export function sandboxPlan(name: string, timeoutMs = 0) {
 export function shellPlan(
   execId: number,
   script: string,
-  options: { readonly stdin?: "none" | "stream"; readonly tools?: "stream"; readonly windowBytes?: number; readonly pty?: { rows: number; columns: number } } = {},
+  options: {
+    readonly stdin?: "none" | "stream";
+    readonly tools?: "stream";
+    readonly windowBytes?: number;
+    readonly pty?: { rows: number; columns: number };
+  } = {},
 ) {
   return {
     execId,

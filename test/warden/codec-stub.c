@@ -188,7 +188,7 @@ static void serve_init(int stub)
 	int fds[EXEC_FDS_MAX] = {-1, -1, -1, -1, -1};
 	size_t fd_count = 0;
 	ssize_t size = receive_packet(stubs[stub].init_fd, &packet, sizeof packet, fds, EXEC_FDS_MAX, &fd_count);
-	if (size == sizeof packet.exec && fd_count == ((packet.exec.flags & EXEC_TOOLS) != 0 ? EXEC_FDS_MAX : EXEC_FDS)) {
+	if (size == sizeof packet.exec && fd_count == exec_fd_count(packet.exec.flags)) {
 		start(stub, &packet.exec, fds);
 	} else if (size == sizeof packet.signal && packet.signal.kind == TO_INIT_PROBE) {
 		struct init_message message = {.kind = FROM_INIT_PROBED, .layers = LAYERS_ALL};

@@ -54,7 +54,9 @@ test("both directions of large data come whole, across reconnects, and the fin o
     // What was sent or acknowledged over the last connection may not have arrived.
     vm.ackOutput("a", 1, "tools", acked);
     vm.writeTools("a", 1, 0, text.subarray(0, sent), sent === text.length);
-    const chunk = await events.until("an echo", () => events.toolsChunks.find((each) => each.offset <= acked && each.offset + each.bytes.length > acked));
+    const chunk = await events.until("an echo", () =>
+      events.toolsChunks.find((each) => each.offset <= acked && each.offset + each.bytes.length > acked),
+    );
     heard.push(Buffer.from(chunk.bytes.subarray(acked - chunk.offset)));
     acked = chunk.offset + chunk.bytes.length;
     if (round % 7 === 6) ({ vm, events } = await process.connect());
@@ -81,8 +83,11 @@ test.each([
   ["closes it", "exec 3>&-; echo fine"],
   ["leaves it to a grandchild", "sleep 60 & echo fine"],
   ["never reads what comes", "echo ask >&3; echo fine; sleep 0.1"],
-  ["sends a byte out of band", python("import socket; s=socket.socket(fileno=3); s.send(b\"a\"); s.send(b\"b\", socket.MSG_OOB); print(\"fine\")")],
-  ["ends its half", python("import socket; s=socket.socket(fileno=3); s.send(b\"a\"); s.shutdown(1); print(\"fine\")")],
+  [
+    "sends a byte out of band",
+    python('import socket; s=socket.socket(fileno=3); s.send(b"a"); s.send(b"b", socket.MSG_OOB); print("fine")'),
+  ],
+  ["ends its half", python('import socket; s=socket.socket(fileno=3); s.send(b"a"); s.shutdown(1); print("fine")')],
 ])("a program that %s ends as any other", async (_, script) => {
   const { vm, events } = await start().connect();
   await vm.create(sandboxPlan("a"));
@@ -97,7 +102,7 @@ test.each([
 test("an answer still reaches a program that ended its own half", async () => {
   const { vm, events } = await start().connect();
   await vm.create(sandboxPlan("a"));
-  const script = python("import socket; s=socket.socket(fileno=3); s.send(b\"ask\"); s.shutdown(1); print(s.recv(9).decode())");
+  const script = python('import socket; s=socket.socket(fileno=3); s.send(b"ask"); s.shutdown(1); print(s.recv(9).decode())');
   await vm.exec("a", shellPlan(1, script, withTools));
   await events.until("the question", () => events.bytesOf("a", 1, "tools").length === 3);
   vm.writeTools("a", 1, 0, Buffer.from("yes"), false);
@@ -129,7 +134,9 @@ test("bytes for a program without a tools channel are refused by an event, and i
   await vm.create(sandboxPlan("a"));
   await vm.exec("a", shellPlan(1, "if (: >&3) 2>/dev/null; then echo open; else echo closed; fi; sleep 0.1"));
   vm.writeTools("a", 1, 0, Buffer.from("x"), false);
-  await events.until("the event", () => events.notices.some(([, kind, detail]) => kind === "stdin-refused" && detail.includes("tools channel")));
+  await events.until("the event", () =>
+    events.notices.some(([, kind, detail]) => kind === "stdin-refused" && detail.includes("tools channel")),
+  );
   await events.until("the exit", () => events.exits[0]);
   expect(events.bytesOf("a", 1, "stdout").toString()).toBe("closed\n");
 });

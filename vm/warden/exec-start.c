@@ -108,7 +108,7 @@ static void describe(struct exec *exec, const struct frame *frame)
 	exec->pty = (frame->exec_flags & WIRE_EXEC_PTY) != 0;
 	exec->in_wanted[IN_STDIN] = (frame->exec_flags & WIRE_EXEC_STDIN) != 0;
 	exec->in_wanted[IN_TOOLS] = (frame->exec_flags & WIRE_EXEC_TOOLS) != 0;
-	const bool present[OUT_COUNT] = {true, !exec->pty && exec->kind != EXEC_COLLECT, exec->in_wanted[IN_TOOLS]};
+	const bool present[OUT_COUNT] = {true, !exec->pty && exec->kind == EXEC_COMMAND, exec->in_wanted[IN_TOOLS]};
 	const struct output_stream absent = {.absent = true, .ended = true, .fin_sent = true, .fin_ever_sent = true, .fin_acked = true};
 	for (size_t index = 0; index < OUT_COUNT; index++)
 		exec->out[index] = present[index] ? (struct output_stream){.window = frame->window_bytes} : absent;
@@ -133,13 +133,13 @@ static bool hand_over(struct codec *codec, struct exec *exec)
 		.argc = frame->argc, .envc = frame->envc, .blob_size = frame->blob_size,
 	};
 	memcpy(request.cwd, frame->cwd, strlen(frame->cwd) + 1);
-	return init_send(codec, exec->sandbox, &request, sizeof request, fds, exec->in_wanted[IN_TOOLS] ? EXEC_FDS_MAX : EXEC_FDS);
+	return init_send(codec, exec->sandbox, &request, sizeof request, fds, exec_fd_count(request.flags));
 }
 
 static bool refused(struct codec *codec, const struct sandbox *sandbox)
 {
 	const struct frame *frame = &codec->frame;
-	bool collect = frame->exec_kind == EXEC_COLLECT;
+	bool is_archive = frame->exec_kind != EXEC_COMMAND;
 	bool creating = sandbox->state == SANDBOX_CREATING && !sandbox->destroy_wanted;
 	if (sandbox->ending || (sandbox->state != SANDBOX_ALIVE && !creating))
 		answer_error(codec, frame->seq, E_SANDBOX_DEAD, 0, "%s is dead", sandbox->name);
@@ -149,8 +149,8 @@ static bool refused(struct codec *codec, const struct sandbox *sandbox)
 		answer_error(codec, frame->seq, E_BAD_FRAME, 0, "windowBytes is over %d", WINDOW_BYTES_MAX);
 	else if (frame->rows > UINT16_MAX || frame->columns > UINT16_MAX)
 		answer_error(codec, frame->seq, E_BAD_FRAME, 0, "rows or columns are over %d", UINT16_MAX);
-	else if (collect && frame->exec_flags != 0)
-		answer_error(codec, frame->seq, E_BAD_FRAME, 0, "a collect has neither pty nor stdin nor tools channel");
+	else if (is_archive && frame->exec_flags != 0)
+		answer_error(codec, frame->seq, E_BAD_FRAME, 0, "a collect or a diff has neither pty nor stdin nor tools channel");
 	else
 		return false;
 	return true;

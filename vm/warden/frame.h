@@ -10,7 +10,7 @@ enum {
 	FRAME_SIZE_MAX = 1048576,       /* without the header */
 	FRAME_DATA_BYTES = 64 * 1024,   /* payload of a DATA that we send */
 	FRAME_CONTROL_SIZE_MAX = 2048,  /* any frame that we send but DATA and the answer to LIST, header included */
-	WIRE_VERSION = 1,
+	WIRE_VERSION = 2,
 	SUPERVISOR_ID_SIZE = 128,
 };
 

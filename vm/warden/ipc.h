@@ -23,6 +23,7 @@ enum {
 	MOUNTS_MAX = 16,
 	MOUNT_SOURCE_SIZE = 4096, /* PATH_MAX, with its NUL */
 	MOUNT_TARGET_SIZE = 128,
+	ENDPOINT_SIZE = 108,      /* of sockaddr_un, with its NUL */
 	DETAIL_SIZE = 256,
 	SANDBOXES_MAX = 4096,
 	EXECS_MAX = 64,           /* per sandbox, living or not yet acknowledged */
@@ -48,11 +49,14 @@ enum layer {
 };
 #define LAYERS_ALL ((1u << LAYER_COUNT) - 1)
 
+enum mount_mode { MOUNT_RO, MOUNT_RW, MOUNT_STAGED };
+
 struct mount_request {
 	char source[MOUNT_SOURCE_SIZE];
 	char target[MOUNT_TARGET_SIZE]; /* one path component below ~/mnt */
-	uint32_t writable;
+	uint32_t mode;            /* enum mount_mode */
 	uint32_t reserved;
+	uint64_t staged_bytes;    /* size of the layer of a staged one, else 0 */
 };
 
 /* Sent with only mount_count mounts: create_request_size() bytes. From the
@@ -67,6 +71,7 @@ struct create_request {
 	uint32_t pids_max, cpu_permille, open_files_max, network;
 	uint32_t mount_count;
 	uint32_t reserved;
+	char endpoint[ENDPOINT_SIZE]; /* absolute path of a unix socket of the person; empty: none */
 	struct mount_request mounts[MOUNTS_MAX];
 };
 
@@ -116,7 +121,7 @@ struct died_notice {
 };
 
 enum to_init { TO_INIT_EXEC = 1, TO_INIT_SIGNAL, TO_INIT_PROBE };
-enum exec_kind { EXEC_COMMAND, EXEC_COLLECT };
+enum exec_kind { EXEC_COMMAND, EXEC_COLLECT, EXEC_DIFF };
 enum exec_flag { EXEC_PTY = 1, EXEC_TOOLS = 2 };
 
 /* Carries EXEC_FDS descriptors, or with EXEC_TOOLS one more: a sealed memfd with
@@ -130,6 +135,11 @@ struct exec_request {
 	uint32_t argc, envc, blob_size, reserved;
 	char cwd[MOUNT_SOURCE_SIZE];
 };
+
+static inline uint32_t exec_fd_count(uint32_t flags)
+{
+	return (flags & EXEC_TOOLS) != 0 ? EXEC_FDS_MAX : EXEC_FDS;
+}
 
 /* TO_INIT_SIGNAL: exec_id 0 = every process but init, else that exec's process group. */
 struct signal_request {
