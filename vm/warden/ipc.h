@@ -29,6 +29,9 @@ enum {
 	EXECS_MAX = 64,           /* per sandbox, living or not yet acknowledged */
 	EXEC_BLOB_MAX = 512 * 1024,
 	ARGS_MAX = 8192,          /* argv entries; the same for env */
+	DENIAL_CALL_SIZE = 32,    /* each with its NUL */
+	DENIAL_DETAIL_SIZE = 96,
+	DENIAL_PROGRAM_SIZE = 16, /* TASK_COMM_LEN */
 };
 
 /* What ERROR says; the order is that of warden_error_names[] in errors.c. */
@@ -159,6 +162,23 @@ struct init_message {
 	uint32_t reserved;
 	uint64_t wall_us, user_us, system_us, max_rss_kib;
 	char detail[DETAIL_SIZE];
+};
+
+/* From the zygote to the witness, with one descriptor: the listener of a new sandbox's filter. */
+struct listener_notice {
+	uint32_t uid;             /* names the sandbox: no other ever has it */
+	uint32_t reserved;
+};
+
+/* From the witness to the codec. Texts are printable ASCII. */
+struct denial_notice {
+	uint32_t uid;
+	uint32_t ordinal;         /* counts the notices of this sandbox, from 1 */
+	uint32_t repeated;        /* how often it was refused since the last notice of the same */
+	int32_t pid;              /* as the sandbox counts; 0: unknown */
+	char program[DENIAL_PROGRAM_SIZE];
+	char call[DENIAL_CALL_SIZE];
+	char detail[DENIAL_DETAIL_SIZE];
 };
 
 #endif
