@@ -1,5 +1,5 @@
 /** VmEvents that keep everything, and let a test wait for what it expects. */
-import type { ExecExit, ExecStream, GrantEnd, OutputChunk, SandboxDeath, ToolsChunk, VmEvents } from "../../vm/backend.ts";
+import type { Denial, ExecExit, ExecStream, GrantEnd, OutputChunk, SandboxDeath, ToolsChunk, VmEvents } from "../../vm/backend.ts";
 
 export class RecordedEvents implements VmEvents {
   readonly chunks: OutputChunk[] = [];
@@ -8,6 +8,7 @@ export class RecordedEvents implements VmEvents {
   readonly exits: ExecExit[] = [];
   readonly deaths: SandboxDeath[] = [];
   readonly grantEnds: GrantEnd[] = [];
+  readonly denials: Denial[] = [];
   readonly notices: (readonly [name: string, kind: string, detail: string])[] = [];
   readonly stdin: (readonly [name: string, execId: number, offset: number])[] = [];
   closedBy: Error | null = null;
@@ -51,6 +52,11 @@ export class RecordedEvents implements VmEvents {
 
   grantEnded(end: GrantEnd): void {
     this.grantEnds.push(end);
+    this.#notify();
+  }
+
+  denied(denial: Denial): void {
+    this.denials.push(denial);
     this.#notify();
   }
 
