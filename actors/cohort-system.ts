@@ -12,7 +12,7 @@ import type { ChildSummary, RunSummary } from "../machines/messages/result.ts";
 import type { RunSpec } from "../machines/messages/task.ts";
 import { childRows } from "./child-rows.ts";
 import type { Content } from "./content.ts";
-import type { ExecRequest, LogsRequest, System } from "./contract.ts";
+import type { Approvals, ExecRequest, Grants, LogsRequest, System } from "./contract.ts";
 import { doctorReport } from "./doctor.ts";
 import type { LiveOutput } from "./live-output.ts";
 import type { ResultFile } from "./result-file.ts";
@@ -122,6 +122,24 @@ export class CohortSystem implements System {
       },
     };
     yield* taskLogs(parts, request, AbortSignal.any([signal, this.#stopping.signal]));
+  }
+
+  get grants(): Grants {
+    throw new CohortError("INTERNAL", { on: "grants are not wired yet" });
+  }
+
+  get approvals(): Approvals {
+    throw new CohortError("INTERNAL", { on: "approvals are not wired yet" });
+  }
+
+  async freezeChild(child: string): Promise<void> {
+    this.#session(child);
+    await this.#parts.link.call(this.#stopping.signal, (vm) => vm.freeze(child));
+  }
+
+  async thawChild(child: string): Promise<void> {
+    this.#session(child);
+    await this.#parts.link.call(this.#stopping.signal, (vm) => vm.thaw(child));
   }
 
   exec(request: ExecRequest, signal: AbortSignal): AsyncIterable<ExecItem> {

@@ -10,6 +10,7 @@
 import { mkdir, open, readFile, rm, writeFile, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { CohortError } from "../runtime/kernel/error.ts";
+import type { PreAnswer } from "../machines/messages/approval.ts";
 import type { Halt, RunSpec, Task } from "../machines/messages/task.ts";
 
 /** What was asked of the run as a whole. */
@@ -20,6 +21,8 @@ export interface RunHead {
   readonly jobs: number;
   readonly halt: Halt;
   readonly deadlineMs: number | null;
+  /** Absent in runs of earlier versions. */
+  readonly preAnswers?: readonly PreAnswer[];
   readonly total: number;
   readonly resumes: { readonly run: string; readonly indexes: readonly number[] } | null;
 }

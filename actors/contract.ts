@@ -2,7 +2,9 @@
 import type { Origin } from "../runtime/contract.ts";
 import type { Vm, VmEvents } from "../vm/backend.ts";
 import type { RunSpec } from "../machines/messages/task.ts";
-import type { DoctorReport, ExecItem, OutputItem, RunEventItem, RunStarted } from "../machines/messages/api.ts";
+import type { ApprovalItem, DoctorReport, ExecItem, OutputItem, RunEventItem, RunStarted } from "../machines/messages/api.ts";
+import type { ApprovalAnswer, ApprovalSummary } from "../machines/messages/approval.ts";
+import type { GrantApplied, GrantCreate, GrantDiff, GrantSummary } from "../machines/messages/grant.ts";
 import type { ChildSummary, RunSummary, TaskResult } from "../machines/messages/result.ts";
 
 export interface SystemOptions {
@@ -30,7 +32,43 @@ export interface ExecRequest {
   readonly stdin: AsyncIterable<Uint8Array>;
 }
 
+export interface GrantList {
+  readonly run?: string | undefined;
+  readonly child?: string | undefined;
+  readonly ended: boolean;
+  readonly limit: number;
+}
+
+/** What a person does with directories of living children, and with what staged ones leave. */
+export interface Grants {
+  /** Resolves when it is attached. */
+  create(request: GrantCreate, origin: Origin): Promise<GrantSummary>;
+  list(request: GrantList): Promise<readonly GrantSummary[]>;
+  /** Resolves with the proof. */
+  revoke(grant: string, discard: boolean, origin: Origin): Promise<GrantSummary>;
+  diff(grant: string, patch: boolean): Promise<GrantDiff>;
+  apply(grant: string, accept: readonly string[], only: readonly string[] | undefined, origin: Origin): Promise<GrantApplied>;
+  discard(grant: string, origin: Origin): Promise<GrantSummary>;
+}
+
+export interface ApprovalList {
+  readonly run?: string | undefined;
+  readonly answered: boolean;
+  readonly limit: number;
+}
+
+export interface Approvals {
+  list(request: ApprovalList): Promise<readonly ApprovalSummary[]>;
+  /** Resolves after the commit. */
+  answer(answer: ApprovalAnswer, origin: Origin): Promise<ApprovalSummary>;
+  watch(run: string | undefined, signal: AbortSignal): AsyncIterable<ApprovalItem>;
+}
+
 export interface System {
+  readonly grants: Grants;
+  readonly approvals: Approvals;
+  freezeChild(child: string): Promise<void>;
+  thawChild(child: string): Promise<void>;
   startRun(spec: RunSpec, key: string | undefined, origin: Origin): Promise<RunStarted>;
   resumeRun(run: string, origin: Origin): Promise<RunStarted>;
   cancelRun(run: string, mode: "grace" | "kill", reason: string, origin: Origin): Promise<void>;

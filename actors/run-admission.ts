@@ -113,10 +113,10 @@ export class RunAdmission {
     const refusal = await mountRefusal(spec.tasks);
     if (refusal !== null && !(key !== null && (await this.#isKnown(run)))) throw refusal;
     await link.ready(this.#stopping, WARDEN_WAIT_MS);
-    const { title, halt, deadlineMs = null, tasks, resumes = null } = spec;
+    const { title, halt, deadlineMs = null, preAnswers, tasks, resumes = null } = spec;
     const total = tasks.length;
     const jobs = spec.jobs ?? cores * 2;
-    const head = { run, title, key, jobs, halt, deadlineMs, total, resumes };
+    const head = { run, title, key, jobs, halt, deadlineMs, preAnswers, total, resumes };
     const [counterBase, isNew] = await Promise.all([this.#reserveSessions(total), content.createRun(head, tasks, { replace: false })]);
     if (!isNew) {
       // Nearly always the run of the same key; else what a crash left of a start that was never answered.
@@ -157,7 +157,15 @@ export class RunAdmission {
     for (const index of indexes) tasks.push(await content.task(run, index));
     const deadline = head.deadlineMs === null ? {} : { deadlineMs: head.deadlineMs };
     return this.start(
-      { title: head.title, jobs: head.jobs, halt: head.halt, ...deadline, tasks, resumes: { run, indexes } },
+      {
+        title: head.title,
+        jobs: head.jobs,
+        halt: head.halt,
+        ...deadline,
+        preAnswers: [...(head.preAnswers ?? [])],
+        tasks,
+        resumes: { run, indexes },
+      },
       undefined,
       origin,
     );

@@ -28,7 +28,7 @@ function showsState(mount: Mount, stateDirectory: string): boolean {
   const absolute = `/${path}`;
   if (isBelow(stateDirectory, absolute)) return true;
   if (!isBelow(absolute, stateDirectory)) return false;
-  return mount.mode === "rw" || !COLLECTED.test(absolute.slice(stateDirectory.length));
+  return mount.mode !== "ro" || !COLLECTED.test(absolute.slice(stateDirectory.length));
 }
 
 function checkMounts(task: Task, field: string, stateDirectory: string): void {

@@ -185,6 +185,8 @@ export class SessionTable {
     },
     exit: (exit) => this.#exit(exit),
     died: ({ name, reason, detail }) => this.#parts.log.debug({ child: name, reason, detail }, "a sandbox died"),
+    denied: (denial) => this.#parts.log.debug({ child: denial.name, ...denial }, "a call was refused"),
+    grantEnded: (end) => this.#parts.log.info({ child: end.name, ...end }, "a grant ended"),
     notice: (name, kind, detail) => this.#parts.log.info({ child: name, kind, detail }, "notice of the warden"),
   };
 

@@ -41,6 +41,7 @@ export async function openWarden(): Promise<WardenUnderTest> {
       exit: ({ name }) => waiting.get(name)?.exited(),
       stdinAcked: () => undefined,
       died: () => undefined,
+      grantEnded: () => undefined,
       notice: () => undefined,
       closed: () => undefined,
     },

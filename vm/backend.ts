@@ -3,12 +3,53 @@
 /** Ids of a stream of one exec. `stdout` also carries a pty's output and the archive of a collect. */
 export type OutputStream = "stdout" | "stderr";
 
-export interface MountPlan {
+/** `staged`: the child writes to a layer of its own over the source, which nothing of it reaches. */
+export type MountMode = "ro" | "staged" | "rw";
+
+interface MountPlace {
   /** Absolute path on the host, without symbolic links. */
   readonly source: string;
   /** One path component: it appears as /sessions/<name>/mnt/<target>. */
   readonly target: string;
-  readonly mode: "ro" | "rw";
+}
+
+/** `stagedBytes` is the size of the layer; the memory limit of the sandbox grows by it. */
+export type MountPlan = MountPlace & ({ readonly mode: "ro" | "rw" } | { readonly mode: "staged"; readonly stagedBytes: number });
+
+/** Ids of grants that come later than the creation; those of the plan's mounts are 1, 2, … in their order. */
+export const GRANT_ID_MIN = 17;
+
+export interface GrantPlan extends MountPlace {
+  /** From GRANT_ID_MIN on, and never used again in the same sandbox. */
+  readonly grantId: number;
+  readonly mode: MountMode;
+  /** From the attachment on, kept by the warden itself while the machine sleeps and while nobody is connected; 0 for none. */
+  readonly ttlMs: number;
+  /** Size of the layer of a staged grant, 0 in the other modes. */
+  readonly stagedBytes: number;
+}
+
+export interface GrantInfo {
+  /** The kernel's id of the mount. */
+  readonly mountId: number;
+  /** The source's file system cannot be idmapped: the child has a copy of what the person can read, made now. */
+  readonly copied: boolean;
+  /** Of a writable grant: not every protected name in it could be looked for or covered. */
+  readonly protectionPartial: boolean;
+}
+
+/** The proof that nothing of a grant is left, and what it took. */
+export interface RevokedGrant {
+  /** Processes of the sandbox that held something of the grant open. */
+  readonly processesKilled: number;
+  /** Something held the grant that no process could be made to let go of. */
+  readonly childKilled: boolean;
+}
+
+export interface GrantEnd extends RevokedGrant {
+  readonly name: string;
+  readonly grantId: number;
+  readonly reason: "revoked" | "expired";
 }
 
 export interface SandboxLimits {
@@ -43,8 +84,8 @@ export interface SandboxInfo {
 
 export interface ExecPlan {
   readonly execId: number;
-  readonly kind: "command" | "collect";
-  /** For collect: [maxBytes, maxFiles] in decimal. */
+  readonly kind: "command" | "collect" | "diff";
+  /** For collect: [maxBytes, maxFiles] in decimal; for diff: [target, maxBytes, maxFiles]. */
   readonly argv: readonly string[];
   readonly env: Readonly<Record<string, string>>;
   readonly cwd: string;
@@ -88,7 +129,7 @@ export interface OutputChunk {
 
 export interface SandboxDeath {
   readonly name: string;
-  readonly reason: "asked" | "itself" | "deadline" | "lease" | "oom";
+  readonly reason: "asked" | "itself" | "deadline" | "lease" | "oom" | "revocation";
   readonly detail: string;
 }
 
@@ -134,6 +175,8 @@ export interface VmEvents {
   stdinAcked(name: string, execId: number, offset: number): void;
   exit(exit: ExecExit): void;
   died(death: SandboxDeath): void;
+  /** Told once, and again after a list of each later connection, until the sandbox is destroyed. Not told of grants that ended with their sandbox. */
+  grantEnded(end: GrantEnd): void;
   notice(name: string, kind: string, detail: string): void;
   /** The connection is gone; nothing further comes. Not called after the owner's own close(). */
   closed(reason: Error): void;
@@ -162,6 +205,13 @@ export interface Vm {
   thaw(name: string): Promise<void>;
   kill(name: string): Promise<void>;
   stats(name: string): Promise<SandboxStats>;
+  /**
+   * Idempotent by (name, grantId): a living grant is answered as the first time.
+   * Rejects with MOUNT_REFUSED when the source or target will not do, and GRANT_ENDED when that grant ended already.
+   */
+  grant(name: string, plan: GrantPlan): Promise<GrantInfo>;
+  /** Resolves only with the proof that no process of the sandbox can reach the grant. Idempotent: of one that ended, or never was, nothing is killed. */
+  revoke(name: string, grantId: number): Promise<RevokedGrant>;
   /** Asks both sides which layers are active now. */
   probe(name: string): Promise<{ readonly inside: readonly string[]; readonly outside: readonly string[] }>;
   /** Resolves only with the proof that no process and no cgroup of it is left. Idempotent. */

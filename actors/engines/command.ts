@@ -18,12 +18,13 @@ export function sandboxPlan(task: Task, name: string): SandboxPlan {
     timeoutMs: task.timeoutMs ?? 0,
     limits: { memoryBytes, diskBytes, diskInodes, tmpBytes, pidsMax, cpuPermille, openFilesMax },
     network: "none",
-    mounts: task.mounts.map((mount): MountPlan => ({
-      source: withoutTrailingSlash(mount.path),
-      target: mountTarget(mount),
-      mode: mount.mode,
-    })),
+    mounts: task.mounts.map((mount) => mountPlan(mount, task.limits.stagedBytes)),
   };
+}
+
+function mountPlan(mount: Mount, stagedBytes: number): MountPlan {
+  const place = { source: withoutTrailingSlash(mount.path), target: mountTarget(mount) };
+  return mount.mode === "staged" ? { ...place, mode: "staged", stagedBytes } : { ...place, mode: mount.mode };
 }
 
 /** What every process in the sandbox of a task is given, before the task's own. */

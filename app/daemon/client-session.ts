@@ -13,6 +13,7 @@ import type { RpcPeer, RpcSession } from "../../runtime/transport/server-connect
 import { API_VERSION, calls, helloSchema, streams, type CallName, type DoctorRow, type StreamName } from "../../machines/messages/api.ts";
 import type { System } from "../../actors/contract.ts";
 import { boundedPage } from "./results-page.ts";
+import { answerPermission } from "./permission-requests.ts";
 import { parseRequest, parseStartRequest } from "./request.ts";
 import { isSameToken } from "./token.ts";
 
@@ -68,6 +69,8 @@ export class ClientSession implements RpcSession {
       }
       case "task.logs":
         return system.logs(parseRequest(streams[name], params), signal);
+      case "approval.watch":
+        return system.approvals.watch(parseRequest(streams[name], params).run, signal);
       case "child.exec":
         return system.exec({ ...parseRequest(streams[name], params), stdin: bytesOf(input) }, signal);
     }
@@ -130,6 +133,21 @@ export class ClientSession implements RpcSession {
         await system.resizeExec(child, execId, rows, columns);
         return {};
       }
+      case "child.freeze":
+        await system.freezeChild(parseRequest(calls[name], params).child);
+        return {};
+      case "child.thaw":
+        await system.thawChild(parseRequest(calls[name], params).child);
+        return {};
+      case "grant.create":
+      case "grant.list":
+      case "grant.revoke":
+      case "grant.diff":
+      case "grant.apply":
+      case "grant.discard":
+      case "approval.list":
+      case "approval.answer":
+        return answerPermission(system, name, params, this.#origin);
       case "doctor": {
         const report = await system.doctor(parseRequest(calls[name], params).child);
         return { ...report, rows: [...this.#context.supervision, ...report.rows] };

@@ -1,10 +1,12 @@
 /** The requests that cohortd answers on its socket. Each has a zod schema for what comes in; answers are typed. */
 import { z } from "zod";
+import { approvalAnswerSchema, type ApprovalSummary } from "./approval.ts";
+import { grantCreateSchema, grantIdSchema, type GrantApplied, type GrantDiff, type GrantSummary } from "./grant.ts";
 import { runSpecSchema } from "./task.ts";
 import type { ChildSummary, RunEvent, RunSummary, TaskResult } from "./result.ts";
 
 /** Grows when a client and a cohortd of different builds could misunderstand each other. */
-export const API_VERSION = 1;
+export const API_VERSION = 2;
 
 export const originSchema = z.strictObject({
   surface: z.enum(["cli", "sdk", "daemon", "test"]),
@@ -37,12 +39,43 @@ export const calls = {
     rows: z.number().int().min(1).max(10_000),
     columns: z.number().int().min(1).max(10_000),
   }),
+  "child.freeze": z.strictObject({ child }),
+  "child.thaw": z.strictObject({ child }),
+  /** Answered when the directory stands in the sandbox. */
+  "grant.create": grantCreateSchema,
+  /** Living ones; with `ended`, also those that have ended, latest first. */
+  "grant.list": z.strictObject({
+    run: run.optional(),
+    child: child.optional(),
+    ended: z.boolean().default(false),
+    limit: z.number().int().min(1).max(1000).default(1000),
+  }),
+  /** Answered with the proof. What a staged grant holds is kept, unless it is discarded. */
+  "grant.revoke": z.strictObject({ grant: grantIdSchema, discard: z.boolean().default(false) }),
+  "grant.diff": z.strictObject({ grant: grantIdSchema, patch: z.boolean().default(false) }),
+  /** `accept`: protected names that are applied, too. `only`: these paths and what lies below them. */
+  "grant.apply": z.strictObject({
+    grant: grantIdSchema,
+    accept: z.array(z.string().max(255)).max(100).default([]),
+    only: z.array(z.string().max(4095)).max(1000).optional(),
+  }),
+  "grant.discard": z.strictObject({ grant: grantIdSchema }),
+  /** Unanswered ones, oldest first; with `answered`, also the others, latest first. */
+  "approval.list": z.strictObject({
+    run: run.optional(),
+    answered: z.boolean().default(false),
+    limit: z.number().int().min(1).max(1000).default(1000),
+  }),
+  /** Answered after it is written down. The same answer again is no error; another one is APPROVAL_ANSWERED. */
+  "approval.answer": approvalAnswerSchema,
   doctor: z.strictObject({ child: child.optional() }),
   "daemon.stop": z.strictObject({}),
 } as const;
 
 /** Streams: one request, many items from the server, with credit; some also take items from the client. */
 export const streams = {
+  /** Items: ApprovalItem. Every unanswered approval, then each that is asked or decided, until the client leaves. */
+  "approval.watch": z.strictObject({ run: run.optional() }),
   /** Items: RunEventItem. Ends after run-finished. */
   "run.watch": z.strictObject({ run, after: cursor.default(0) }),
   /** Items: OutputItem. With follow it ends when the attempt ends. */
@@ -81,6 +114,10 @@ export interface ExecItem {
   readonly exit?: { readonly code: number; readonly signal: number };
 }
 
+export interface ApprovalItem {
+  readonly approval: ApprovalSummary;
+}
+
 export interface DoctorRow {
   readonly area: string;
   readonly check: string;
@@ -103,11 +140,22 @@ export interface CallAnswers {
   "run.resume": RunStarted;
   "child.list": { readonly children: readonly ChildSummary[] };
   "child.resize": Record<string, never>;
+  "child.freeze": Record<string, never>;
+  "child.thaw": Record<string, never>;
+  "grant.create": GrantSummary;
+  "grant.list": { readonly grants: readonly GrantSummary[] };
+  "grant.revoke": GrantSummary;
+  "grant.diff": GrantDiff;
+  "grant.apply": GrantApplied;
+  "grant.discard": GrantSummary;
+  "approval.list": { readonly approvals: readonly ApprovalSummary[] };
+  "approval.answer": ApprovalSummary;
   doctor: DoctorReport;
   "daemon.stop": Record<string, never>;
 }
 
 export interface StreamItems {
+  "approval.watch": ApprovalItem;
   "run.watch": RunEventItem;
   "task.logs": OutputItem;
   "child.exec": ExecItem;

@@ -1,5 +1,7 @@
 /** What became of a task, and what a run tells its watchers. */
 import { z } from "zod";
+import { riskSchema } from "./approval.ts";
+import { grantEndSchema, grantModeSchema } from "./grant.ts";
 
 /**
  * succeeded exit 0 · failed exit ≠ 0 · signaled ended by a signal of its own · timed-out · out-of-memory · output-limit · cancelled ·
@@ -73,6 +75,72 @@ export const runEventSchema = z.discriminatedUnion("type", [
     atMs: z.number(),
   }),
   z.object({ type: z.literal("task-finished"), index: z.number(), atMs: z.number(), result: taskResultSchema }),
+  z.object({
+    type: z.literal("approval-requested"),
+    approval: z.string(),
+    index: z.number(),
+    attempt: z.number(),
+    child: z.string(),
+    path: z.string(),
+    mode: grantModeSchema,
+    /** The child's words. */
+    why: z.string(),
+    risk: riskSchema,
+    expiresAtMs: z.number(),
+    atMs: z.number(),
+  }),
+  z.object({
+    type: z.literal("approval-answered"),
+    approval: z.string(),
+    index: z.number(),
+    decision: z.enum(["approved", "denied", "expired", "withdrawn"]),
+    by: z.enum(["person", "pre-answer", "expiry", "system"]),
+    path: z.string(),
+    mode: grantModeSchema,
+    ttlMs: z.number(),
+    reason: z.string(),
+    atMs: z.number(),
+  }),
+  z.object({
+    type: z.literal("grant-attached"),
+    grant: z.string(),
+    index: z.number(),
+    attempt: z.number(),
+    child: z.string(),
+    path: z.string(),
+    as: z.string(),
+    mode: grantModeSchema,
+    expiresAtMs: z.number().nullable(),
+    isCopy: z.boolean(),
+    atMs: z.number(),
+  }),
+  z.object({
+    type: z.literal("grant-ended"),
+    grant: z.string(),
+    index: z.number(),
+    child: z.string(),
+    path: z.string(),
+    mode: grantModeSchema,
+    end: grantEndSchema,
+    processesKilled: z.number(),
+    childKilled: z.boolean(),
+    detail: z.string(),
+    atMs: z.number(),
+  }),
+  /** The sandbox refused a program something; advisory. */
+  z.object({
+    type: z.literal("denied"),
+    index: z.number(),
+    attempt: z.number(),
+    child: z.string(),
+    /** As the child sees it; 0: not known. */
+    pid: z.number(),
+    program: z.string(),
+    call: z.string(),
+    detail: z.string(),
+    repeated: z.number(),
+    atMs: z.number(),
+  }),
   z.object({ type: z.literal("run-cancelling"), mode: z.enum(["grace", "kill"]), reason: z.string(), atMs: z.number() }),
   z.object({
     type: z.literal("run-finished"),

@@ -1,5 +1,7 @@
 /** What was asked: a task, and a run of tasks. The zod schemas are the boundary; sizes are bytes, times milliseconds. */
 import { z } from "zod";
+import { preAnswerSchema } from "./approval.ts";
+import { grantModeSchema } from "./grant.ts";
 
 const bytes = z
   .number()
@@ -20,7 +22,7 @@ export const mountSchema = z
       .regex(/^(?!\.\.?$)[^/\0]{1,127}$/)
       .optional()
       .describe("Name under ~/mnt in the sandbox; default: the last component of path"),
-    mode: z.enum(["ro", "rw"]).default("ro"),
+    mode: grantModeSchema.default("ro"),
   })
   .describe("A directory that the task may see");
 export type Mount = z.infer<typeof mountSchema>;
@@ -30,6 +32,7 @@ export const limitsSchema = z
     memoryBytes: bytes.default(512 * 1024 ** 2),
     diskBytes: bytes.default(256 * 1024 ** 2),
     tmpBytes: bytes.default(64 * 1024 ** 2),
+    stagedBytes: bytes.default(256 * 1024 ** 2).describe("Most bytes that each staged directory may hold beside its source"),
     diskInodes: z.number().int().min(64).max(10_000_000).default(65_536),
     pidsMax: z.number().int().min(2).max(30_000).default(256),
     cpuPermille: z.number().int().min(0).max(1_000_000).default(0).describe("1000 is one core; 0: no quota, only a fair share"),
@@ -54,8 +57,9 @@ export const taskSchema = z
       .describe("Text given to the task's standard input"),
     cwd: z.string().max(4095).optional().describe("Working directory in the sandbox, absolute or relative to ~; default ~"),
     mounts: z.array(mountSchema).max(16).default([]),
+    network: z.enum(["none", "proxied"]).default("none").describe("proxied: HTTP by way of 127.0.0.1:3128, and nothing else"),
     limits: limitsSchema.prefault({}),
-    timeoutMs: durationMs.optional().describe("Wall time of one attempt"),
+    timeoutMs: durationMs.optional().describe("Wall time of one attempt, without the time for which it waits for a person's answer"),
     retries: z.number().int().min(0).max(100).default(0).describe("Further attempts after a failure"),
     idempotent: z.boolean().default(false).describe("May be run again when its outcome is unknown"),
   })
@@ -78,6 +82,7 @@ export const runSpecSchema = z.strictObject({
   jobs: z.number().int().min(1).max(4000).optional().describe("Children at once; default: twice the cores"),
   deadlineMs: durationMs.optional().describe("Wall time of the whole run"),
   halt: haltSchema.prefault({}),
+  preAnswers: z.array(preAnswerSchema).max(100).default([]).describe("Answers to what tasks may ask for; the first that fits counts"),
   tasks: z.array(taskSchema).min(1).max(RUN_TASKS_MAX),
   /** Set by resume: index of each task in the run that it continues. */
   resumes: z.strictObject({ run: z.string(), indexes: z.array(z.number().int().min(0)) }).optional(),

@@ -54,6 +54,13 @@ export const errorTable = {
     "a directory cannot be mounted",
     "see the reason; the person who runs Cohort must be able to read it",
   ),
+  GRANT_FS_UNSUPPORTED: entry(
+    "user",
+    false,
+    "the file system of a directory cannot show its files as a child's own, so it cannot be given for writing",
+    "give it staged or read-only: the child then works on a copy",
+  ),
+  GRANT_ENDED: entry("user", false, "the grant has ended", "make a new one"),
   LAYER_MISSING: entry("operator", false, "a layer of the confinement is missing, so nothing was run", "see `cohort doctor`"),
   SANDBOX_FAILED: entry("operator", true, "the sandbox could not be built", "see the message and `cohort doctor`"),
   EXEC_FAILED: entry(

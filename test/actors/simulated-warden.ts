@@ -6,7 +6,20 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { CohortError } from "../../runtime/kernel/error.ts";
-import type { ExecExit, ExecPlan, ListedSandbox, OutputStream, SandboxInfo, SandboxPlan, Vm, VmEvents } from "../../vm/backend.ts";
+import type {
+  ExecExit,
+  ExecPlan,
+  GrantEnd,
+  GrantInfo,
+  GrantPlan,
+  ListedSandbox,
+  OutputStream,
+  RevokedGrant,
+  SandboxInfo,
+  SandboxPlan,
+  Vm,
+  VmEvents,
+} from "../../vm/backend.ts";
 
 interface Out {
   bytes: Buffer;
@@ -33,8 +46,16 @@ interface Sandbox {
   readonly plan: SandboxPlan;
   readonly uid: number;
   readonly execs: Map<number, SimulatedExec>;
+  readonly grants: Map<number, SimulatedGrant>;
   argv: readonly string[];
   dead: boolean;
+}
+
+interface SimulatedGrant {
+  readonly plan: GrantPlan;
+  readonly info: GrantInfo;
+  readonly timer: NodeJS.Timeout | undefined;
+  end: GrantEnd | null;
 }
 
 const emptyOut = (): Out => ({ bytes: Buffer.alloc(0), produced: 0, acked: 0, sent: 0, sentMost: 0, fin: false, finAcked: false });
@@ -55,6 +76,8 @@ export class SimulatedWarden {
   absent = false;
   createDelayMs = 0;
   destroyFails = 0;
+  /** What the next revocations find. */
+  holders: RevokedGrant = { processesKilled: 0, childKilled: false };
   #events: VmEvents | null = null;
   #connection = 0;
   #uid = 1000;
@@ -122,6 +145,8 @@ export class SimulatedWarden {
       thaw: () => ask(() => {}),
       kill: (name) => ask(() => this.#end(this.#alive(name), "signaled", 9, true)),
       stats: () => ask(() => ({ memoryBytes: 0, memoryPeakBytes: 0, pids: 1, cpuUs: 0, oomKills: 0, pidsRefused: 0, throttledUs: 0 })),
+      grant: (name, plan) => ask(() => this.#grant(this.#alive(name), plan)),
+      revoke: (name, grantId) => ask(() => this.#revoke(name, grantId, "revoked")),
       probe: () => ask(() => ({ inside: ["uid"], outside: ["uid"] })),
       destroy: (name) =>
         ask(() => {
@@ -156,9 +181,33 @@ export class SimulatedWarden {
     const known = this.sandboxes.get(plan.name);
     if (plan.mounts.some(({ source }) => source === "/nowhere"))
       throw new CohortError("MOUNT_REFUSED", { on: "MOUNT_SOURCE_UNREADABLE: /nowhere" });
-    const sandbox = known ?? { plan, uid: (this.#uid += 1), execs: new Map(), argv: [], dead: false };
+    const sandbox = known ?? { plan, uid: (this.#uid += 1), execs: new Map(), grants: new Map(), argv: [], dead: false };
     this.sandboxes.set(plan.name, sandbox);
     return { name: plan.name, uid: sandbox.uid, initPid: 1, layers: [] };
+  }
+
+  #grant(sandbox: Sandbox, plan: GrantPlan): GrantInfo {
+    const { name } = sandbox.plan;
+    const known = sandbox.grants.get(plan.grantId);
+    if (known !== undefined && known.end !== null) throw new CohortError("GRANT_ENDED", { on: `GRANT_ENDED: ${plan.grantId} in ${name}` });
+    if (known !== undefined) return known.info;
+    if (plan.source === "/nowhere") throw new CohortError("MOUNT_REFUSED", { on: "MOUNT_SOURCE_UNREADABLE: /nowhere" });
+    const timer = plan.ttlMs === 0 ? undefined : setTimeout(() => this.#revoke(name, plan.grantId, "expired"), plan.ttlMs);
+    const info = { mountId: 100 + plan.grantId, copied: false, protectionPartial: false };
+    sandbox.grants.set(plan.grantId, { plan, info, timer, end: null });
+    return info;
+  }
+
+  #revoke(name: string, grantId: number, reason: GrantEnd["reason"]): RevokedGrant {
+    const sandbox = this.sandboxes.get(name);
+    const grant = sandbox?.grants.get(grantId);
+    if (sandbox === undefined || grant === undefined || grant.end !== null) return { processesKilled: 0, childKilled: false };
+    clearTimeout(grant.timer);
+    const { holders } = this;
+    grant.end = { name, grantId, reason, ...holders };
+    if (!sandbox.dead) this.#events?.grantEnded(grant.end);
+    if (holders.childKilled) this.#end(sandbox, "signaled", 9, true);
+    return holders;
   }
 
   #exec(name: string, plan: ExecPlan): void {
@@ -372,7 +421,7 @@ export class SimulatedWarden {
 
   /** To a new connection: everything unacknowledged, from the acknowledged offset on, then exits. */
   #resend(): void {
-    for (const [name, { execs }] of this.sandboxes) {
+    for (const [name, { execs, grants }] of this.sandboxes) {
       for (const exec of execs.values()) {
         for (const stream of ["stdout", "stderr"] as const) {
           exec.out[stream].sent = exec.out[stream].acked;
@@ -380,6 +429,7 @@ export class SimulatedWarden {
         }
         if (exec.exit !== null) this.#events?.exit(exec.exit);
       }
+      for (const { end } of grants.values()) if (end !== null) this.#events?.grantEnded(end);
     }
   }
 }

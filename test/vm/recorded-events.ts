@@ -1,10 +1,11 @@
 /** VmEvents that keep everything, and let a test wait for what it expects. */
-import type { ExecExit, OutputChunk, OutputStream, SandboxDeath, VmEvents } from "../../vm/backend.ts";
+import type { ExecExit, GrantEnd, OutputChunk, OutputStream, SandboxDeath, VmEvents } from "../../vm/backend.ts";
 
 export class RecordedEvents implements VmEvents {
   readonly chunks: OutputChunk[] = [];
   readonly exits: ExecExit[] = [];
   readonly deaths: SandboxDeath[] = [];
+  readonly grantEnds: GrantEnd[] = [];
   readonly notices: (readonly [name: string, kind: string, detail: string])[] = [];
   readonly stdin: (readonly [name: string, execId: number, offset: number])[] = [];
   closedBy: Error | null = null;
@@ -33,6 +34,11 @@ export class RecordedEvents implements VmEvents {
 
   died(death: SandboxDeath): void {
     this.deaths.push(death);
+    this.#notify();
+  }
+
+  grantEnded(end: GrantEnd): void {
+    this.grantEnds.push(end);
     this.#notify();
   }
 

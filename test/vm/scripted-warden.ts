@@ -9,7 +9,7 @@ import { wardenFrameFields } from "../../vm/wire/warden-frame.ts";
 
 export const helloOk: WardenFrame = {
   type: "helloOk",
-  version: 1,
+  version: 2,
   nameMax: 63,
   identity: {
     wardenId: "w1",

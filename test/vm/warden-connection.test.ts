@@ -49,7 +49,7 @@ describe("connecting", () => {
   test("tells who the warden is", async () => {
     const { vm, warden } = await connected(() => {});
     expect(vm.identity).toEqual(helloOk.type === "helloOk" ? helloOk.identity : null);
-    expect(warden.received).toEqual([[1, 1, "test", 60_000, 120_000]]);
+    expect(warden.received).toEqual([[1, 2, "test", 60_000, 120_000]]);
   });
 
   test("to a path where nothing listens is WARDEN_ABSENT", async () => {

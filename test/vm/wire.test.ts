@@ -2,8 +2,8 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { CohortError } from "../../runtime/kernel/error.ts";
 import { encodeFrame, FrameDecoder } from "../../runtime/kernel/frame-codec.ts";
-import type { ExecExit, ExecPlan, SandboxPlan } from "../../vm/backend.ts";
-import { readDestroyed, readListing, readProbe, readSandboxInfo, readStats } from "../../vm/wire/answers.ts";
+import type { ExecExit, ExecPlan, GrantPlan, SandboxPlan } from "../../vm/backend.ts";
+import { readDestroyed, readGrantInfo, readListing, readProbe, readRevoked, readSandboxInfo, readStats } from "../../vm/wire/answers.ts";
 import { WIRE_FRAME_BYTES_MAX, type SupervisorFrame, type WardenFrame } from "../../vm/wire/frames.ts";
 import { layerNames, namesOfLayers } from "../../vm/wire/layers.ts";
 import { encodeSupervisorFrame } from "../../vm/wire/supervisor-frame.ts";
@@ -50,7 +50,17 @@ const wardenFrame: fc.Arbitrary<WardenFrame> = fc.oneof(
   fc.record({ type: fc.constant("exit" as const), exit }),
   fc.record({
     type: fc.constant("died" as const),
-    death: fc.record({ name, reason: fc.constantFrom("asked", "itself", "deadline", "lease", "oom"), detail: fc.string() }),
+    death: fc.record({ name, reason: fc.constantFrom("asked", "itself", "deadline", "lease", "oom", "revocation"), detail: fc.string() }),
+  }),
+  fc.record({
+    type: fc.constant("grantEnded" as const),
+    end: fc.record({
+      name,
+      grantId: uint32,
+      reason: fc.constantFrom("revoked", "expired"),
+      processesKilled: uint32,
+      childKilled: fc.boolean(),
+    }),
   }),
   fc.record({ type: fc.constant("event" as const), name: fc.string(), kind: fc.string(), detail: fc.string() }),
   fc.record({
@@ -99,6 +109,8 @@ const exec: ExecPlan = {
   stdin: "stream",
   windowBytes: 65_536,
 };
+
+const grant: GrantPlan = { grantId: 17, source: "/srv/data", target: "data", mode: "staged", ttlMs: 60_000, stagedBytes: 4096 };
 
 describe("frames of the warden", () => {
   test("every frame that is encoded is decoded to the same value", () => {
@@ -161,8 +173,11 @@ describe("frames of the warden", () => {
 describe("frames of the supervisor", () => {
   test("stand on the wire in the order of docs/design/wire.md", () => {
     const cases: readonly (readonly [SupervisorFrame, readonly unknown[]])[] = [
-      [{ type: "hello", version: 1, supervisorId: "s", freezeAfterMs: 1, killAfterMs: 2 }, [1, 1, "s", 1, 2]],
-      [{ type: "create", seq: 7, plan }, [2, 7, plan.name, 60_000, 2 ** 40, 4096, 4096, 64, 16, 500, 64, 0, [["/srv/data", "data", 1]]]],
+      [{ type: "hello", version: 2, supervisorId: "s", freezeAfterMs: 1, killAfterMs: 2 }, [1, 2, "s", 1, 2]],
+      [
+        { type: "create", seq: 7, plan },
+        [2, 7, plan.name, 60_000, 2 ** 40, 4096, 4096, 64, 16, 500, 64, 0, [["/srv/data", "data", 1, 0]], ""],
+      ],
       [
         { type: "exec", seq: 8, name: plan.name, plan: exec },
         [3, 8, plan.name, 1, 0, ["sh", "-c", "true"], ["LANG=C", "EMPTY="], "/sessions/serene-vibrant-newton", 2, 0, 0, 65_536],
@@ -194,6 +209,8 @@ describe("frames of the supervisor", () => {
       [{ type: "renew" }, [16]],
       [{ type: "credit", name: "a", execId: 1, stream: 1, windowBytes: 5 }, [17, "a", 1, 1, 5]],
       [{ type: "shutdown", seq: 1 }, [18, 1]],
+      [{ type: "grant", seq: 1, name: "a", plan: grant }, [19, 1, "a", 17, "/srv/data", "data", 2, 60_000, 4096]],
+      [{ type: "revoke", seq: 1, name: "a", grantId: 17 }, [20, 1, "a", 17]],
     ];
     for (const [frame, fields] of cases) expect(decodeBytes(encodeSupervisorFrame(frame))).toEqual(fields);
   });
@@ -212,6 +229,8 @@ describe("frames of the supervisor", () => {
         plan: { ...plan, mounts: Array.from({ length: 17 }, () => ({ source: "/a", target: "a", mode: "ro" as const })) },
       },
     ],
+    ["the id of a mount of the creation", { type: "grant", seq: 1, name: "a", plan: { ...grant, grantId: 16 } }],
+    ["a NUL in the source of a grant", { type: "grant", seq: 1, name: "a", plan: { ...grant, source: "/a\0b" } }],
     ["execId 0", { type: "exitAck", name: "a", execId: 0 }],
   ])("%s is refused before it is sent", (_, frame) => {
     expect(codeOf(() => encodeSupervisorFrame(frame))).toBe("REQUEST_INVALID");
@@ -227,6 +246,8 @@ describe("answers", () => {
 
   test("are read by their request", () => {
     expect(readSandboxInfo("a", [5, 6, 1])).toEqual({ name: "a", uid: 5, initPid: 6, layers: ["uid"] });
+    expect(readGrantInfo([2 ** 40, 1])).toEqual({ mountId: 2 ** 40, copied: true, protectionPartial: false });
+    expect(readRevoked([3, 1])).toEqual({ processesKilled: 3, childKilled: true });
     expect(readProbe([1, 2])).toEqual({ inside: ["uid"], outside: ["no-capabilities"] });
     expect(readStats([1, 2, 3, 4, 5, 6, 7])).toEqual({
       memoryBytes: 1,
@@ -256,6 +277,8 @@ describe("answers", () => {
   test("the warden's codes become codes of the one table, its words stay", () => {
     const codes = [
       "MOUNT_SOURCE_LINK",
+      "GRANT_FS_UNSUPPORTED",
+      "GRANT_ENDED",
       "LAYER_MISSING",
       "CGROUP_UNAVAILABLE",
       "EXEC_FAILED",
@@ -265,6 +288,8 @@ describe("answers", () => {
     ];
     expect(codes.map((code) => wardenError(code, "why").code)).toEqual([
       "MOUNT_REFUSED",
+      "GRANT_FS_UNSUPPORTED",
+      "GRANT_ENDED",
       "LAYER_MISSING",
       "CGROUP_UNAVAILABLE",
       "EXEC_FAILED",

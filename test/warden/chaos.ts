@@ -105,6 +105,7 @@ export class Chaos {
       stdinAcked: () => {},
       exit: (exit) => this.#exit(vm, exit),
       died: () => {},
+      grantEnded: () => {},
       notice: () => {},
       closed: (reason) => {
         if (this.#vm === vm) this.problems.push(`the warden closed the connection: ${reason.message}`);

@@ -291,6 +291,7 @@ int main(int argc, char **argv)
 	fcntl(broker[0], F_SETFL, O_NONBLOCK);
 	fcntl(zygote[0], F_SETFL, O_NONBLOCK);
 	struct codec_config config = {
+		.witness_fd = -1,
 		.listen_fd = listen_fd, .broker_fd = broker[0], .zygote_fd = zygote[0], .devpts_fd = open("/dev/pts", O_RDONLY | O_DIRECTORY | O_CLOEXEC),
 		.person_uid = getuid(), .warden_id = "0123456789abcdef0123456789abcdef", .binary_sha256 = "stub",
 		.exit_when_idle_ms = strtoull(argv[3], NULL, 10), .memory_total_bytes = 1 << 30,

@@ -23,7 +23,7 @@ function start(options: ConstructorParameters<typeof CodecProcess>[1] = {}): Cod
   return codec;
 }
 
-const hello = encodeFrame([1, 1, "test", 60_000, 120_000]);
+const hello = encodeFrame([1, 2, "test", 60_000, 120_000]);
 
 test("a command's output and exit come back, and nothing is listed after its acknowledgement and destruction", async () => {
   const { vm, events } = await start().connect();
@@ -322,7 +322,7 @@ test("another version is refused by name, a bad session name by an ERROR that le
   const process = start();
   const { vm } = await process.connect();
   vm.close();
-  const refusal = await process.raw(encodeFrame([1, 2, "test", 1000, 2000]));
+  const refusal = await process.raw(encodeFrame([1, 1, "test", 1000, 2000]));
   expect(refusal.toString("latin1")).toContain("BAD_VERSION");
   const answers = await process.raw(Buffer.concat([hello, encodeFrame([13, 5, "Not A Name"]), encodeFrame([99])]));
   expect(answers.toString("latin1")).toContain("NAME_INVALID");

@@ -37,11 +37,12 @@ static void check_exec(void)
 static void check_create(void)
 {
 	CHECK(scratch.create.mount_count <= MOUNTS_MAX);
+	CHECK(strnlen(scratch.create.endpoint, sizeof scratch.create.endpoint) < sizeof scratch.create.endpoint);
 	for (uint32_t index = 0; index < scratch.create.mount_count; index++) {
 		const struct mount_request *mount = &scratch.create.mounts[index];
 		CHECK(strnlen(mount->source, sizeof mount->source) < sizeof mount->source);
 		CHECK(strnlen(mount->target, sizeof mount->target) < sizeof mount->target);
-		CHECK(mount->writable <= 1);
+		CHECK(mount->mode <= MOUNT_STAGED);
 	}
 }
 
@@ -90,19 +91,21 @@ static size_t seed_create(uint8_t *buffer, size_t capacity)
 {
 	struct msgpack_writer writer;
 	msgpack_write_start(&writer, buffer, capacity);
-	msgpack_write_array(&writer, 13);
+	msgpack_write_array(&writer, 14);
 	msgpack_write_uint(&writer, FRAME_CREATE);
 	msgpack_write_uint(&writer, 7);
 	msgpack_write_text(&writer, "serene-vibrant-newton", 64);
 	for (uint64_t field = 0; field < 9; field++)
 		msgpack_write_uint(&writer, field < 8 ? field << (5 * field) : 0);
-	msgpack_write_array(&writer, 2);
-	for (uint64_t mount = 0; mount < 2; mount++) {
-		msgpack_write_array(&writer, 3);
+	msgpack_write_array(&writer, 3);
+	for (uint64_t mount = 0; mount < 3; mount++) {
+		msgpack_write_array(&writer, 4);
 		msgpack_write_text(&writer, "/home/person/project", 64);
 		msgpack_write_text(&writer, mount == 0 ? "project" : "data", 64);
 		msgpack_write_uint(&writer, mount);
+		msgpack_write_uint(&writer, mount << 20);
 	}
+	msgpack_write_text(&writer, "", 64);
 	return writer.size;
 }
 

@@ -242,7 +242,7 @@ static void scenario_shell(const char *script)
 	request.limits.disk_bytes = 256u << 20;
 	if (mount_source[0] != '\0') {
 		request.mount_count = 1;
-		request.mounts[0].writable = mount_source[0] == '+';
+		request.mounts[0].mode = mount_source[0] == '+' ? MOUNT_RW : MOUNT_RO;
 		snprintf(request.mounts[0].source, MOUNT_SOURCE_SIZE, "%s", mount_source + (mount_source[0] == '+'));
 		snprintf(request.mounts[0].target, MOUNT_TARGET_SIZE, "granted");
 	}

@@ -11,7 +11,10 @@
 import { CohortError } from "../../runtime/kernel/error.ts";
 import type {
   ExecPlan,
+  GrantInfo,
+  GrantPlan,
   OutputStream,
+  RevokedGrant,
   SandboxInfo,
   SandboxPlan,
   SandboxStats,
@@ -20,7 +23,16 @@ import type {
   VmEvents,
   VmIdentity,
 } from "../backend.ts";
-import { readDestroyed, readListing, readNothing, readProbe, readSandboxInfo, readStats } from "../wire/answers.ts";
+import {
+  readDestroyed,
+  readGrantInfo,
+  readListing,
+  readNothing,
+  readProbe,
+  readRevoked,
+  readSandboxInfo,
+  readStats,
+} from "../wire/answers.ts";
 import { WIRE_VERSION, type NamedRequest, type StreamNumber, type SupervisorFrame, type WardenFrame } from "../wire/frames.ts";
 import { encodeSupervisorFrame } from "../wire/supervisor-frame.ts";
 import { wardenError } from "../wire/warden-error.ts";
@@ -31,6 +43,9 @@ import { PendingRequests } from "./pending-requests.ts";
 /** An exec may wait behind the creation of its sandbox, so both have the longer deadline. */
 const CREATE_DEADLINE_MS = 15_000;
 const REQUEST_DEADLINE_MS = 10_000;
+/** The warden copies a source that cannot be idmapped for at most 30 s, and ends a revocation within 10. */
+const GRANT_DEADLINE_MS = 45_000;
+const REVOKE_DEADLINE_MS = 20_000;
 /** Far below the frame limit, so that other frames get in between. */
 const STDIN_FRAME_BYTES_MAX = 64 * 1024;
 /** Three renewals fit into the lease, so that one late tick freezes nothing. */
@@ -134,6 +149,8 @@ class WardenConnection implements Vm {
         return this.#events.exit(frame.exit);
       case "died":
         return this.#events.died(frame.death);
+      case "grantEnded":
+        return this.#events.grantEnded(frame.end);
       case "event":
         return this.#events.notice(frame.name, frame.kind, frame.detail);
       case "helloOk":
@@ -199,6 +216,16 @@ class WardenConnection implements Vm {
 
   async kill(name: string): Promise<void> {
     readNothing(await this.#askNamed("kill", name));
+  }
+
+  async grant(name: string, plan: GrantPlan): Promise<GrantInfo> {
+    const what = `GRANT ${plan.grantId} in ${name}`;
+    return readGrantInfo(await this.#ask(what, GRANT_DEADLINE_MS, (seq) => ({ type: "grant", seq, name, plan })));
+  }
+
+  async revoke(name: string, grantId: number): Promise<RevokedGrant> {
+    const what = `REVOKE ${grantId} in ${name}`;
+    return readRevoked(await this.#ask(what, REVOKE_DEADLINE_MS, (seq) => ({ type: "revoke", seq, name, grantId })));
   }
 
   async stats(name: string): Promise<SandboxStats> {

@@ -57,9 +57,6 @@ struct listener {
 void listener_open(struct listener *listener, const char *path, const struct person *person);
 void listener_close(struct listener *listener);
 
-/* sha256.c: of the file at path, as 64 hex digits and NUL. -1 with errno. */
-int sha256_file(const char *path, char hex[65]);
-
 /* codec-process.c: drops everything and calls codec_main(). */
 struct codec_config;
 _Noreturn void codec_process_main(struct codec_config *config, uint32_t uid);

@@ -67,7 +67,7 @@ struct codec {
 	const struct codec_config *config;
 	int epoll_fd;
 	uint64_t now_ms;
-	struct watch listener, broker, zygote;
+	struct watch listener, broker, zygote, witness;
 	struct packet_queue to_broker, to_zygote;
 	struct link *supervisor;
 	struct link *guests[LINK_GUESTS_MAX];
@@ -164,6 +164,12 @@ void init_event(struct codec *codec, struct sandbox *sandbox, uint32_t events);
 void init_close(struct codec *codec, struct sandbox *sandbox);
 void init_drain(struct codec *codec, struct sandbox *sandbox);
 bool init_send(struct codec *codec, struct sandbox *sandbox, const void *data, size_t size, int *fds, size_t fd_count);
+
+/* denials.c */
+/* What the witness has told so far goes to the supervisor. Without one it stays where it is. */
+void denials_pass_on(struct codec *codec);
+/* Listens to the witness as long as there is a supervisor that reads. */
+void denials_watch(struct codec *codec);
 
 /* sandbox-life.c */
 void sandbox_create(struct codec *codec);

@@ -53,6 +53,7 @@ static void dispatch(struct codec *codec, struct watch *watch, uint32_t events)
 	case WATCH_LINK: link_event(codec, OWNER(watch, struct link, watch), events); break;
 	case WATCH_BROKER: broker_event(codec, events); break;
 	case WATCH_ZYGOTE: zygote_event(codec, events); break;
+	case WATCH_WITNESS: denials_pass_on(codec); break;
 	case WATCH_INIT: init_event(codec, OWNER(watch, struct sandbox, init_watch), events); break;
 	case WATCH_STDOUT: exec_output_event(codec, OWNER(watch, struct exec, out_watch[0]), 0, events); break;
 	case WATCH_STDERR: exec_output_event(codec, OWNER(watch, struct exec, out_watch[1]), 1, events); break;
@@ -140,6 +141,7 @@ static void run(struct codec *codec)
 			dispatch(codec, events[index].data.ptr, events[index].events);
 		more = exec_read_all(codec);
 		supervisor_flush(codec);
+		denials_watch(codec);
 		tick(codec, &slow_tick_ms);
 		collect(codec);
 	}
@@ -177,6 +179,7 @@ int codec_main(const struct codec_config *config)
 	codec->listener = (struct watch){.kind = WATCH_LISTENER, .fd = config->listen_fd};
 	codec->broker = (struct watch){.kind = WATCH_BROKER, .fd = config->broker_fd};
 	codec->zygote = (struct watch){.kind = WATCH_ZYGOTE, .fd = config->zygote_fd};
+	codec->witness = (struct watch){.kind = WATCH_WITNESS, .fd = config->witness_fd};
 	codec->to_broker = (struct packet_queue){.socket_fd = config->broker_fd, .count_max = SANDBOXES_MAX};
 	codec->to_zygote = (struct packet_queue){.socket_fd = config->zygote_fd, .count_max = OPERATIONS_MAX};
 	if (!codec_watch(codec, &codec->listener, EPOLLIN) || !codec_watch(codec, &codec->broker, EPOLLIN) || !codec_watch(codec, &codec->zygote, EPOLLIN))

@@ -1,6 +1,7 @@
 /* Writes the files below ~/out as the archive that docs/design/wire.md defines.
  * Runs confined, with the child's own rights, after every other process of the
  * sandbox was killed. Follows no link, crosses nothing, trusts no name. */
+#include "archive-writer.h"
 #include "sandbox.h"
 
 #include <dirent.h>
@@ -13,81 +14,21 @@ enum record { RECORD_END, RECORD_FILE, RECORD_SKIPPED };
 enum skip_reason { NOT_REGULAR = 1, OVER_BYTES, OVER_FILES, UNREADABLE, NAME_TOO_LONG, TOO_DEEP };
 enum { DEPTH_MAX = 64, PATH_SIZE_MAX = 4096, ENTRIES_MAX = 200000, SKIPS_MAX = 10000 };
 
+static struct archive_writer out;
+
 static struct {
-	int fd;
 	uint64_t bytes_left, files_left;
 	uint32_t entries, skips;
 	bool stopped;           /* a limit was reached: only the end record follows */
-	bool broken;            /* the reader is gone, or a file changed: no end record, so that the collection fails */
-	size_t used;
-	unsigned char buffer[64 * 1024];
 } archive;
-
-static void flush(void)
-{
-	for (size_t done = 0; done < archive.used && !archive.broken;) {
-		ssize_t count = write(archive.fd, archive.buffer + done, archive.used - done);
-		if (count > 0)
-			done += (size_t)count;
-		else if (errno != EINTR)
-			archive.broken = true;
-	}
-	archive.used = 0;
-}
-
-static void put(const void *data, size_t size)
-{
-	const unsigned char *from = data;
-	while (size > 0 && !archive.broken) {
-		size_t room = sizeof(archive.buffer) - archive.used;
-		size_t count = size < room ? size : room;
-		memcpy(archive.buffer + archive.used, from, count);
-		archive.used += count;
-		from += count;
-		size -= count;
-		if (archive.used == sizeof(archive.buffer))
-			flush();
-	}
-}
-
-/* Big-endian, of the given width in bytes. */
-static void put_number(uint64_t number, size_t width)
-{
-	unsigned char bytes[8];
-	for (size_t i = 0; i < width; i++)
-		bytes[i] = (unsigned char)(number >> (8 * (width - 1 - i)));
-	put(bytes, width);
-}
-
-static void put_path(const char *path)
-{
-	size_t length = strnlen(path, UINT16_MAX);
-	put_number(length, 2);
-	put(path, length);
-}
 
 static void skip(const char *path, enum skip_reason reason)
 {
-	put_number(RECORD_SKIPPED, 1);
-	put_path(path);
-	put_number(reason, 1);
+	archive_put_number(&out, RECORD_SKIPPED, 1);
+	archive_put_text(&out, path);
+	archive_put_number(&out, reason, 1);
 	if (++archive.skips >= SKIPS_MAX)
 		archive.stopped = true;
-}
-
-static void put_content(int fd, uint64_t size)
-{
-	static unsigned char piece[64 * 1024];
-	while (size > 0 && !archive.broken) {
-		ssize_t count = read(fd, piece, size < sizeof(piece) ? (size_t)size : sizeof(piece));
-		if (count <= 0) {
-			/* Its size is already written: shorter content would be read as the next record. */
-			archive.broken = true;
-			return;
-		}
-		put(piece, (size_t)count);
-		size -= (uint64_t)count;
-	}
 }
 
 static void put_file(int dir_fd, const char *name, const char *path)
@@ -115,11 +56,11 @@ static void put_file(int dir_fd, const char *name, const char *path)
 	}
 	archive.files_left--;
 	archive.bytes_left -= size;
-	put_number(RECORD_FILE, 1);
-	put_path(path);
-	put_number(status.st_mode & 07777, 4);
-	put_number(size, 8);
-	put_content(fd, size);
+	archive_put_number(&out, RECORD_FILE, 1);
+	archive_put_text(&out, path);
+	archive_put_number(&out, status.st_mode & 07777, 4);
+	archive_put_number(&out, size, 8);
+	archive_put_content(&out, fd, size);
 }
 
 static void walk(int dir_fd, const char *prefix, unsigned int depth);
@@ -163,7 +104,7 @@ static void walk(int dir_fd, const char *prefix, unsigned int depth)
 		close(dir_fd);
 		return;
 	}
-	for (struct dirent *entry = readdir(entries); entry != NULL && !archive.stopped && !archive.broken; entry = readdir(entries))
+	for (struct dirent *entry = readdir(entries); entry != NULL && !archive.stopped && !out.broken; entry = readdir(entries))
 		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
 			walk_entry(dir_fd, entry->d_name, prefix, depth);
 	closedir(entries);
@@ -171,7 +112,7 @@ static void walk(int dir_fd, const char *prefix, unsigned int depth)
 
 int collect_archive(const char *home, int fd, const char *max_bytes, const char *max_files)
 {
-	archive.fd = fd;
+	out.fd = fd;
 	archive.bytes_left = strtoull(max_bytes, NULL, 10);
 	archive.files_left = strtoull(max_files, NULL, 10);
 	CLEANUP_FD int home_fd = open(home, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
@@ -181,7 +122,7 @@ int collect_archive(const char *home, int fd, const char *max_bytes, const char 
 		walk(out_fd, "", 0);
 	else if (errno != ENOENT)
 		skip(".", errno == ENOTDIR || errno == ELOOP ? NOT_REGULAR : UNREADABLE);
-	put_number(RECORD_END, 1);
-	flush();
-	return archive.broken ? EXIT_FAILURE : EXIT_SUCCESS;
+	archive_put_number(&out, RECORD_END, 1);
+	archive_flush(&out);
+	return out.broken ? EXIT_FAILURE : EXIT_SUCCESS;
 }

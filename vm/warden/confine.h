@@ -11,6 +11,12 @@ enum filter_profile { FILTER_SANDBOX, FILTER_CODEC };
 void seccomp_prepare(enum filter_profile profile);
 /* Needs no_new_privs. -1 with errno. */
 int seccomp_apply(void);
+/* The same for a sandbox's filter; returns the listener that its notified refusals ask, with CLOEXEC. */
+int seccomp_apply_listening(void);
+/* Sixth argument of a socket() that is to be refused like any other, but without asking the listener: the truth check's. */
+#define FILTER_QUIETLY 0x636f6871u
+/* And of one that asks the listener to go: for a program in the sandbox that wants to listen itself. From then on what was EPERM is ENOSYS. */
+#define FILTER_FAREWELL 0x636f6862u
 
 /* The ABI of this kernel's Landlock, 0 when there is none. */
 int landlock_abi(void);

@@ -1,5 +1,6 @@
 /* What happens between the init's fork and the program: stdio, terminal,
  * descriptors, truth check, execve. Runs with the child's own rights, confined. */
+#include "diff.h"
 #include "exec-child.h"
 
 #include <fcntl.h>
@@ -155,6 +156,11 @@ void exec_child_main(const struct sandbox_plan *plan, const struct exec_request 
 		check_layers(plan, &report);
 		close(FD_REPORT);
 		_exit(request->argc == 2 ? collect_archive(plan->home, STDOUT_FILENO, argv[0], argv[1]) : EXIT_FAILURE);
+	}
+	if (request->exec_kind == EXEC_DIFF) {
+		check_layers(plan, &report);
+		close(FD_REPORT);
+		_exit(request->argc == 3 ? diff_archive(plan->home, STDOUT_FILENO, argv) : EXIT_FAILURE);
 	}
 	char cwd[MOUNT_SOURCE_SIZE];
 	memcpy(cwd, request->cwd, sizeof(cwd));

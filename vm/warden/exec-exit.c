@@ -79,6 +79,8 @@ void exec_exited(struct codec *codec, struct exec *exec, const struct init_messa
 	};
 	exec->exit.flags |= message->out_is_empty != 0 ? EXIT_OUT_EMPTY : 0u;
 	set_detail(exec, message->detail);
+	/* What it was refused comes before its end. */
+	denials_pass_on(codec);
 	/* A process that ended well was not hurt by a limit: most exits cost no question. */
 	if (status != 0)
 		ask_for_stats(codec, exec);

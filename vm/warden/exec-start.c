@@ -85,7 +85,7 @@ static void describe(struct exec *exec, const struct frame *frame)
 	exec->pty = (frame->exec_flags & WIRE_EXEC_PTY) != 0;
 	exec->stdin_wanted = (frame->exec_flags & WIRE_EXEC_STDIN) != 0;
 	exec->out[0].window = exec->out[1].window = frame->window_bytes;
-	if (exec->pty || exec->kind == EXEC_COLLECT)
+	if (exec->pty || exec->kind != EXEC_COMMAND)
 		exec->out[1] = (struct output_stream){.absent = true, .ended = true, .fin_sent = true, .fin_ever_sent = true, .fin_acked = true};
 	exec->oom_kills_before = exec->sandbox->oom_kills_seen;
 	exec->pids_refused_before = exec->sandbox->pids_refused_seen;
@@ -114,7 +114,7 @@ static bool hand_over(struct codec *codec, struct exec *exec)
 static bool refused(struct codec *codec, const struct sandbox *sandbox)
 {
 	const struct frame *frame = &codec->frame;
-	bool collect = frame->exec_kind == EXEC_COLLECT;
+	bool is_archive = frame->exec_kind != EXEC_COMMAND;
 	bool creating = sandbox->state == SANDBOX_CREATING && !sandbox->destroy_wanted;
 	if (sandbox->ending || (sandbox->state != SANDBOX_ALIVE && !creating))
 		answer_error(codec, frame->seq, E_SANDBOX_DEAD, 0, "%s is dead", sandbox->name);
@@ -124,8 +124,8 @@ static bool refused(struct codec *codec, const struct sandbox *sandbox)
 		answer_error(codec, frame->seq, E_BAD_FRAME, 0, "windowBytes is over %d", WINDOW_BYTES_MAX);
 	else if (frame->rows > UINT16_MAX || frame->columns > UINT16_MAX)
 		answer_error(codec, frame->seq, E_BAD_FRAME, 0, "rows or columns are over %d", UINT16_MAX);
-	else if (collect && frame->exec_flags != 0)
-		answer_error(codec, frame->seq, E_BAD_FRAME, 0, "a collect has neither pty nor stdin");
+	else if (is_archive && frame->exec_flags != 0)
+		answer_error(codec, frame->seq, E_BAD_FRAME, 0, "a collect or a diff has neither pty nor stdin");
 	else
 		return false;
 	return true;

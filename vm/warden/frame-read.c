@@ -76,11 +76,12 @@ static void read_hello(struct msgpack_reader *reader, struct frame *frame)
 
 static void read_mount(struct msgpack_reader *reader, struct frame *frame, struct mount_request *mount)
 {
-	if (msgpack_read_array(reader, 3) != 3)
+	if (msgpack_read_array(reader, 4) != 4)
 		reader->bad = true;
 	struct msgpack_view source = msgpack_read_str(reader, FRAME_SIZE_MAX);
 	struct msgpack_view target = msgpack_read_str(reader, FRAME_SIZE_MAX);
-	uint32_t writable = (uint32_t)msgpack_read_uint(reader, 1);
+	uint32_t mode = (uint32_t)msgpack_read_uint(reader, MOUNT_STAGED);
+	uint64_t staged_bytes = msgpack_read_uint(reader, MSGPACK_UINT_MAX);
 	if (source.size == 0 || source.size >= sizeof mount->source)
 		refuse(frame, E_MOUNT_SOURCE_UNREADABLE, source.size == 0 ? ENOENT : ENAMETOOLONG, "the path of a mount's source");
 	else if (target.size == 0 || target.size >= sizeof mount->target)
@@ -90,7 +91,8 @@ static void read_mount(struct msgpack_reader *reader, struct frame *frame, struc
 	memset(mount, 0, sizeof *mount);
 	copy_text(mount->source, source);
 	copy_text(mount->target, target);
-	mount->writable = writable;
+	mount->mode = mode;
+	mount->staged_bytes = staged_bytes;
 }
 
 static void read_create(struct msgpack_reader *reader, struct frame *frame, struct create_request *create)
@@ -117,6 +119,11 @@ static void read_create(struct msgpack_reader *reader, struct frame *frame, stru
 	for (uint32_t index = 0; index < count && !reader->bad; index++)
 		read_mount(reader, frame, index < MOUNTS_MAX ? &create->mounts[index] : &beyond);
 	create->mount_count = count <= MOUNTS_MAX ? count : 0;
+	struct msgpack_view endpoint = msgpack_read_str(reader, FRAME_SIZE_MAX);
+	if (endpoint.size >= sizeof create->endpoint || (endpoint.size > 0 && endpoint.bytes[0] != '/'))
+		refuse(frame, E_SETUP_FAILED, EINVAL, "the endpoint is no absolute path of a socket");
+	else
+		copy_text(create->endpoint, endpoint);
 }
 
 /* Appends the strings of an array to the blob, each with its NUL. */
@@ -142,7 +149,7 @@ static void read_exec(struct msgpack_reader *reader, struct frame *frame, uint8_
 {
 	read_seq_and_name(reader, frame);
 	read_exec_id(reader, frame);
-	frame->exec_kind = (uint32_t)msgpack_read_uint(reader, EXEC_COLLECT);
+	frame->exec_kind = (uint32_t)msgpack_read_uint(reader, EXEC_DIFF);
 	frame->argc = read_strings(reader, frame, blob);
 	frame->envc = read_strings(reader, frame, blob);
 	if (frame->argc == 0)
@@ -199,7 +206,7 @@ static void read_named_exec(struct msgpack_reader *reader, struct frame *frame)
 
 /* Fields of each type of frame from the supervisor, its type included; 0: no such type. */
 static const uint8_t field_counts[FRAME_SHUTDOWN + 1] = {
-	[FRAME_HELLO] = 5, [FRAME_CREATE] = 13, [FRAME_EXEC] = 12, [FRAME_DATA] = 7, [FRAME_ACK] = 5, [FRAME_SIGNAL] = 5,
+	[FRAME_HELLO] = 5, [FRAME_CREATE] = 14, [FRAME_EXEC] = 12, [FRAME_DATA] = 7, [FRAME_ACK] = 5, [FRAME_SIGNAL] = 5,
 	[FRAME_RESIZE] = 6, [FRAME_FREEZE] = 3, [FRAME_THAW] = 3, [FRAME_KILL] = 3, [FRAME_STATS] = 3, [FRAME_PROBE] = 3,
 	[FRAME_DESTROY] = 3, [FRAME_LIST] = 2, [FRAME_EXIT_ACK] = 3, [FRAME_RENEW] = 1, [FRAME_CREDIT] = 5, [FRAME_SHUTDOWN] = 2,
 };

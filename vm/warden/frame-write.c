@@ -123,6 +123,20 @@ size_t frame_write_event(void *buffer, size_t capacity, const char *name, const 
 	return frame_write_finish(&writer);
 }
 
+size_t frame_write_denied(void *buffer, size_t capacity, const char *name, const struct denial_notice *denial)
+{
+	struct msgpack_writer writer;
+	frame_write_start(&writer, buffer, capacity, FRAME_DENIED, 7);
+	write_name(&writer, name);
+	msgpack_write_uint(&writer, denial->ordinal);
+	msgpack_write_uint(&writer, denial->pid > 0 ? (uint64_t)denial->pid : 0);
+	msgpack_write_text(&writer, denial->program, sizeof denial->program);
+	msgpack_write_text(&writer, denial->call, sizeof denial->call);
+	msgpack_write_text(&writer, denial->detail, sizeof denial->detail);
+	msgpack_write_uint(&writer, denial->repeated);
+	return frame_write_finish(&writer);
+}
+
 size_t frame_write_data(void *buffer, size_t capacity, const struct data_frame *data)
 {
 	struct msgpack_writer writer;

@@ -10,14 +10,14 @@ enum {
 	FRAME_SIZE_MAX = 1048576,       /* without the header */
 	FRAME_DATA_BYTES = 64 * 1024,   /* payload of a DATA that we send */
 	FRAME_CONTROL_SIZE_MAX = 2048,  /* any frame that we send but DATA and the answer to LIST, header included */
-	WIRE_VERSION = 1,
+	WIRE_VERSION = 2,
 	SUPERVISOR_ID_SIZE = 128,
 };
 
 enum frame_type {
 	FRAME_HELLO = 1, FRAME_CREATE, FRAME_EXEC, FRAME_DATA, FRAME_ACK, FRAME_SIGNAL, FRAME_RESIZE, FRAME_FREEZE, FRAME_THAW,
 	FRAME_KILL, FRAME_STATS, FRAME_PROBE, FRAME_DESTROY, FRAME_LIST, FRAME_EXIT_ACK, FRAME_RENEW, FRAME_CREDIT, FRAME_SHUTDOWN,
-	FRAME_HELLO_OK = 65, FRAME_OK, FRAME_ERROR, FRAME_EXIT, FRAME_DIED, FRAME_EVENT,
+	FRAME_HELLO_OK = 65, FRAME_OK, FRAME_ERROR, FRAME_EXIT, FRAME_DIED, FRAME_EVENT, FRAME_DENIED = 72,
 };
 
 enum wire_exec_flag { WIRE_EXEC_PTY = 1, WIRE_EXEC_STDIN = 2 };
@@ -82,6 +82,7 @@ size_t frame_write_exit(void *buffer, size_t capacity, const char *name, uint32_
 			uint64_t stdout_bytes, uint64_t stderr_bytes);
 size_t frame_write_died(void *buffer, size_t capacity, const char *name, uint32_t reason, const char *detail);
 size_t frame_write_event(void *buffer, size_t capacity, const char *name, const char *kind, const char *detail);
+size_t frame_write_denied(void *buffer, size_t capacity, const char *name, const struct denial_notice *denial);
 
 struct data_frame {
 	const char *name;

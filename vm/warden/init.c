@@ -34,6 +34,7 @@ struct running_exec {
 	int start_fd;        /* the exec child's report; -1 once STARTED was sent */
 	struct start_report report;
 	uint64_t started_us;
+	bool is_diff;
 };
 
 static struct sandbox_plan *plan;
@@ -48,11 +49,20 @@ static void tell(const struct init_message *message)
 		_exit(EXIT_FAILURE);
 }
 
-static void tell_not_started(uint32_t exec_id, int sys_errno, const char *why)
+static bool a_diff_runs(void)
 {
-	struct init_message message = { .kind = FROM_INIT_STARTED, .exec_id = exec_id, .error = E_EXEC_FAILED, .sys_errno = sys_errno };
-	format_text(message.detail, sizeof(message.detail), "%s: %s", why, strerror(sys_errno));
-	tell(&message);
+	for (size_t i = 0; i < EXECS_MAX; i++)
+		if (execs[i].id != 0 && execs[i].is_diff)
+			return true;
+	return false;
+}
+
+/* Whoever stood still for the last diff goes on. */
+static void free_slot(struct running_exec *exec)
+{
+	exec->id = 0;
+	if (exec->is_diff && !a_diff_runs())
+		kill(-1, SIGCONT);
 }
 
 /* The child's pipe is at its end: it became the program, or it reported why not, or it was killed before. */
@@ -66,7 +76,7 @@ static void tell_started(struct running_exec *exec)
 	close_fd(&exec->start_fd);
 	tell(&message);
 	if (message.error != E_NONE)
-		exec->id = 0;
+		free_slot(exec);
 }
 
 static void read_report(struct running_exec *exec)
@@ -109,7 +119,7 @@ static void tell_exited(struct running_exec *exec, int wait_status, const struct
 		.system_us = (uint64_t)usage->ru_stime.tv_sec * 1000000u + (uint64_t)usage->ru_stime.tv_usec,
 		.max_rss_kib = (uint64_t)usage->ru_maxrss,
 	};
-	exec->id = 0;
+	free_slot(exec);
 	tell(&message);
 }
 
@@ -152,6 +162,15 @@ static void end_all_others(void)
 	}
 }
 
+static void start_failed(const struct exec_request *request, int sys_errno, const char *why)
+{
+	if (request->exec_kind == EXEC_DIFF && !a_diff_runs())
+		kill(-1, SIGCONT);
+	struct init_message message = { .kind = FROM_INIT_STARTED, .exec_id = request->exec_id, .error = E_EXEC_FAILED, .sys_errno = sys_errno };
+	format_text(message.detail, sizeof(message.detail), "%s: %s", why, strerror(sys_errno));
+	tell(&message);
+}
+
 static void start_exec(const struct exec_request *request, const int fds[4])
 {
 	struct running_exec *slot = NULL;
@@ -161,12 +180,15 @@ static void start_exec(const struct exec_request *request, const int fds[4])
 	for (size_t i = 0; i < EXECS_MAX && slot == NULL; i++)
 		if (execs[i].id == 0)
 			slot = &execs[i];
+	/* What is compared must not move. In one pass that no fork escapes; the diff itself waits until all stand. */
+	if (request->exec_kind == EXEC_DIFF)
+		kill(-1, SIGSTOP);
 	if (slot == NULL) {
-		tell_not_started(request->exec_id, EAGAIN, "too many programs run in this sandbox");
+		start_failed(request, EAGAIN, "too many programs run in this sandbox");
 		return;
 	}
 	if (pipe2(report, O_CLOEXEC) != 0) {
-		tell_not_started(request->exec_id, errno, "cannot make a pipe");
+		start_failed(request, errno, "cannot make a pipe");
 		return;
 	}
 	uint64_t started_us = boot_us();
@@ -177,12 +199,13 @@ static void start_exec(const struct exec_request *request, const int fds[4])
 	if (pid < 0) {
 		int error_number = errno;
 		close(report[0]);
-		tell_not_started(request->exec_id, error_number, "cannot fork");
+		start_failed(request, error_number, "cannot fork");
 		return;
 	}
 	if (fcntl(report[0], F_SETFL, O_NONBLOCK) != 0)
 		_exit(EXIT_FAILURE);
-	*slot = (struct running_exec){ .id = request->exec_id, .pid = pid, .start_fd = report[0], .started_us = started_us };
+	*slot = (struct running_exec){ .id = request->exec_id, .pid = pid, .start_fd = report[0], .started_us = started_us,
+					.is_diff = request->exec_kind == EXEC_DIFF };
 	/* What stands if it is killed before it says anything. */
 	slot->report = (struct start_report){ .error = E_EXEC_FAILED, .detail = "it ended before it became the program" };
 }

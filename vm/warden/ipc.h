@@ -25,11 +25,15 @@ enum {
 	MOUNTS_MAX = 16,
 	MOUNT_SOURCE_SIZE = 4096, /* PATH_MAX, with its NUL */
 	MOUNT_TARGET_SIZE = 128,
+	ENDPOINT_SIZE = 108,      /* of sockaddr_un, with its NUL */
 	DETAIL_SIZE = 256,
 	SANDBOXES_MAX = 4096,
 	EXECS_MAX = 64,           /* per sandbox, living or not yet acknowledged */
 	EXEC_BLOB_MAX = 512 * 1024,
 	ARGS_MAX = 8192,          /* argv entries; the same for env */
+	DENIAL_CALL_SIZE = 32,    /* each with its NUL */
+	DENIAL_DETAIL_SIZE = 96,
+	DENIAL_PROGRAM_SIZE = 16, /* TASK_COMM_LEN */
 };
 
 /* What ERROR says; the order is that of warden_error_names[] in errors.c. */
@@ -50,11 +54,14 @@ enum layer {
 };
 #define LAYERS_ALL ((1u << LAYER_COUNT) - 1)
 
+enum mount_mode { MOUNT_RO, MOUNT_RW, MOUNT_STAGED };
+
 struct mount_request {
 	char source[MOUNT_SOURCE_SIZE];
 	char target[MOUNT_TARGET_SIZE]; /* one path component below ~/mnt */
-	uint32_t writable;
+	uint32_t mode;            /* enum mount_mode */
 	uint32_t reserved;
+	uint64_t staged_bytes;    /* size of the layer of a staged one, else 0 */
 };
 
 /* What one sandbox may use. */
@@ -74,6 +81,7 @@ struct create_request {
 	struct sandbox_limits limits;
 	uint32_t network;
 	uint32_t mount_count;
+	char endpoint[ENDPOINT_SIZE]; /* absolute path of a unix socket of the person; empty: none */
 	struct mount_request mounts[MOUNTS_MAX];
 };
 
@@ -132,7 +140,7 @@ struct died_notice {
 };
 
 enum to_init { TO_INIT_EXEC = 1, TO_INIT_SIGNAL, TO_INIT_PROBE, TO_INIT_CLAIM };
-enum exec_kind { EXEC_COMMAND, EXEC_COLLECT };
+enum exec_kind { EXEC_COMMAND, EXEC_COLLECT, EXEC_DIFF };
 enum exec_flag { EXEC_PTY = 1 };
 
 /* Carries four descriptors: a sealed memfd with the blob, then stdin, stdout,
@@ -170,6 +178,23 @@ struct init_message {
 	uint32_t reserved;
 	uint64_t wall_us, user_us, system_us, max_rss_kib;
 	char detail[DETAIL_SIZE];
+};
+
+/* From the zygote to the witness, with one descriptor: the listener of a new sandbox's filter. */
+struct listener_notice {
+	uint32_t uid;             /* names the sandbox: no other ever has it */
+	uint32_t reserved;
+};
+
+/* From the witness to the codec. Texts are printable ASCII. */
+struct denial_notice {
+	uint32_t uid;
+	uint32_t ordinal;         /* counts the notices of this sandbox, from 1 */
+	uint32_t repeated;        /* how often it was refused since the last notice of the same */
+	int32_t pid;              /* as the sandbox counts; 0: unknown */
+	char program[DENIAL_PROGRAM_SIZE];
+	char call[DENIAL_CALL_SIZE];
+	char detail[DENIAL_DETAIL_SIZE];
 };
 
 #endif

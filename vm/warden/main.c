@@ -20,6 +20,7 @@
 #include "command-line.h"
 #include "options.h"
 #include "zygote.h"
+#include "sha256.h"
 
 enum { REMOVE_MS_MAX = 15000, MINUTE_MS = 60000 };
 
@@ -153,7 +154,7 @@ static int serve(const struct options *options, struct listener *listener, struc
 	uint32_t codec_uid;
 	struct uid_source uids = options->uids;
 	struct broker broker = { .person = &options->person, .uids = &uids };
-	struct codec_config config = { .listen_fd = listener->socket_fd };
+	struct codec_config config = { .listen_fd = listener->socket_fd, .witness_fd = -1 };
 	int status = EXIT_FAILURE;
 	int opened = cgroup_set_open(&cgroups, instance->id, &fault);
 	instance_record(instance, cgroups.paths);

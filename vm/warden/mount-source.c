@@ -48,7 +48,7 @@ _Noreturn static void opener_main(const struct person *person, const struct moun
 	int fd = (int)syscall(SYS_openat2, AT_FDCWD, mount->source, &how, sizeof(how));
 	if (fd < 0)
 		opened.error_number = errno;
-	else if (mount->writable != 0)
+	else if (mount->mode == MOUNT_RW)
 		opened.not_writable = syscall(__NR_faccessat2, fd, "", W_OK, AT_EMPTY_PATH | AT_EACCESS) != 0;
 	_exit(send_packet(answer_fd, &opened, sizeof(opened), &fd, fd >= 0 ? 1 : 0) == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
 }
@@ -170,7 +170,7 @@ static int check_source(int fd, const char *source, struct fault *fault)
 static int clone_mount(int source_fd, const struct mount_request *mount, struct fault *fault)
 {
 	struct mount_attr attributes = {
-		.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (mount->writable != 0 ? 0 : MOUNT_ATTR_RDONLY),
+		.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (mount->mode == MOUNT_RW ? 0 : MOUNT_ATTR_RDONLY),
 		.propagation = MS_PRIVATE,
 	};
 	CLEANUP_FD int tree = open_tree(source_fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
@@ -185,6 +185,8 @@ static int prepare_one(const struct person *person, const struct mount_request *
 {
 	if (memchr(mount->source, '\0', sizeof(mount->source)) == NULL || mount->source[0] != '/')
 		return fail(fault, E_MOUNT_SOURCE_UNREADABLE, 0, "the source of a mount must be an absolute path");
+	if (mount->mode == MOUNT_STAGED)
+		return fail(fault, E_SETUP_FAILED, EOPNOTSUPP, "this warden stages nothing yet");
 	CLEANUP_FD int source_fd = open_as_person(person, mount, fault);
 	if (source_fd < 0 || check_source(source_fd, mount->source, fault) != 0)
 		return -1;

@@ -29,7 +29,7 @@ enum { OUR_ARCH = (int)AUDIT_ARCH_AARCH64, OLD_NUMBERS_END = 295 };
 enum { NEW_NUMBERS = 424, CEILING = 467, PROGRAM_MAX = 512 };
 
 enum action {
-	ALLOW, REFUSE, ABSENT, CLONE, SOCKETPAIR, IOCTL, MKNOD, MKNODAT, CHMOD, FCHMODAT, OPEN, OPENAT, FCNTL, PRLIMIT, RENAMEAT2, ACTION_COUNT,
+	ALLOW, REFUSE, NOTIFY, ABSENT, CLONE, SOCKETPAIR, IOCTL, MKNOD, MKNODAT, CHMOD, FCHMODAT, OPEN, OPENAT, FCNTL, PRLIMIT, RENAMEAT2, ACTION_COUNT,
 };
 
 static const struct {
@@ -43,6 +43,8 @@ static const struct {
 
 static struct sock_filter program[PROGRAM_MAX];
 static unsigned short program_length;
+/* The sandbox's: a refusal that is worth knowing of asks the listener which error it shall be. */
+static bool has_listener;
 
 static struct interval {
 	uint32_t first;
@@ -67,6 +69,12 @@ static void emit_refusal(int error_number)
 	emit_return(SECCOMP_RET_ERRNO | (uint32_t)error_number);
 }
 
+/* Without a listener, and for whoever answers late, it is the same error. */
+static void emit_notified_refusal(void)
+{
+	emit_return(has_listener ? SECCOMP_RET_USER_NOTIF : SECCOMP_RET_ERRNO | EPERM);
+}
+
 /* The low half of an argument: the kernel's parameter is 32 bits wide in all that we compare. */
 static void emit_load_argument(unsigned int index)
 {
@@ -86,7 +94,7 @@ static void emit_chmod(unsigned int mode_argument)
 {
 	emit_load_argument(mode_argument);
 	emit(BPF_JMP | BPF_JSET | BPF_K, 0, 1, SET_ID_BITS);
-	emit_refusal(EPERM);
+	emit_notified_refusal();
 	emit_return(SECCOMP_RET_ALLOW);
 }
 
@@ -97,7 +105,7 @@ static void emit_open(unsigned int flags_argument)
 	emit(BPF_JMP | BPF_JSET | BPF_K, 0, 3, O_CREAT | (O_TMPFILE & ~O_DIRECTORY));
 	emit_load_argument(flags_argument + 1);
 	emit(BPF_JMP | BPF_JSET | BPF_K, 0, 1, SET_ID_BITS);
-	emit_refusal(EPERM);
+	emit_notified_refusal();
 	emit_return(SECCOMP_RET_ALLOW);
 }
 
@@ -109,25 +117,28 @@ static void emit_mknod(unsigned int mode_argument)
 	emit(BPF_JMP | BPF_JEQ | BPF_K, 3, 0, S_IFIFO);
 	emit(BPF_JMP | BPF_JEQ | BPF_K, 2, 0, S_IFREG);
 	emit(BPF_JMP | BPF_JEQ | BPF_K, 1, 0, 0); /* no type means a regular file */
-	emit_refusal(EPERM);
+	emit_notified_refusal();
 	emit_return(SECCOMP_RET_ALLOW);
 }
 
 /* Refuses some values of the second argument. */
-static void emit_commands(const uint32_t *refused, size_t count)
+static void emit_commands(const uint32_t *refused, size_t count, bool notified)
 {
 	emit_load_argument(1);
 	for (size_t i = 0; i < count; i++)
 		emit(BPF_JMP | BPF_JEQ | BPF_K, (uint8_t)(count - i), 0, refused[i]);
 	emit_return(SECCOMP_RET_ALLOW);
-	emit_refusal(EPERM);
+	if (notified)
+		emit_notified_refusal();
+	else
+		emit_refusal(EPERM);
 }
 
 static void emit_ioctl(void)
 {
 	/* Pushing input into a terminal, the console's selection, other line disciplines, redirected console output. */
 	static const uint32_t refused[] = { TIOCSTI, TIOCLINUX, TIOCSETD, TIOCCONS };
-	emit_commands(refused, ARRAY_LENGTH(refused));
+	emit_commands(refused, ARRAY_LENGTH(refused), true);
 }
 
 static void emit_fcntl(void)
@@ -135,7 +146,7 @@ static void emit_fcntl(void)
 	/* A lease on a file of a mount, even a read-only one, makes every open of it on the host wait (fs.lease-break-time, 45 s). 1040 is
 	 * F_SETDELEG of Linux 6.19, the same for directories. */
 	static const uint32_t refused[] = { F_SETLEASE, 1040 };
-	emit_commands(refused, ARRAY_LENGTH(refused));
+	emit_commands(refused, ARRAY_LENGTH(refused), false);
 }
 
 static void emit_socketpair(void)
@@ -147,7 +158,7 @@ static void emit_socketpair(void)
 	emit(BPF_ALU | BPF_AND | BPF_K, 0, 0, 0xf);
 	emit(BPF_JMP | BPF_JEQ | BPF_K, 2, 0, SOCK_STREAM);
 	emit(BPF_JMP | BPF_JEQ | BPF_K, 1, 0, SOCK_SEQPACKET);
-	emit_refusal(EPERM);
+	emit_notified_refusal();
 	emit_return(SECCOMP_RET_ALLOW);
 }
 
@@ -160,6 +171,13 @@ static void emit_action(enum action action)
 	case REFUSE:
 		emit_refusal(EPERM);
 		return;
+	case NOTIFY:
+		/* The truth check must be refused by the same rule, and must not be heard of. */
+		emit_load_argument(5);
+		emit(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, FILTER_QUIETLY);
+		emit_refusal(EPERM);
+		emit_notified_refusal();
+		return;
 	case ABSENT:
 		emit_refusal(ENOSYS);
 		return;
@@ -167,7 +185,7 @@ static void emit_action(enum action action)
 		emit_load_argument(0);
 		emit(BPF_JMP | BPF_JSET | BPF_K, 0, 1,
 		     CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET);
-		emit_refusal(EPERM);
+		emit_notified_refusal();
 		emit_return(SECCOMP_RET_ALLOW);
 		return;
 	case SOCKETPAIR:
@@ -272,6 +290,7 @@ static void collect_intervals(enum filter_profile profile)
 void seccomp_prepare(enum filter_profile profile)
 {
 	program_length = 0;
+	has_listener = false && profile == FILTER_SANDBOX;
 	/* Another architecture (int 0x80) has other numbers: checked first, or all below means something else. */
 	emit(BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(struct seccomp_data, arch));
 	emit(BPF_JMP | BPF_JEQ | BPF_K, 1, 0, (uint32_t)OUR_ARCH);
@@ -285,4 +304,12 @@ int seccomp_apply(void)
 {
 	struct sock_fprog filter = { .len = program_length, .filter = program };
 	return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter);
+}
+
+int seccomp_apply_listening(void)
+{
+	struct sock_fprog filter = { .len = program_length, .filter = program };
+	/* A signal that comes while a call is being answered waits until it is: else every answer to a busy caller could come too late. */
+	const unsigned int flags = SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
+	return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &filter);
 }

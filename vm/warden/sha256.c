@@ -1,9 +1,10 @@
-/* SHA-256 (FIPS 180-4) of a file, so that the supervisor can record which
- * warden ran. Pure but for reading the file. */
-#include "broker.h"
+/* SHA-256 (FIPS 180-4). Pure but for reading the file that it is asked for. */
+#include "sha256.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 static const uint32_t constants[64] = {
 	0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5, 0xd807aa98, 0x12835b01, 0x243185be,
@@ -42,42 +43,83 @@ static void mix_block(uint32_t state[8], const unsigned char block[64])
 		state[i] += v[i];
 }
 
-int sha256_file(const char *path, char hex[65])
+void sha256_start(struct sha256 *hash)
 {
-	uint32_t state[8] = { 0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19 };
-	unsigned char block[64];
-	size_t used = 0;
-	uint64_t total = 0;
-	CLEANUP_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -1;
+	static const uint32_t initial[8] = { 0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19 };
+	memcpy(hash->state, initial, sizeof(initial));
+	hash->used = 0;
+	hash->total = 0;
+}
+
+void sha256_add(struct sha256 *hash, const void *data, size_t size)
+{
+	const unsigned char *from = data;
+	hash->total += size;
+	while (size > 0) {
+		if (hash->used == 0 && size >= sizeof(hash->block)) {
+			mix_block(hash->state, from);
+			from += sizeof(hash->block);
+			size -= sizeof(hash->block);
+			continue;
+		}
+		size_t room = sizeof(hash->block) - hash->used, count = size < room ? size : room;
+		memcpy(hash->block + hash->used, from, count);
+		hash->used += count;
+		from += count;
+		size -= count;
+		if (hash->used == sizeof(hash->block)) {
+			mix_block(hash->state, hash->block);
+			hash->used = 0;
+		}
+	}
+}
+
+void sha256_end(struct sha256 *hash, unsigned char digest[SHA256_SIZE])
+{
+	static const unsigned char padding[64] = { 0x80 };
+	unsigned char length[8];
+	for (size_t i = 0; i < 8; i++)
+		length[i] = (unsigned char)(hash->total * 8 >> (56 - 8 * i));
+	sha256_add(hash, padding, (hash->used < 56 ? 56 : 120) - hash->used);
+	sha256_add(hash, length, sizeof(length));
+	for (size_t i = 0; i < SHA256_SIZE; i++)
+		digest[i] = (unsigned char)(hash->state[i / 4] >> (24 - 8 * (i % 4)));
+}
+
+int sha256_fd(int fd, unsigned char digest[SHA256_SIZE])
+{
+	static unsigned char piece[64 * 1024];
+	struct sha256 hash;
+	sha256_start(&hash);
 	for (;;) {
-		static unsigned char piece[64 * 1024];
 		ssize_t count = read(fd, piece, sizeof(piece));
+		if (count < 0 && errno == EINTR)
+			continue;
 		if (count < 0)
 			return -1;
 		if (count == 0)
 			break;
-		total += (uint64_t)count;
-		for (ssize_t i = 0; i < count; i++) {
-			block[used++] = piece[i];
-			if (used == sizeof(block)) {
-				mix_block(state, block);
-				used = 0;
-			}
-		}
+		sha256_add(&hash, piece, (size_t)count);
 	}
-	block[used++] = 0x80;
-	if (used > 56) {
-		memset(block + used, 0, sizeof(block) - used);
-		mix_block(state, block);
-		used = 0;
-	}
-	memset(block + used, 0, 56 - used);
-	for (size_t i = 0; i < 8; i++)
-		block[56 + i] = (unsigned char)(total * 8 >> (56 - 8 * i));
-	mix_block(state, block);
-	for (size_t i = 0; i < 8; i++)
-		format_text(hex + 8 * i, 9, "%08x", state[i]);
+	sha256_end(&hash, digest);
 	return 0;
+}
+
+int sha256_file(const char *path, char hex[65])
+{
+	static const char digits[] = "0123456789abcdef";
+	unsigned char digest[SHA256_SIZE];
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	int result = sha256_fd(fd, digest);
+	int error_number = errno;
+	close(fd);
+	errno = error_number;
+	for (size_t i = 0; result == 0 && i < SHA256_SIZE; i++) {
+		hex[2 * i] = digits[digest[i] >> 4];
+		hex[2 * i + 1] = digits[digest[i] & 15];
+	}
+	hex[64] = '\0';
+	return result;
 }

@@ -175,7 +175,7 @@ static void handle_frame(struct codec *codec, struct link *link, const uint8_t *
 	} else if (codec->frame.type != FRAME_HELLO) {
 		link_close(codec, link, "its first frame is not HELLO");
 	} else if (codec->frame.version != WIRE_VERSION) {
-		refuse_link(link->watch.fd, E_BAD_VERSION, "this warden speaks version 1");
+		refuse_link(link->watch.fd, E_BAD_VERSION, "this warden speaks version 2");
 		link_close(codec, link, "it speaks another version");
 	} else {
 		greet(codec, link);

@@ -1,5 +1,5 @@
 /** What the values of an OK mean, by the request that it answers. */
-import type { ListedExec, ListedSandbox, SandboxInfo, SandboxStats } from "../backend.ts";
+import type { GrantInfo, ListedExec, ListedSandbox, RevokedGrant, SandboxInfo, SandboxStats } from "../backend.ts";
 import { CohortError } from "../../runtime/kernel/error.ts";
 import { FieldReader } from "./field-reader.ts";
 import { namesOfLayers } from "./layers.ts";
@@ -52,6 +52,21 @@ export function readDestroyed(name: string, values: readonly unknown[]): void {
   const left = read(values, "the answer to DESTROY", (reader) => ({ processes: reader.uint(), cgroups: reader.uint() }));
   if (left.processes === 0 && left.cgroups === 0) return;
   throw new CohortError("SANDBOX_FAILED", { on: `${name} still has ${left.processes} processes and ${left.cgroups} cgroups` });
+}
+
+const GRANT_COPIED = 1;
+const GRANT_PROTECTION_PARTIAL = 2;
+
+export function readGrantInfo(values: readonly unknown[]): GrantInfo {
+  return read(values, "the answer to GRANT", (reader) => {
+    const mountId = reader.uint();
+    const flags = reader.uint32();
+    return { mountId, copied: (flags & GRANT_COPIED) !== 0, protectionPartial: (flags & GRANT_PROTECTION_PARTIAL) !== 0 };
+  });
+}
+
+export function readRevoked(values: readonly unknown[]): RevokedGrant {
+  return read(values, "the answer to REVOKE", (reader) => ({ processesKilled: reader.uint32(), childKilled: reader.uint32(1) === 1 }));
 }
 
 export function readListing(values: readonly unknown[]): readonly ListedSandbox[] {

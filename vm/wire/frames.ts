@@ -1,7 +1,7 @@
 /** Every frame of docs/design/wire.md as a type. */
-import type { ExecExit, ExecPlan, SandboxDeath, SandboxPlan, VmIdentity } from "../backend.ts";
+import type { ExecExit, ExecPlan, GrantEnd, GrantPlan, SandboxDeath, SandboxPlan, VmIdentity } from "../backend.ts";
 
-export const WIRE_VERSION = 1;
+export const WIRE_VERSION = 2;
 export const WIRE_FRAME_BYTES_MAX = 1_048_576;
 
 /** Numbers on the wire, by direction. DATA and ACK go both ways. */
@@ -24,12 +24,15 @@ export const frameTypes = {
   renew: 16,
   credit: 17,
   shutdown: 18,
+  grant: 19,
+  revoke: 20,
   helloOk: 65,
   ok: 66,
   error: 67,
   exit: 68,
   died: 69,
   event: 70,
+  grantEnded: 71,
 } as const;
 
 /** 0 is stdin, 1 stdout (or the pty, or the archive of a collect), 2 stderr. */
@@ -78,6 +81,8 @@ export type SupervisorFrame =
       readonly columns: number;
     }
   | { readonly type: NamedRequest; readonly seq: number; readonly name: string }
+  | { readonly type: "grant"; readonly seq: number; readonly name: string; readonly plan: GrantPlan }
+  | { readonly type: "revoke"; readonly seq: number; readonly name: string; readonly grantId: number }
   | { readonly type: "list" | "shutdown"; readonly seq: number }
   | { readonly type: "exitAck"; readonly name: string; readonly execId: number }
   | { readonly type: "renew" }
@@ -98,4 +103,5 @@ export type WardenFrame =
   | AckFrame
   | { readonly type: "exit"; readonly exit: ExecExit }
   | { readonly type: "died"; readonly death: SandboxDeath }
+  | { readonly type: "grantEnded"; readonly end: GrantEnd }
   | { readonly type: "event"; readonly name: string; readonly kind: string; readonly detail: string };

@@ -1,12 +1,15 @@
 /** Frames from the supervisor: checked before they are sent, because one that the warden cannot read closes the connection. */
 import { CohortError } from "../../runtime/kernel/error.ts";
 import { encodeFrame } from "../../runtime/kernel/frame-codec.ts";
-import type { ExecPlan, SandboxPlan } from "../backend.ts";
+import { GRANT_ID_MIN, type ExecPlan, type GrantPlan, type MountMode, type MountPlan, type SandboxPlan } from "../backend.ts";
 import { frameTypes, WIRE_FRAME_BYTES_MAX, type SupervisorFrame } from "./frames.ts";
 
 const NAME = /^[a-z][a-z0-9-]{0,62}$/;
 const UINT32_MAX = 0xffff_ffff;
 const MOUNTS_MAX = 16;
+const mountModes: Readonly<Record<MountMode, number>> = { ro: 0, rw: 1, staged: 2 };
+/** As the wire numbers them. */
+const EXEC_KINDS: readonly ExecPlan["kind"][] = ["command", "collect", "diff"];
 const FLAG_PTY = 1;
 const FLAG_STDIN = 2;
 
@@ -56,6 +59,10 @@ function supervisorFrameFields(frame: SupervisorFrame): readonly unknown[] {
         uint32("rows", frame.rows),
         uint32("columns", frame.columns),
       ];
+    case "grant":
+      return grantFields(frame.seq, frame.name, frame.plan);
+    case "revoke":
+      return [frameTypes.revoke, frame.seq, name(frame.name), grantId(frame.grantId)];
     case "list":
     case "shutdown":
       return [frameTypes[frame.type], frame.seq];
@@ -75,6 +82,7 @@ function createFields(seq: number, plan: SandboxPlan): readonly unknown[] {
   const { limits, mounts } = plan;
   if (mounts.length > MOUNTS_MAX) throw refused(`${mounts.length} mounts, at most ${MOUNTS_MAX} are possible`);
   const network = 0;
+  const endpoint = "";
   return [
     frameTypes.create,
     seq,
@@ -88,7 +96,28 @@ function createFields(seq: number, plan: SandboxPlan): readonly unknown[] {
     uint32("cpuPermille", limits.cpuPermille),
     uint32("openFilesMax", limits.openFilesMax),
     network,
-    mounts.map((mount) => [text("source of a mount", mount.source), text("target of a mount", mount.target), mount.mode === "rw" ? 1 : 0]),
+    mounts.map(mountFields),
+    endpoint,
+  ];
+}
+
+function mountFields(mount: MountPlan): readonly unknown[] {
+  const stagedBytes = mount.mode === "staged" ? uint("stagedBytes", mount.stagedBytes) : 0;
+  return [text("source of a mount", mount.source), text("target of a mount", mount.target), mountModes[mount.mode], stagedBytes];
+}
+
+function grantFields(seq: number, session: string, plan: GrantPlan): readonly unknown[] {
+  if (plan.grantId < GRANT_ID_MIN) throw refused(`grantId is ${plan.grantId}, those below ${GRANT_ID_MIN} are the mounts of the creation`);
+  return [
+    frameTypes.grant,
+    seq,
+    name(session),
+    grantId(plan.grantId),
+    text("source of a grant", plan.source),
+    text("target of a grant", plan.target),
+    mountModes[plan.mode],
+    uint("ttlMs", plan.ttlMs),
+    uint("stagedBytes", plan.stagedBytes),
   ];
 }
 
@@ -98,7 +127,7 @@ function execFields(seq: number, session: string, plan: ExecPlan): readonly unkn
     seq,
     name(session),
     execId(plan.execId),
-    plan.kind === "collect" ? 1 : 0,
+    EXEC_KINDS.indexOf(plan.kind),
     plan.argv.map((argument) => text("argv", argument)),
     Object.entries(plan.env).map(([key, value]) => text("env", `${key}=${value}`)),
     text("cwd", plan.cwd),
@@ -125,6 +154,11 @@ function uint32(field: string, value: number): number {
 
 function execId(value: number): number {
   if (uint32("execId", value) < 1) throw refused("execId is 0");
+  return value;
+}
+
+function grantId(value: number): number {
+  if (uint32("grantId", value) < 1) throw refused("grantId is 0");
   return value;
 }
 

@@ -7,6 +7,8 @@ const codes: ReadonlyMap<string, ErrorCode> = new Map([
   ["CGROUP_UNAVAILABLE", "CGROUP_UNAVAILABLE"],
   ["EXEC_FAILED", "EXEC_FAILED"],
   ["SETUP_FAILED", "SANDBOX_FAILED"],
+  ["GRANT_FS_UNSUPPORTED", "GRANT_FS_UNSUPPORTED"],
+  ["GRANT_ENDED", "GRANT_ENDED"],
 ]);
 
 export function wardenError(code: string, message: string): CohortError {

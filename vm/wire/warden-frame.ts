@@ -1,12 +1,13 @@
 /** Frames from the warden: decoded strictly, and encoded for a peer that plays the warden. */
-import type { ExecExit, SandboxDeath } from "../backend.ts";
+import type { ExecExit, GrantEnd, SandboxDeath } from "../backend.ts";
 import { CohortError } from "../../runtime/kernel/error.ts";
 import { FieldReader } from "./field-reader.ts";
 import { frameTypes, type StreamNumber, type WardenFrame } from "./frames.ts";
 
 const FEATURES_MAX = 256;
 const exitCauses = ["exited", "signaled", "not-started", "sandbox-died", "layer-missing"] as const;
-const deathReasons = ["asked", "itself", "deadline", "lease", "oom"] as const;
+const deathReasons = ["asked", "itself", "deadline", "lease", "oom", "revocation"] as const;
+const grantEndReasons = ["revoked", "expired"] as const;
 
 /** Throws FRAME_INVALID for anything that docs/design/wire.md does not allow. */
 export function decodeWardenFrame(value: unknown): WardenFrame {
@@ -38,6 +39,8 @@ function readFrame(reader: FieldReader, type: number): WardenFrame {
       return { type: "exit", exit: readExit(reader) };
     case frameTypes.died:
       return { type: "died", death: { name: reader.name(), reason: readChoice(reader, deathReasons), detail: reader.string() } };
+    case frameTypes.grantEnded:
+      return { type: "grantEnded", end: readGrantEnd(reader) };
     case frameTypes.event:
       return { type: "event", name: reader.string(), kind: reader.string(), detail: reader.string() };
     case frameTypes.helloOk:
@@ -94,6 +97,16 @@ function readExit(reader: FieldReader): ExecExit {
   };
 }
 
+function readGrantEnd(reader: FieldReader): GrantEnd {
+  return {
+    name: reader.name(),
+    grantId: reader.uint32(),
+    reason: readChoice(reader, grantEndReasons),
+    processesKilled: reader.uint32(),
+    childKilled: reader.uint32(1) === 1,
+  };
+}
+
 function readStream(reader: FieldReader): StreamNumber {
   const stream = reader.uint32(2);
   return stream === 0 ? 0 : stream === 1 ? 1 : 2;
@@ -131,6 +144,8 @@ export function wardenFrameFields(frame: WardenFrame): readonly unknown[] {
       return exitFields(frame.exit);
     case "died":
       return diedFields(frame.death);
+    case "grantEnded":
+      return grantEndedFields(frame.end);
     case "event":
       return [frameTypes.event, frame.name, frame.kind, frame.detail];
     default:
@@ -140,6 +155,10 @@ export function wardenFrameFields(frame: WardenFrame): readonly unknown[] {
 
 function diedFields(death: SandboxDeath): readonly unknown[] {
   return [frameTypes.died, death.name, deathReasons.indexOf(death.reason), death.detail];
+}
+
+function grantEndedFields({ name, grantId, reason, processesKilled, childKilled }: GrantEnd): readonly unknown[] {
+  return [frameTypes.grantEnded, name, grantId, grantEndReasons.indexOf(reason), processesKilled, childKilled ? 1 : 0];
 }
 
 function exitFields(exit: ExecExit): readonly unknown[] {

@@ -19,6 +19,16 @@ export function plainLine(event: RunEvent, view: RunView): string | null {
       const detail = reason === "" ? "" : `: ${neutraliseLine(reason)}`;
       return `cohort: ${verdictOf(result)} ${event.index} ${neutraliseLine(result.title)} ${formatDuration(result.wallMs)}${detail}\n`;
     }
+    case "approval-requested":
+      return `cohort: ask ${event.index} ${event.approval}: ${neutraliseLine(event.child)} wants ${neutraliseLine(event.path)} (${event.mode}): ${neutraliseLine(event.why)}\n`;
+    case "approval-answered":
+      return `cohort: ${event.decision} ${event.index} ${event.approval}: ${neutraliseLine(event.path)}${event.decision === "approved" ? ` (${event.mode})` : ""}${event.reason === "" ? "" : `: ${neutraliseLine(event.reason)}`}\n`;
+    case "grant-attached":
+      return `cohort: grant ${event.index} ${event.grant}: ${neutraliseLine(event.path)} (${event.mode}) as ~/mnt/${neutraliseLine(event.as)}\n`;
+    case "grant-ended":
+      return `cohort: grant-ended ${event.index} ${event.grant}: ${neutraliseLine(event.path)}: ${event.end}${event.processesKilled > 0 ? `, ${event.processesKilled} ${event.processesKilled === 1 ? "process" : "processes"} killed` : ""}${event.childKilled ? ", the child was killed" : ""}\n`;
+    case "denied":
+      return null;
     case "run-cancelling":
       return `cohort: ${event.mode === "kill" ? "killing" : "cancelling"}${event.reason === "" ? "" : ` (${neutraliseLine(event.reason)})`}: waiting until nothing is left\n`;
     case "run-finished":

@@ -143,6 +143,12 @@ export class RunView {
         this.counts = event.summary;
         this.running.clear();
         return;
+      case "approval-requested":
+      case "approval-answered":
+      case "grant-attached":
+      case "grant-ended":
+      case "denied":
+        return;
     }
   }
 

@@ -1,0 +1,294 @@
+/* The witness: a process of its own that answers what the system call filters of the sandboxes refuse, and counts it.
+ *
+ * Owns: one listener for each sandbox, counts that were not told yet. Does not own: any decision. The filter refuses; the kernel asks here
+ * only which error the caller sees, and would say ENOSYS if nobody answered.
+ * Invariants:
+ *   W1 Every answer is EPERM. No flag and no descriptor is ever given with one, so nothing here can make a call happen.
+ *   W2 Of a caller it reads what the kernel says: registers, the process's name and number. Never its memory.
+ *   W3 Who is refused too often waits for the answer, and so do only the threads that asked; nothing is dropped.
+ *   W4 What the codec does not take now is counted and told later; what is kept for one sandbox is bounded.
+ *   W5 It lives as long as the warden: its end ends everything. */
+#include "witness.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+
+#include "confine.h"
+
+enum {
+	KINDS_MAX = 16,            /* different refusals of one sandbox that wait to be told */
+	ANSWERS_PER_WINDOW = 64, WINDOW_MS = 20,
+	NOTICES_BURST = 64, NOTICE_REFILL_MS = 50,
+	EVENTS_MAX = 64,
+	STUCK_US = 2000,
+};
+
+/* Refused and not told yet. */
+struct kind {
+	uint32_t count;            /* 0: free */
+	struct caller caller;
+	char call[DENIAL_CALL_SIZE], detail[DENIAL_DETAIL_SIZE];
+};
+
+struct watched {
+	struct watched *previous, *next;
+	int listener_fd;           /* -1: every process of the sandbox has ended, or it asked to be left alone */
+	uint32_t uid, ordinal;
+	uint32_t answers;          /* in this window */
+	uint32_t notices;          /* that may be sent now */
+	uint64_t window_ms, refilled_ms;
+	bool resting;              /* nobody is answered until the window's end */
+	struct kind *kinds;        /* KINDS_MAX of them, from the first that has to wait */
+	uint32_t kinds_used;
+	uint32_t thread;           /* who called last, and what it was called: mostly, who calls next */
+	char comm[DENIAL_PROGRAM_SIZE];
+	struct caller caller;
+};
+
+static const struct witness_config *config;
+static int epoll_fd;
+static struct watched *first;
+static uint64_t now_ms;
+
+static void let_go(struct watched *watched)
+{
+	/* A clone of the zygote may hold a copy for a moment, and would keep the registration alive. */
+	if (watched->listener_fd >= 0 && epoll_ctl(epoll_fd, EPOLL_CTL_DEL, watched->listener_fd, NULL) != 0)
+		die_errno("witness: cannot stop watching a listener");
+	close_fd(&watched->listener_fd);
+}
+
+static void free_watched(struct watched *watched)
+{
+	if (watched->previous != NULL)
+		watched->previous->next = watched->next;
+	else
+		first = watched->next;
+	if (watched->next != NULL)
+		watched->next->previous = watched->previous;
+	free(watched->kinds);
+	free(watched);
+}
+
+static void listen_to(const struct watched *watched, int operation, uint32_t events)
+{
+	struct epoll_event event = { .events = events, .data.ptr = (void *)(uintptr_t)watched };
+	if (epoll_ctl(epoll_fd, operation, watched->listener_fd, &event) != 0)
+		die_errno("witness: cannot watch a listener");
+}
+
+/* Returns false when there is no more to come. */
+static bool take_listener(void)
+{
+	struct listener_notice notice;
+	int listener_fd = -1;
+	size_t fd_count = 0;
+	ssize_t size = receive_packet(config->zygote_fd, &notice, sizeof(notice), &listener_fd, 1, &fd_count);
+	if (size == 0)
+		return false;
+	struct watched *watched = size == (ssize_t)sizeof(notice) && fd_count == 1 ? calloc(1, sizeof(*watched)) : NULL;
+	if (watched == NULL)
+		/* Without a holder of its listener a sandbox would see ENOSYS where it was promised EPERM. */
+		die("witness: cannot take the listener of a sandbox");
+	*watched = (struct watched){ .listener_fd = listener_fd, .uid = notice.uid, .notices = NOTICES_BURST, .next = first };
+	if (first != NULL)
+		first->previous = watched;
+	first = watched;
+	listen_to(watched, EPOLL_CTL_ADD, EPOLLIN);
+	return true;
+}
+
+static bool tell(struct watched *watched, const struct kind *kind)
+{
+	struct denial_notice notice = {
+		.uid = watched->uid, .ordinal = watched->ordinal + 1, .repeated = kind->count, .pid = kind->caller.inner_pid,
+	};
+	if (watched->notices == 0)
+		return false;
+	memcpy(notice.program, kind->caller.program, sizeof(notice.program));
+	memcpy(notice.call, kind->call, sizeof(notice.call));
+	memcpy(notice.detail, kind->detail, sizeof(notice.detail));
+	if (send_packet(config->codec_fd, &notice, sizeof(notice), NULL, 0) != 0) {
+		if (errno != EAGAIN)
+			die_errno("witness: the codec is gone");
+		/* It takes nothing now: it has no supervisor, or one that is slow. */
+		watched->notices = 0;
+		watched->refilled_ms = now_ms;
+		return false;
+	}
+	watched->ordinal++;
+	watched->notices--;
+	return true;
+}
+
+static bool same_kind(const struct kind *one, const struct kind *other)
+{
+	return strcmp(one->call, other->call) == 0 && strcmp(one->detail, other->detail) == 0 &&
+	       strcmp(one->caller.program, other->caller.program) == 0;
+}
+
+static void keep(struct watched *watched, const struct kind *kind)
+{
+	if (watched->kinds == NULL)
+		watched->kinds = calloc(KINDS_MAX, sizeof(*watched->kinds));
+	if (watched->kinds == NULL)
+		return; /* told by whoever is refused next; the refusal itself needs no memory */
+	for (uint32_t i = 0; i < watched->kinds_used; i++)
+		if (same_kind(&watched->kinds[i], kind)) {
+			watched->kinds[i].count += kind->count;
+			return;
+		}
+	if (watched->kinds_used < KINDS_MAX) {
+		watched->kinds[watched->kinds_used++] = *kind;
+		return;
+	}
+	/* The last one becomes the one for all that has no place. */
+	struct kind *rest = &watched->kinds[KINDS_MAX - 1];
+	uint32_t count = rest->count + kind->count;
+	*rest = (struct kind){ .count = count, .call = "other calls" };
+}
+
+static void tell_kept(struct watched *watched)
+{
+	uint32_t told = 0;
+	while (told < watched->kinds_used && tell(watched, &watched->kinds[told]))
+		told++;
+	watched->kinds_used -= told;
+	if (told > 0)
+		memmove(watched->kinds, watched->kinds + told, watched->kinds_used * sizeof(*watched->kinds));
+}
+
+static void know_caller(struct watched *watched, uint32_t thread)
+{
+	char comm[DENIAL_PROGRAM_SIZE];
+	bool known = caller_comm(config->proc_fd, thread, comm);
+	if (known && watched->thread == thread && strcmp(watched->comm, comm) == 0)
+		return;
+	watched->thread = thread;
+	memcpy(watched->comm, comm, sizeof(comm));
+	caller_find(config->proc_fd, thread, &watched->caller);
+}
+
+static void on_denial(struct watched *watched, const struct seccomp_notif *call)
+{
+	struct kind kind = { .count = 1 };
+	struct seccomp_notif_resp answer = { .id = call->id, .error = -EPERM };
+	bool is_farewell = call->data.nr == __NR_socket && (uint32_t)call->data.args[5] == FILTER_FAREWELL;
+	if (!is_farewell) {
+		know_caller(watched, call->pid);
+		kind.caller = watched->caller;
+		denial_text(&call->data, kind.call, kind.detail);
+		/* Told before it is answered: the end of a process comes behind what it was refused. */
+		if (watched->kinds_used > 0 || !tell(watched, &kind))
+			keep(watched, &kind);
+	}
+	/* ENOENT: it was killed meanwhile. */
+	if (ioctl(watched->listener_fd, SECCOMP_IOCTL_NOTIF_SEND, &answer) != 0 && errno != ENOENT)
+		die_errno("witness: cannot answer");
+	if (is_farewell)
+		let_go(watched);
+}
+
+static void on_listener(struct watched *watched, uint32_t events)
+{
+	struct seccomp_notif call = { 0 };
+	if ((events & EPOLLIN) == 0) {
+		/* Nobody is left who could call. */
+		let_go(watched);
+		watched->notices = NOTICES_BURST;
+		tell_kept(watched);
+		return;
+	}
+	if (watched->answers == ANSWERS_PER_WINDOW && now_ms < watched->window_ms + WINDOW_MS) {
+		watched->resting = true;
+		listen_to(watched, EPOLL_CTL_MOD, 0);
+		return;
+	}
+	if (now_ms >= watched->window_ms + WINDOW_MS) {
+		watched->window_ms = now_ms;
+		watched->answers = 0;
+	}
+	watched->answers++;
+	/* Who called may have been killed since: then this would wait for the next one, and is ended by the alarm. */
+	if (ioctl(watched->listener_fd, SECCOMP_IOCTL_NOTIF_RECV, &call) == 0)
+		on_denial(watched, &call);
+	else if (errno != EINTR && errno != ENOENT)
+		die_errno("witness: cannot hear a call");
+}
+
+static void run_timers(struct watched *watched)
+{
+	if (watched->notices < NOTICES_BURST && now_ms >= watched->refilled_ms + NOTICE_REFILL_MS) {
+		uint64_t more = (now_ms - watched->refilled_ms) / NOTICE_REFILL_MS;
+		watched->notices = more > NOTICES_BURST - watched->notices ? NOTICES_BURST : watched->notices + (uint32_t)more;
+		watched->refilled_ms = now_ms;
+	}
+	if (watched->kinds_used > 0)
+		tell_kept(watched);
+	if (watched->resting && watched->listener_fd >= 0 && now_ms >= watched->window_ms + WINDOW_MS) {
+		watched->resting = false;
+		listen_to(watched, EPOLL_CTL_MOD, EPOLLIN);
+	}
+}
+
+/* Returns whether some sandbox waits for the clock. */
+static bool run_all_timers(void)
+{
+	bool waits = false;
+	struct watched *next = NULL;
+	for (struct watched *watched = first; watched != NULL; watched = next) {
+		next = watched->next;
+		run_timers(watched);
+		if (watched->listener_fd < 0 && watched->kinds_used == 0)
+			free_watched(watched);
+		else
+			waits = waits || watched->resting || watched->kinds_used > 0 || watched->notices < NOTICES_BURST;
+	}
+	return waits;
+}
+
+static void ignore_alarm(int number)
+{
+	(void)number;
+}
+
+/* While it is set, a signal comes again and again: however late a system call begins to wait, it does not wait for long. */
+static void set_alarm(long interval_us)
+{
+	const struct itimerval timer = { { 0, interval_us }, { 0, interval_us } };
+	if (setitimer(ITIMER_REAL, &timer, NULL) != 0)
+		die_errno("witness: cannot set an alarm");
+}
+
+int witness_main(const struct witness_config *own_config)
+{
+	const struct sigaction alarm_action = { .sa_handler = ignore_alarm };
+	bool waits = false;
+	config = own_config;
+	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	struct epoll_event from_zygote = { .events = EPOLLIN };
+	if (epoll_fd < 0 || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, config->zygote_fd, &from_zygote) != 0 || sigaction(SIGALRM, &alarm_action, NULL) != 0)
+		die_errno("witness: cannot start");
+	for (;;) {
+		struct epoll_event events[EVENTS_MAX];
+		int count = epoll_wait(epoll_fd, events, EVENTS_MAX, waits ? WINDOW_MS / 2 : -1);
+		if (count < 0 && errno != EINTR)
+			die_errno("witness: cannot wait");
+		now_ms = boot_ms();
+		set_alarm(STUCK_US);
+		for (int i = 0; i < count; i++) {
+			if (events[i].data.ptr != NULL)
+				on_listener(events[i].data.ptr, events[i].events);
+			else if (!take_listener())
+				return EXIT_SUCCESS;
+		}
+		set_alarm(0);
+		if (waits || count > 0)
+			waits = run_all_timers();
+	}
+}
