@@ -42,6 +42,7 @@ export async function openWarden(): Promise<WardenUnderTest> {
       stdinAcked: () => undefined,
       died: () => undefined,
       grantEnded: () => undefined,
+      denied: () => undefined,
       notice: () => undefined,
       closed: () => undefined,
     },

@@ -143,6 +143,23 @@ export interface SandboxStats {
   readonly throttledUs: number;
 }
 
+/** A system call that was refused, as the warden's witness tells it: advisory, a sandbox can hide its own. */
+export interface Denial {
+  readonly name: string;
+  /** Counts the tellings of this sandbox, from 1. */
+  readonly ordinal: number;
+  /** As the sandbox counts; 0: unknown. */
+  readonly pid: number;
+  /** What the process calls itself, at most 15 printable characters; empty: unknown. */
+  readonly program: string;
+  /** Such as `socket`, or `other calls` when there were too many different ones to tell apart. */
+  readonly call: string;
+  /** What was asked for, where numbers say it: `AF_INET, SOCK_STREAM`. */
+  readonly detail: string;
+  /** How often it was refused since the last telling of the same; 1 or more. */
+  readonly repeated: number;
+}
+
 export interface ListedExec {
   readonly execId: number;
   readonly state: "running" | "exited";
@@ -177,6 +194,8 @@ export interface VmEvents {
   died(death: SandboxDeath): void;
   /** Told once, and again after a list of each later connection, until the sandbox is destroyed. Not told of grants that ended with their sandbox. */
   grantEnded(end: GrantEnd): void;
+  /** Comes before the exit of the process that was refused, but for what had to be counted because it was too often. */
+  denied(denial: Denial): void;
   notice(name: string, kind: string, detail: string): void;
   /** The connection is gone; nothing further comes. Not called after the owner's own close(). */
   closed(reason: Error): void;

@@ -1,11 +1,12 @@
 /** VmEvents that keep everything, and let a test wait for what it expects. */
-import type { ExecExit, GrantEnd, OutputChunk, OutputStream, SandboxDeath, VmEvents } from "../../vm/backend.ts";
+import type { Denial, ExecExit, GrantEnd, OutputChunk, OutputStream, SandboxDeath, VmEvents } from "../../vm/backend.ts";
 
 export class RecordedEvents implements VmEvents {
   readonly chunks: OutputChunk[] = [];
   readonly exits: ExecExit[] = [];
   readonly deaths: SandboxDeath[] = [];
   readonly grantEnds: GrantEnd[] = [];
+  readonly denials: Denial[] = [];
   readonly notices: (readonly [name: string, kind: string, detail: string])[] = [];
   readonly stdin: (readonly [name: string, execId: number, offset: number])[] = [];
   closedBy: Error | null = null;
@@ -39,6 +40,11 @@ export class RecordedEvents implements VmEvents {
 
   grantEnded(end: GrantEnd): void {
     this.grantEnds.push(end);
+    this.#notify();
+  }
+
+  denied(denial: Denial): void {
+    this.denials.push(denial);
     this.#notify();
   }
 

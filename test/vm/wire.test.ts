@@ -53,6 +53,10 @@ const wardenFrame: fc.Arbitrary<WardenFrame> = fc.oneof(
     death: fc.record({ name, reason: fc.constantFrom("asked", "itself", "deadline", "lease", "oom", "revocation"), detail: fc.string() }),
   }),
   fc.record({
+    type: fc.constant("denied" as const),
+    denial: fc.record({ name, ordinal: uint32, pid: uint32, program: fc.string(), call: fc.string(), detail: fc.string(), repeated: uint32 }),
+  }),
+  fc.record({
     type: fc.constant("grantEnded" as const),
     end: fc.record({
       name,

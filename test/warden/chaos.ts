@@ -106,6 +106,7 @@ export class Chaos {
       exit: (exit) => this.#exit(vm, exit),
       died: () => {},
       grantEnded: () => {},
+      denied: () => {},
       notice: () => {},
       closed: (reason) => {
         if (this.#vm === vm) this.problems.push(`the warden closed the connection: ${reason.message}`);

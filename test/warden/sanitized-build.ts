@@ -14,6 +14,7 @@ export const codecSources = [
   "answers",
   "base",
   "codec",
+  "denials",
   "errors",
   "exec-exit",
   "exec-requests",

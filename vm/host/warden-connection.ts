@@ -149,6 +149,8 @@ class WardenConnection implements Vm {
         return this.#events.exit(frame.exit);
       case "died":
         return this.#events.died(frame.death);
+      case "denied":
+        return this.#events.denied(frame.denial);
       case "grantEnded":
         return this.#events.grantEnded(frame.end);
       case "event":

@@ -1,5 +1,5 @@
 /** Every frame of docs/design/wire.md as a type. */
-import type { ExecExit, ExecPlan, GrantEnd, GrantPlan, SandboxDeath, SandboxPlan, VmIdentity } from "../backend.ts";
+import type { Denial, ExecExit, ExecPlan, GrantEnd, GrantPlan, SandboxDeath, SandboxPlan, VmIdentity } from "../backend.ts";
 
 export const WIRE_VERSION = 2;
 export const WIRE_FRAME_BYTES_MAX = 1_048_576;
@@ -33,6 +33,7 @@ export const frameTypes = {
   died: 69,
   event: 70,
   grantEnded: 71,
+  denied: 72,
 } as const;
 
 /** 0 is stdin, 1 stdout (or the pty, or the archive of a collect), 2 stderr. */
@@ -104,4 +105,5 @@ export type WardenFrame =
   | { readonly type: "exit"; readonly exit: ExecExit }
   | { readonly type: "died"; readonly death: SandboxDeath }
   | { readonly type: "grantEnded"; readonly end: GrantEnd }
+  | { readonly type: "denied"; readonly denial: Denial }
   | { readonly type: "event"; readonly name: string; readonly kind: string; readonly detail: string };

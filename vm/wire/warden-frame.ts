@@ -1,5 +1,5 @@
 /** Frames from the warden: decoded strictly, and encoded for a peer that plays the warden. */
-import type { ExecExit, GrantEnd, SandboxDeath } from "../backend.ts";
+import type { Denial, ExecExit, GrantEnd, SandboxDeath } from "../backend.ts";
 import { CohortError } from "../../runtime/kernel/error.ts";
 import { FieldReader } from "./field-reader.ts";
 import { frameTypes, type StreamNumber, type WardenFrame } from "./frames.ts";
@@ -39,6 +39,8 @@ function readFrame(reader: FieldReader, type: number): WardenFrame {
       return { type: "exit", exit: readExit(reader) };
     case frameTypes.died:
       return { type: "died", death: { name: reader.name(), reason: readChoice(reader, deathReasons), detail: reader.string() } };
+    case frameTypes.denied:
+      return { type: "denied", denial: readDenial(reader) };
     case frameTypes.grantEnded:
       return { type: "grantEnded", end: readGrantEnd(reader) };
     case frameTypes.event:
@@ -97,6 +99,18 @@ function readExit(reader: FieldReader): ExecExit {
   };
 }
 
+function readDenial(reader: FieldReader): Denial {
+  return {
+    name: reader.name(),
+    ordinal: reader.uint32(),
+    pid: reader.uint32(),
+    program: reader.string(),
+    call: reader.string(),
+    detail: reader.string(),
+    repeated: reader.uint32(),
+  };
+}
+
 function readGrantEnd(reader: FieldReader): GrantEnd {
   return {
     name: reader.name(),
@@ -144,6 +158,10 @@ export function wardenFrameFields(frame: WardenFrame): readonly unknown[] {
       return exitFields(frame.exit);
     case "died":
       return diedFields(frame.death);
+    case "denied": {
+      const { name, ordinal, pid, program, call, detail, repeated } = frame.denial;
+      return [frameTypes.denied, name, ordinal, pid, program, call, detail, repeated];
+    }
     case "grantEnded":
       return grantEndedFields(frame.end);
     case "event":
