@@ -83,8 +83,8 @@ static void next_answer(union answer *answer, int *init_fd)
 static struct create_request request_for(const char *name)
 {
 	struct create_request request = {
-		.seq = next_seq++, .memory_bytes = 128u << 20, .disk_bytes = 8u << 20, .tmp_bytes = 4u << 20, .disk_inodes = 4096,
-		.pids_max = 64, .cpu_permille = 0, .open_files_max = 1024,
+		.seq = next_seq++, .op = OP_CREATE,
+		.limits = { .memory_bytes = 128u << 20, .disk_bytes = 8u << 20, .tmp_bytes = 4u << 20, .disk_inodes = 4096, .pids_max = 64, .open_files_max = 1024 },
 	};
 	snprintf(request.name, sizeof(request.name), "%s", name);
 	return request;
@@ -238,8 +238,8 @@ static void scenario_shell(const char *script)
 {
 	int init_fd = -1;
 	struct create_request request = request_for("shell-under-test");
-	request.memory_bytes = 1u << 30;
-	request.disk_bytes = 256u << 20;
+	request.limits.memory_bytes = 1u << 30;
+	request.limits.disk_bytes = 256u << 20;
 	if (mount_source[0] != '\0') {
 		request.mount_count = 1;
 		request.mounts[0].mode = mount_source[0] == '+' ? MOUNT_RW : MOUNT_RO;
@@ -422,8 +422,9 @@ int codec_main(const struct codec_config *given)
 	else if (strncmp(scenario, "bulk:", 5) == 0)
 		scenario_bulk((unsigned int)strtoul(scenario + 5, NULL, 10) % (BULK_MAX + 1));
 	else if (strcmp(scenario, "hold") == 0) {
-		create_ok("held-open");
-		fputs("holding\n", stderr);
+		struct create_request request = request_for("held-open");
+		int init_fd = -1;
+		fprintf(stderr, "holding cohort.%.16s/s%u\n", config->warden_id, create(&request, &init_fd).uid);
 		pause();
 	} else if (strcmp(scenario, "hostile") == 0)
 		scenario_hostile();

@@ -11,24 +11,24 @@ if (!isRoot) console.warn("skipped: the root half of the warden needs root");
 const granted = "/sessions/shell-under-test/mnt/granted";
 const succeeded = (output: string): { status: number; output: unknown } => ({ status: 0, output: expect.stringContaining(output) });
 
-/** Names of what wardens made in cgroups, over all hierarchies: `cohort.<id>/<sandbox>`. */
-function sandboxesInCgroups(name: string): string[] {
+/** Where `cohort.<id>/s<uid>` was made, over all hierarchies. */
+function sandboxesInCgroups(cgroup: string): string[] {
   const found: string[] = [];
   const record = "/run/cohort/instances";
   for (const file of existsSync(record) ? readdirSync(record).filter((entry) => entry.endsWith(".lock")) : [])
     for (const path of readFileSync(join(record, file), "utf8").split("\n").filter(Boolean))
-      if (existsSync(join(path, name))) found.push(path);
+      if (existsSync(join(path, "..", cgroup))) found.push(join(path, "..", cgroup));
   return found;
 }
 
 async function hold(socket: string): Promise<{ warden: ReturnType<RootHalf["start"]>; paths: string[] }> {
   const warden = root.start("hold", { socket });
   let seen = "";
-  while (!seen.includes("holding")) {
+  while (!/holding \S+\n/u.test(seen)) {
     const [chunk]: Buffer[] = await once(warden.stderr ?? warden, "data", { signal: AbortSignal.timeout(20_000) });
     seen += chunk?.toString() ?? "";
   }
-  return { warden, paths: sandboxesInCgroups("held-open") };
+  return { warden, paths: sandboxesInCgroups(/holding (?<cgroup>\S+)/u.exec(seen)?.groups?.["cgroup"] ?? "") };
 }
 
 describe.skipIf(!isRoot)("the root half of the warden", () => {
@@ -136,7 +136,7 @@ const mutations: [layer: string, file: string, original: string, replacement: st
     "enum { FD_CONTROL = 3,",
     "#undef CLONE_NEWNET\n#define CLONE_NEWNET 0\n#define setns(fd, type) 0\nenum { FD_CONTROL = 3,",
   ],
-  ["cgroup limits", "sandbox.c", "if (cgroup_join_v1(cgroups, plan->name) != 0)", "if (0)"],
+  ["cgroup limits", "sandbox.c", "if (cgroup_join_v1(cgroups, plan->cgroup) != 0)", "if (0)"],
   ["no setuid gain", "mounts.c", "SCRATCH_ATTRIBUTES = MOUNT_ATTR_NOSUID | ", "SCRATCH_ATTRIBUTES = "],
   ["proc masked", "mounts.c", "if (done != 0 && errno == ENOTDIR)", "umount2(proc_masks[i], MNT_DETACH); done = 0; if (0)"],
 ];

@@ -81,10 +81,6 @@ static void on_create(const struct broker *broker, struct worker *worker)
 	if (size < (ssize_t)create_request_size(0) || request.mount_count > MOUNTS_MAX || size != (ssize_t)create_request_size(request.mount_count))
 		die("the codec sent a create_request of %zd bytes", size);
 	request.name[SESSION_NAME_SIZE - 1] = '\0';
-	if (uids_next(broker->uids, &request.uid, &fault) != 0) {
-		refuse(broker, &request, &fault);
-		return;
-	}
 	if (request.mount_count == 0) {
 		pass_on(broker, &request, NULL);
 		return;
@@ -100,6 +96,22 @@ static void on_create(const struct broker *broker, struct worker *worker)
 	worker->pid = pid;
 	/* Without the mounts: this is kept to answer for a worker that was killed. */
 	memcpy(&worker->request, &request, create_request_size(0));
+}
+
+/* The zygote asks ahead, with one byte. */
+static void on_zygote(const struct broker *broker)
+{
+	struct uid_block block;
+	struct fault fault = { 0 };
+	char byte;
+	if (receive_packet(broker->zygote_fd, &byte, sizeof(byte), NULL, 0, NULL) <= 0)
+		return; /* its end shows as SIGCHLD */
+	if (uids_take_block(broker->uids, &block, &fault) != 0) {
+		block = (struct uid_block){ .op = OP_UIDS, .error = fault.error, .sys_errno = fault.sys_errno };
+		memcpy(block.detail, fault.detail, sizeof(block.detail));
+	}
+	if (send_packet(broker->zygote_fd, &block, sizeof(block), NULL, 0) != 0)
+		complain("cannot reach the zygote: %s", strerror(errno));
 }
 
 /* Returns true when the warden shall end, with *status. */
@@ -139,6 +151,7 @@ int broker_serve(struct broker *broker)
 		struct pollfd waited[] = {
 			{ .fd = broker->signal_fd, .events = POLLIN },
 			{ .fd = free_worker != NULL ? broker->codec_fd : -1, .events = POLLIN },
+			{ .fd = broker->zygote_fd, .events = POLLIN },
 		};
 		if (poll(waited, ARRAY_LENGTH(waited), -1) < 0 && errno != EINTR)
 			die_errno("cannot wait");
@@ -152,8 +165,10 @@ int broker_serve(struct broker *broker)
 		}
 		if (free_worker != NULL && (waited[1].revents & POLLIN) != 0)
 			on_create(broker, free_worker);
-		else if (waited[1].revents != 0)
-			/* The codec's end closed; its SIGCHLD follows. Do not spin until then. */
+		if ((waited[2].revents & POLLIN) != 0)
+			on_zygote(broker);
+		if (((waited[1].revents | waited[2].revents) & ~POLLIN) != 0)
+			/* An end closed; its SIGCHLD follows. Do not spin until then. */
 			poll(NULL, 0, 1);
 	}
 }

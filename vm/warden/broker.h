@@ -20,8 +20,10 @@ struct uid_source {
 /* Dies with what to do when the range overlaps a user, a group or a subordinate range. */
 void uids_open(struct uid_source *uids);
 int uids_next(struct uid_source *uids, uint32_t *uid, struct fault *fault);
+/* The rest of the block, or the next one. */
+int uids_take_block(struct uid_source *uids, struct uid_block *block, struct fault *fault);
 
-/* mount-source.c: opened with the person's rights, proven fit, cloned and idmapped to the child. Fills one detached mount for each. */
+/* mount-source.c: opened with the person's rights, proven fit, cloned. Fills one detached mount for each. */
 int mount_sources_prepare(const struct person *person, const struct create_request *request, int mounts[MOUNTS_MAX], struct fault *fault);
 
 struct broker {

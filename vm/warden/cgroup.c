@@ -55,6 +55,7 @@ static uint64_t number_at(int dir_fd, const char *name, const char *file)
 
 static void limit_text(const struct cgroup_set *set, enum controller controller, const struct cgroup_limits *limits, char text[48])
 {
+	bool v1 = on_v1(set, controller);
 	uint64_t quota_us = limits->cpu_permille * CPU_PERIOD_US / 1000;
 	switch (controller) {
 	case CONTROLLER_MEMORY:
@@ -64,10 +65,11 @@ static void limit_text(const struct cgroup_set *set, enum controller controller,
 		format_text(text, 48, "%" PRIu64, limits->pids_max);
 		return;
 	case CONTROLLER_CPU:
-		/* The kernel takes no quota under 1 ms of the period. */
-		if (quota_us < 1000)
-			quota_us = 1000;
-		format_text(text, 48, on_v1(set, controller) ? "%" PRIu64 : "%" PRIu64 " 100000", quota_us);
+		if (limits->cpu_permille == 0)
+			format_text(text, 48, v1 ? "-1" : "max 100000");
+		else
+			/* The kernel takes no quota under 1 ms of the period. */
+			format_text(text, 48, v1 ? "%" PRIu64 : "%" PRIu64 " 100000", quota_us < 1000 ? 1000 : quota_us);
 		return;
 	case CONTROLLER_COUNT:
 		break;
@@ -75,22 +77,50 @@ static void limit_text(const struct cgroup_set *set, enum controller controller,
 	die("no such controller");
 }
 
-static int set_limit(const struct cgroup_set *set, enum controller controller, const char *name, const struct cgroup_limits *limits,
+static int set_file(const struct cgroup_set *set, enum controller controller, const char *name, const char *file, const char *text,
+		    struct fault *fault)
+{
+	if (write_at(controller_dir(set, controller), name, file, text) != 0)
+		return fail(fault, E_CGROUP_UNAVAILABLE, errno, "cannot set %s=%s of %s", file, text, name);
+	return 0;
+}
+
+/* Swap would let a sandbox hold more than it was given. Kernels without swap accounting have no such file. */
+static int set_swap(const struct cgroup_set *set, const char *name, const char *memory_text, struct fault *fault)
+{
+	bool v1 = on_v1(set, CONTROLLER_MEMORY);
+	const char *file = v1 ? "memory.memsw.limit_in_bytes" : "memory.swap.max";
+	int failed = set_file(set, CONTROLLER_MEMORY, name, file, v1 ? memory_text : "0", fault);
+	return failed != 0 && fault->sys_errno == ENOENT ? 0 : failed;
+}
+
+/* On v1 memory with swap may never be less than memory: it grows first and shrinks last. */
+static int set_limit(const struct cgroup_set *set, enum controller controller, const char *name, const struct cgroup_limits *limits, bool grows,
 		     struct fault *fault)
 {
 	const char *file = on_v1(set, controller) ? limit_files[controller].v1 : limit_files[controller].v2;
 	char text[48];
-	if (controller == CONTROLLER_CPU && limits->cpu_permille == 0)
-		return 0;
 	limit_text(set, controller, limits, text);
-	if (write_at(controller_dir(set, controller), name, file, text) != 0)
-		return fail(fault, E_CGROUP_UNAVAILABLE, errno, "cannot set %s=%s of %s", file, text, name);
 	if (controller != CONTROLLER_MEMORY)
-		return 0;
-	/* Swap would let a sandbox hold more than it was given. Kernels without swap accounting have no such file. */
-	const char *swap_file = on_v1(set, controller) ? "memory.memsw.limit_in_bytes" : "memory.swap.max";
-	if (write_at(controller_dir(set, controller), name, swap_file, on_v1(set, controller) ? text : "0") != 0 && errno != ENOENT)
-		return fail(fault, E_CGROUP_UNAVAILABLE, errno, "cannot set %s of %s", swap_file, name);
+		return set_file(set, controller, name, file, text, fault);
+	if (grows && set_swap(set, name, text, fault) != 0)
+		return -1;
+	if (set_file(set, controller, name, file, text, fault) != 0)
+		return -1;
+	return grows ? 0 : set_swap(set, name, text, fault);
+}
+
+int cgroup_change_limits(const struct cgroup_set *set, const char *name, const struct cgroup_limits *from, const struct cgroup_limits *to,
+			 struct fault *fault)
+{
+	const bool differs[CONTROLLER_COUNT] = {
+		[CONTROLLER_MEMORY] = from->memory_bytes != to->memory_bytes,
+		[CONTROLLER_PIDS] = from->pids_max != to->pids_max,
+		[CONTROLLER_CPU] = from->cpu_permille != to->cpu_permille,
+	};
+	for (size_t i = 0; i < CONTROLLER_COUNT; i++)
+		if (differs[i] && set_limit(set, (enum controller)i, name, to, to->memory_bytes > from->memory_bytes, fault) != 0)
+			return -1;
 	return 0;
 }
 
@@ -103,7 +133,10 @@ int cgroup_create(const struct cgroup_set *set, const char *name, const struct c
 		/* Two controllers of one v1 hierarchy share the directory. */
 		if (set->v1_fd[i] >= 0 && mkdirat(set->v1_fd[i], name, 0755) != 0 && errno != EEXIST)
 			failed = fail(fault, E_CGROUP_UNAVAILABLE, errno, "cannot make the cgroup %s/%s", set->paths[1 + i], name);
-		if (failed != 0 || set_limit(set, (enum controller)i, name, limits, fault) != 0) {
+		/* A new cgroup has no limit yet. No quota is what it has already. */
+		if (failed == 0 && (i != CONTROLLER_CPU || limits->cpu_permille != 0))
+			failed = set_limit(set, (enum controller)i, name, limits, false, fault);
+		if (failed != 0) {
 			cgroup_remove(set, name);
 			return -1;
 		}

@@ -25,7 +25,11 @@ struct cgroup_limits {
 	uint64_t cpu_permille;   /* 0: no quota */
 };
 
+/* Names here are of cgroups (sandbox_plan.cgroup), not of sessions. */
 int cgroup_create(const struct cgroup_set *set, const char *name, const struct cgroup_limits *limits, struct fault *fault);
+/* Writes what differs. A limit below what is in use already is refused by the kernel. */
+int cgroup_change_limits(const struct cgroup_set *set, const char *name, const struct cgroup_limits *from, const struct cgroup_limits *to,
+			 struct fault *fault);
 /* The v2 directory, for CLONE_INTO_CGROUP. */
 int cgroup_open(const struct cgroup_set *set, const char *name);
 /* Moves the calling, single-threaded process into the v1 cgroups. */

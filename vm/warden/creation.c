@@ -1,16 +1,18 @@
-/* The first part of a sandbox's life in the zygote: a request becomes a plan,
- * cgroups and a cloned child, or a refusal. What follows is in lifecycle.c. */
-#include "lifecycle.h"
-
+/* The first part of a sandbox's life in the zygote: a plan becomes cgroups and a
+ * cloned child, and, once that is proven, a claim makes it a session's. When and
+ * how many is pool.c's; what follows is in lifecycle.c. */
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
-#include "codec.h"
+#include "attach.h"
 #include "network-stock.h"
+#include "pool.h"
 
 enum { START_MS_MAX = 10000 };
 
-void jail_reply_created(struct jail *jail, uint32_t layers)
+void jail_reply_created(struct jail *jail)
 {
 	struct create_reply reply = { .kind = FROM_CREATE_REPLY, .seq = jail->create_seq, .error = jail->fault.error };
 	memcpy(reply.name, jail->plan.name, sizeof(reply.name));
@@ -23,21 +25,29 @@ void jail_reply_created(struct jail *jail, uint32_t layers)
 	}
 	reply.uid = jail->plan.uid;
 	reply.init_pid = jail->pid;
-	reply.layers = layers;
+	reply.layers = LAYERS_ALL;
 	jail->announced = true;
 	send_to_codec(&reply, sizeof(reply), &jail->codec_control_fd, 1);
 	close_fd(&jail->codec_control_fd);
 }
 
-static void refuse(const struct create_request *request, const struct fault *fault)
+/* Our own hard limits: what is lowered at the claim can only be lowered. */
+static void fill_plan(struct sandbox_plan *plan, uint32_t uid, const struct sandbox_limits *limits)
 {
-	struct create_reply reply = { .kind = FROM_CREATE_REPLY, .seq = request->seq, .error = fault->error, .sys_errno = fault->sys_errno };
-	memcpy(reply.name, request->name, sizeof(reply.name));
-	memcpy(reply.detail, fault->detail, sizeof(reply.detail));
-	send_to_codec(&reply, sizeof(reply), NULL, 0);
+	struct rlimit files;
+	if (getrlimit(RLIMIT_NOFILE, &files) != 0)
+		die_errno("zygote: cannot read the limit of open files");
+	plan->uid = uid;
+	format_text(plan->cgroup, sizeof(plan->cgroup), "s%u", uid);
+	sandbox_plan_name(plan, PREPARED_NAME);
+	plan->limits = *limits;
+	plan->limits.open_files_max = files.rlim_max < UINT32_MAX ? (uint32_t)files.rlim_max : UINT32_MAX;
+	plan->limits.pids_max = PIDS_MAX;
+	plan->cgroup_limits = sandbox_cgroup_limits(limits);
+	memcpy(plan->outer_namespaces, zygote.outer_namespaces, sizeof(zygote.outer_namespaces));
 }
 
-static struct jail *new_jail(const struct create_request *request, struct fault *fault)
+static struct jail *new_jail(struct fault *fault)
 {
 	uint32_t index = 0;
 	while (index < SANDBOXES_MAX && zygote.jails[index] != NULL)
@@ -52,33 +62,27 @@ static struct jail *new_jail(const struct create_request *request, struct fault 
 		return NULL;
 	}
 	jail->index = index;
-	jail->pid_fd = jail->status_fd = jail->codec_control_fd = -1;
-	jail->retry_at_ms = jail->give_up_at_ms = NEVER_MS;
-	jail->create_seq = request->seq;
-	if (sandbox_plan_fill(&jail->plan, request, fault) != 0) {
-		free(jail);
-		return NULL;
-	}
-	memcpy(jail->plan.outer_namespaces, zygote.outer_namespaces, sizeof(zygote.outer_namespaces));
+	jail->pid_fd = jail->status_fd = jail->codec_control_fd = jail->sealed_fd = jail->network_fd = jail->idmap_fd = -1;
+	jail->retry_at_ms = jail->give_up_at_ms = jail->deadline_ms = NEVER_MS;
 	return jail;
 }
 
 static int start(struct jail *jail, struct fault *fault)
 {
 	int control[2], status[2];
-	if (cgroup_create(zygote.cgroups, jail->plan.name, &jail->plan.limits, fault) != 0)
+	if (cgroup_create(zygote.cgroups, jail->plan.cgroup, &jail->plan.cgroup_limits, fault) != 0)
 		return -1;
-	CLEANUP_FD int network = network_stock_take(zygote.network_maker_fd);
+	jail->network_fd = network_stock_take(&zygote.network_maker_fd);
 	packet_pair(control);
 	packet_pair(status);
-	const struct child_fds fds = { .control = control[1], .status = status[1], .zygote_pid = zygote.own_pid_fd, .network = network };
+	const struct child_fds fds = { .control = control[1], .status = status[1], .zygote_pid = zygote.own_pid_fd, .network = jail->network_fd };
 	jail->pid = sandbox_start(&jail->plan, zygote.cgroups, &fds, &jail->pid_fd, fault);
 	close_fd(&control[1]);
 	close_fd(&status[1]);
 	if (jail->pid < 0) {
 		close_fd(&control[0]);
 		close_fd(&status[0]);
-		cgroup_remove(zygote.cgroups, jail->plan.name);
+		cgroup_remove(zygote.cgroups, jail->plan.cgroup);
 		return -1;
 	}
 	jail->codec_control_fd = control[0];
@@ -86,32 +90,86 @@ static int start(struct jail *jail, struct fault *fault)
 	return 0;
 }
 
-void jail_create(const struct create_request *request, const int mount_fds[MOUNTS_MAX])
+struct jail *jail_prepare(uint32_t uid, const struct sandbox_limits *limits, struct fault *fault)
 {
-	struct fault fault = { 0 };
-	struct jail *jail = NULL;
-	if (jail_find(request->name) != NULL)
-		fail(&fault, E_NAME_INVALID, EEXIST, "a sandbox of this name lives or is being removed");
-	else
-		jail = new_jail(request, &fault);
-	if (jail == NULL) {
-		refuse(request, &fault);
-		return;
-	}
-	memcpy(jail->plan.mount_fds, mount_fds, sizeof(jail->plan.mount_fds));
-	if (start(jail, &fault) != 0) {
-		refuse(request, &fault);
+	struct jail *jail = new_jail(fault);
+	if (jail == NULL)
+		return NULL;
+	fill_plan(&jail->plan, uid, limits);
+	if (start(jail, fault) != 0) {
+		network_stock_give(&jail->network_fd);
 		free(jail);
-		return;
+		return NULL;
 	}
-	uint64_t now_ms = boot_ms();
-	jail->state = STARTING;
-	jail->create_pending = true;
-	jail->give_up_at_ms = now_ms + START_MS_MAX;
-	jail->deadline_ms = request->timeout_ms == 0 || request->timeout_ms > NEVER_MS - now_ms ? NEVER_MS : now_ms + request->timeout_ms;
+	jail->state = PREPARING;
+	zygote.counts[PREPARING]++;
+	jail->give_up_at_ms = boot_ms() + START_MS_MAX;
 	zygote.jails[jail->index] = jail;
 	if (jail->index >= zygote.jails_end)
 		zygote.jails_end = jail->index + 1;
 	watch(jail->pid_fd, FROM_PID, jail->index);
 	watch(jail->status_fd, FROM_STATUS, jail->index);
+	return jail;
+}
+
+/* What the claim changed is proven anew: the limits, and the flags of what was mounted. The rest stands as it was proven, since
+ * nothing ran here; and every program's own process proves the inside again before it becomes the program. */
+static int prove_claim(const struct jail *jail, bool changed, struct fault *fault)
+{
+	uint32_t missing = changed ? LAYERS_SEEN_OUTSIDE & ~LAYER_BIT(LAYER_RLIMITS) : 0;
+	if (changed)
+		missing &= ~layers_seen_outside(&jail->plan, zygote.cgroups, zygote.proc_fd, jail->pid);
+	if (missing == 0)
+		return 0;
+	*fault = (struct fault){ .error = E_LAYER_MISSING };
+	layers_missing_text(missing, fault->detail);
+	return -1;
+}
+
+static int tell_init(const struct jail *jail, struct fault *fault)
+{
+	struct claim_order order = { .kind = TO_INIT_CLAIM, .limits = jail->plan.limits };
+	memcpy(order.name, jail->plan.name, sizeof(order.name));
+	if (send_packet(jail->codec_control_fd, &order, sizeof(order), NULL, 0) != 0)
+		return fail(fault, E_SANDBOX_DEAD, errno, "the init of %s is gone", jail->plan.name);
+	return 0;
+}
+
+static int claim(struct jail *jail, const struct create_request *request, const int *mount_fds, struct fault *fault)
+{
+	struct sandbox_plan *plan = &jail->plan;
+	struct sandbox_limits limits = request->limits;
+	struct cgroup_limits cgroup_limits = sandbox_cgroup_limits(&limits);
+	bool limits_change = memcmp(&cgroup_limits, &plan->cgroup_limits, sizeof(cgroup_limits)) != 0;
+	limits.open_files_max = limits.open_files_max < plan->limits.open_files_max ? limits.open_files_max : plan->limits.open_files_max;
+	if (mounts_name(plan, jail->sealed_fd, fault) != 0 || name_host(jail, plan->name, fault) != 0 || resize_scratch(jail, &limits, fault) != 0 ||
+	    cgroup_change_limits(zygote.cgroups, plan->cgroup, &plan->cgroup_limits, &cgroup_limits, fault) != 0)
+		return -1;
+	close_fd(&jail->sealed_fd);
+	plan->limits = limits;
+	plan->cgroup_limits = cgroup_limits;
+	for (uint32_t i = 0; i < request->mount_count; i++) {
+		uint64_t mount_id;
+		if (attach_mount(jail, mount_fds[i], request->mounts[i].target, &mount_id, fault) != 0)
+			return -1;
+	}
+	if (prove_claim(jail, limits_change || request->mount_count > 0, fault) != 0)
+		return -1;
+	return tell_init(jail, fault);
+}
+
+void jail_claim(struct jail *jail, const struct create_request *request, const int *mount_fds)
+{
+	struct fault fault = { 0 };
+	uint64_t now_ms = boot_ms();
+	sandbox_plan_name(&jail->plan, request->name);
+	jail->claimed = jail->create_pending = true;
+	jail->create_seq = request->seq;
+	jail_set_state(jail, ALIVE);
+	if (claim(jail, request, mount_fds, &fault) != 0) {
+		jail_fail(jail, &fault);
+		return;
+	}
+	jail->deadline_ms = request->timeout_ms == 0 || request->timeout_ms > NEVER_MS - now_ms ? NEVER_MS : now_ms + request->timeout_ms;
+	jail_reply_created(jail);
 }

@@ -100,15 +100,16 @@ static void read_create(struct msgpack_reader *reader, struct frame *frame, stru
 {
 	read_seq_and_name(reader, frame);
 	memset(create, 0, offsetof(struct create_request, mounts));
+	create->op = OP_CREATE;
 	memcpy(create->name, frame->name, sizeof create->name);
 	create->timeout_ms = msgpack_read_uint(reader, MSGPACK_UINT_MAX);
-	create->memory_bytes = msgpack_read_uint(reader, MSGPACK_UINT_MAX);
-	create->disk_bytes = msgpack_read_uint(reader, MSGPACK_UINT_MAX);
-	create->tmp_bytes = msgpack_read_uint(reader, MSGPACK_UINT_MAX);
-	create->disk_inodes = msgpack_read_uint(reader, MSGPACK_UINT_MAX);
-	create->pids_max = read_u32(reader);
-	create->cpu_permille = read_u32(reader);
-	create->open_files_max = read_u32(reader);
+	create->limits.memory_bytes = msgpack_read_uint(reader, MSGPACK_UINT_MAX);
+	create->limits.disk_bytes = msgpack_read_uint(reader, MSGPACK_UINT_MAX);
+	create->limits.tmp_bytes = msgpack_read_uint(reader, MSGPACK_UINT_MAX);
+	create->limits.disk_inodes = msgpack_read_uint(reader, MSGPACK_UINT_MAX);
+	create->limits.pids_max = read_u32(reader);
+	create->limits.cpu_permille = read_u32(reader);
+	create->limits.open_files_max = read_u32(reader);
 	create->network = read_u32(reader);
 	if (create->network != 0)
 		refuse(frame, E_SETUP_FAILED, EOPNOTSUPP, "this warden knows network 0 (none) only");

@@ -9,7 +9,8 @@
  *   I2 The truth check runs in the very process that becomes the program, after
  *      its last change; a missing layer means that nothing is executed.
  *   I3 The init parses nothing that its children write: not a byte.
- *   I4 It ends when the codec's end closes; with it the kernel ends the namespace. */
+ *   I4 It ends when the codec's end closes; with it the kernel ends the namespace.
+ *   I5 It belongs to no session until one claim; before it nothing is executed. */
 #include "sandbox.h"
 
 #include <fcntl.h>
@@ -36,7 +37,8 @@ struct running_exec {
 	bool is_diff;
 };
 
-static const struct sandbox_plan *plan;
+static struct sandbox_plan *plan;
+static bool is_claimed;
 static int control_fd;
 static int child_signal_fd;
 static struct running_exec execs[EXECS_MAX];
@@ -228,10 +230,21 @@ static void answer_probe(void)
 	tell(&message);
 }
 
+/* Here and not by root from outside: to lower a limit of one's own needs no right at all. */
+static void take_claim(const struct claim_order *order)
+{
+	sandbox_plan_name(plan, order->name);
+	plan->limits = order->limits;
+	if (limits_of_session_set(&plan->limits) != 0)
+		_exit(EXIT_FAILURE);
+	is_claimed = true;
+}
+
 static void take_command(void)
 {
 	union {
 		uint32_t kind;
+		struct claim_order claim;
 		struct exec_request exec;
 		struct signal_request signal;
 	} command;
@@ -243,7 +256,9 @@ static void take_command(void)
 	/* The codec is gone, or what came is none of its packets: nobody commands this sandbox any more. */
 	if (size < (ssize_t)sizeof(command.signal))
 		_exit(EXIT_FAILURE);
-	if (command.kind == TO_INIT_EXEC && size == (ssize_t)sizeof(command.exec) && fd_count == exec_fd_count(command.exec.flags))
+	if (command.kind == TO_INIT_CLAIM && size == (ssize_t)sizeof(command.claim) && fd_count == 0 && !is_claimed)
+		take_claim(&command.claim);
+	else if (command.kind == TO_INIT_EXEC && is_claimed && size == (ssize_t)sizeof(command.exec) && fd_count == exec_fd_count(command.exec.flags))
 		start_exec(&command.exec, fds);
 	else if (command.kind == TO_INIT_SIGNAL && size == (ssize_t)sizeof(command.signal) && fd_count == 0)
 		send_signal(&command.signal);
@@ -255,7 +270,7 @@ static void take_command(void)
 		close_fd(&fds[i]);
 }
 
-void init_main(const struct sandbox_plan *own_plan, int own_control_fd)
+void init_main(struct sandbox_plan *own_plan, int own_control_fd)
 {
 	sigset_t all, child;
 	sigfillset(&all);

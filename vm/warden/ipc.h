@@ -3,7 +3,9 @@
  * native layout over SOCK_SEQPACKET socketpairs, one struct a packet; a packet
  * of another size is a fatal error of the reader, not something to parse.
  *
- *   codec  ──create_request──────► broker ──create_request + mount fds──► zygote
+ *   codec  ──create_request──────► zygote (without mounts)
+ *   codec  ──create_request──────► broker ──create_request + mount fds──► zygote (with mounts)
+ *   zygote ──a byte──────────────► broker ──uid_block───────────────────► zygote
  *   codec  ◄─create_reply (+ control socket of the new init)──────────── zygote
  *   codec  ◄─create_reply (refused)── broker
  *   codec  ──op_request──► zygote ──op_reply / died_notice──► codec
@@ -62,20 +64,34 @@ struct mount_request {
 	uint64_t staged_bytes;    /* size of the layer of a staged one, else 0 */
 };
 
+/* What one sandbox may use. */
+struct sandbox_limits {
+	uint64_t memory_bytes, disk_bytes, tmp_bytes, disk_inodes;
+	uint32_t pids_max, cpu_permille, open_files_max, reserved;
+};
+
 /* Sent with only mount_count mounts: create_request_size() bytes. From the
- * broker to the zygote the same struct carries mount_count detached, idmapped
- * mounts as descriptors, in order. */
+ * broker to the zygote the same struct carries mount_count detached mounts as
+ * descriptors, in order; the zygote, which chooses the uid, idmaps them. */
 struct create_request {
 	uint32_t seq;
-	uint32_t uid;             /* 0 from the codec; set by the broker, which owns the uid counter */
+	uint32_t op;              /* OP_CREATE */
 	char name[SESSION_NAME_SIZE];
 	uint64_t timeout_ms;      /* 0: none */
-	uint64_t memory_bytes, disk_bytes, tmp_bytes, disk_inodes;
-	uint32_t pids_max, cpu_permille, open_files_max, network;
+	struct sandbox_limits limits;
+	uint32_t network;
 	uint32_t mount_count;
-	uint32_t reserved;
 	char endpoint[ENDPOINT_SIZE]; /* absolute path of a unix socket of the person; empty: none */
 	struct mount_request mounts[MOUNTS_MAX];
+};
+
+/* From the broker, which owns the counter: uids that nobody had or will have. op: OP_UIDS. */
+struct uid_block {
+	uint32_t seq, op;
+	uint32_t first, count;    /* count 0: there is none, because: */
+	uint32_t error;           /* enum warden_error */
+	int32_t sys_errno;
+	char detail[DETAIL_SIZE];
 };
 
 /* A failure carries error, sys_errno and a detail; success carries uid,
@@ -92,7 +108,7 @@ struct create_reply {
 	char detail[DETAIL_SIZE];
 };
 
-enum zygote_op { OP_FREEZE = 1, OP_THAW, OP_KILL, OP_STATS, OP_DESTROY, OP_PROBE, OP_FREEZE_ALL, OP_THAW_ALL, OP_KILL_ALL };
+enum zygote_op { OP_FREEZE = 1, OP_THAW, OP_KILL, OP_STATS, OP_DESTROY, OP_PROBE, OP_FREEZE_ALL, OP_THAW_ALL, OP_KILL_ALL, OP_CREATE, OP_UIDS };
 
 struct op_request {
 	uint32_t seq, op;
@@ -123,7 +139,7 @@ struct died_notice {
 	char detail[DETAIL_SIZE];
 };
 
-enum to_init { TO_INIT_EXEC = 1, TO_INIT_SIGNAL, TO_INIT_PROBE };
+enum to_init { TO_INIT_EXEC = 1, TO_INIT_SIGNAL, TO_INIT_PROBE, TO_INIT_CLAIM };
 enum exec_kind { EXEC_COMMAND, EXEC_COLLECT, EXEC_DIFF };
 enum exec_flag { EXEC_PTY = 1, EXEC_TOOLS = 2 };
 
@@ -147,6 +163,13 @@ static inline uint32_t exec_fd_count(uint32_t flags)
 /* TO_INIT_SIGNAL: exec_id 0 = every process but init, else that exec's process group. */
 struct signal_request {
 	uint32_t kind, exec_id, signal_number, reserved;
+};
+
+/* TO_INIT_CLAIM: the first packet, from the zygote: whose sandbox a prepared one became. No answer. */
+struct claim_order {
+	uint32_t kind, reserved;
+	char name[SESSION_NAME_SIZE];
+	struct sandbox_limits limits;
 };
 
 enum from_init { FROM_INIT_STARTED = 1, FROM_INIT_EXITED, FROM_INIT_PROBED };

@@ -9,20 +9,33 @@
 #include <sys/pidfd.h>
 #include <sys/wait.h>
 
-#include "codec.h"
+#include "network-stock.h"
+#include "pool.h"
 
 enum { REMOVE_MS_MAX = 10000, FREEZE_MS_MAX = 5000, RETRY_MS_MAX = 50 };
 
 struct jail *jail_find(const char *name)
 {
 	for (uint32_t i = 0; i < zygote.jails_end; i++)
-		if (zygote.jails[i] != NULL && strcmp(zygote.jails[i]->plan.name, name) == 0)
+		if (zygote.jails[i] != NULL && zygote.jails[i]->claimed && strcmp(zygote.jails[i]->plan.name, name) == 0)
 			return zygote.jails[i];
 	return NULL;
 }
 
+void jail_set_state(struct jail *jail, enum jail_state state)
+{
+	zygote.counts[jail->state]--;
+	zygote.counts[state]++;
+	jail->state = state;
+}
+
 static void release(struct jail *jail)
 {
+	/* Its network namespace is as it was: with no process left no socket is, and to change anything else in it needs a capability
+	 * that no child has. */
+	network_stock_give(&jail->network_fd);
+	close_fd(&jail->idmap_fd);
+	zygote.counts[jail->state]--;
 	zygote.jails[jail->index] = NULL;
 	while (zygote.jails_end > 0 && zygote.jails[zygote.jails_end - 1] == NULL)
 		zygote.jails_end--;
@@ -46,11 +59,11 @@ void jail_kill(struct jail *jail, enum death_reason reason)
 {
 	if (jail->state == DYING || jail->state == CLEARING)
 		return;
-	jail->state = DYING;
+	jail_set_state(jail, DYING);
 	jail->killed = true;
 	jail->kill_reason = reason;
 	jail->deadline_ms = NEVER_MS;
-	if (cgroup_kill(zygote.cgroups, jail->plan.name) != 0)
+	if (cgroup_kill(zygote.cgroups, jail->plan.cgroup) != 0)
 		complain("zygote: cannot kill the cgroup of %s: %s", jail->plan.name, strerror(errno));
 	/* The kernel ends a pid namespace with its first process; this one is for the case above. */
 	if (pidfd_send_signal(jail->pid_fd, SIGKILL, NULL, 0) != 0 && errno != ESRCH)
@@ -59,25 +72,28 @@ void jail_kill(struct jail *jail, enum death_reason reason)
 		finish_freeze(jail, &(struct fault){ .error = E_SANDBOX_DEAD, .detail = "it was killed meanwhile" });
 }
 
-static void fail_create(struct jail *jail, const struct fault *fault)
+void jail_fail(struct jail *jail, const struct fault *fault)
 {
+	bool is_preparation = jail->state == PREPARING;
 	if (jail->fault.error == E_NONE)
 		jail->fault = *fault;
 	jail_kill(jail, DEATH_ASKED);
+	if (is_preparation)
+		pool_failed(fault);
 }
 
 /* Tries to remove the cgroups of a reaped sandbox; what is still busy is tried again later. True: it is gone, and freed. */
 static bool try_remove(struct jail *jail, uint64_t now_ms)
 {
 	const char *name = jail->plan.name;
-	uint64_t left = cgroup_remove(zygote.cgroups, name);
+	uint64_t left = cgroup_remove(zygote.cgroups, jail->plan.cgroup);
 	if (left > 0 && now_ms < jail->give_up_at_ms) {
 		retry_later(jail, now_ms);
 		return false;
 	}
 	if (left > 0) {
 		/* Not provably gone: say so to whoever asked, and go on trying. */
-		uint64_t values[7] = { cgroup_count_processes(zygote.cgroups, name), left };
+		uint64_t values[7] = { cgroup_count_processes(zygote.cgroups, jail->plan.cgroup), left };
 		struct fault fault;
 		fail(&fault, E_INTERNAL, EBUSY, "%" PRIu64 " processes and %" PRIu64 " cgroups of %s are left", values[0], left, name);
 		complain("zygote: %s", fault.detail);
@@ -89,7 +105,7 @@ static bool try_remove(struct jail *jail, uint64_t now_ms)
 		return false;
 	}
 	if (jail->create_pending)
-		jail_reply_created(jail, 0);
+		jail_reply_created(jail);
 	if (jail->destroy_pending)
 		reply_op(OP_DESTROY, jail->destroy_seq, name, NULL, NULL);
 	release(jail);
@@ -100,7 +116,7 @@ static void announce_death(struct jail *jail, int wait_status)
 {
 	struct died_notice notice = { .kind = FROM_DIED, .reason = DEATH_ITSELF };
 	memcpy(notice.name, jail->plan.name, sizeof(notice.name));
-	notice.oom_kills = cgroup_oom_kills(zygote.cgroups, jail->plan.name);
+	notice.oom_kills = cgroup_oom_kills(zygote.cgroups, jail->plan.cgroup);
 	if (jail->killed)
 		notice.reason = jail->kill_reason;
 	else if (notice.oom_kills > 0)
@@ -119,16 +135,20 @@ void jail_on_init_end(struct jail *jail, uint64_t now_ms)
 	while (reaped < 0 && errno == EINTR);
 	if (reaped == 0)
 		return;
-	if (jail->create_pending && jail->fault.error == E_NONE)
-		fail(&jail->fault, E_SETUP_FAILED, 0, "its first process ended during set-up (wait status %#x)", (unsigned int)wait_status);
+	if (jail->state == PREPARING) {
+		struct fault fault;
+		fail(&fault, E_SETUP_FAILED, 0, "its first process ended during set-up (wait status %#x)", (unsigned int)wait_status);
+		jail_fail(jail, &fault);
+	}
 	unwatch(&jail->pid_fd);
 	unwatch(&jail->status_fd);
 	close_fd(&jail->codec_control_fd);
+	close_fd(&jail->sealed_fd);
 	if (jail->announced)
 		announce_death(jail, wait_status);
 	if (jail->freeze_pending)
 		finish_freeze(jail, &(struct fault){ .error = E_SANDBOX_DEAD, .detail = "it died meanwhile" });
-	jail->state = CLEARING;
+	jail_set_state(jail, CLEARING);
 	jail->deadline_ms = NEVER_MS;
 	jail->retry_delay_ms = 1;
 	jail->give_up_at_ms = now_ms + REMOVE_MS_MAX;
@@ -139,14 +159,15 @@ void jail_on_status(struct jail *jail)
 {
 	struct child_status status;
 	struct fault fault;
-	ssize_t size = receive_packet(jail->status_fd, &status, sizeof(status), NULL, 0, NULL);
+	size_t fd_count = 0;
+	ssize_t size = receive_packet(jail->status_fd, &status, sizeof(status), &jail->sealed_fd, 1, &fd_count);
 	unwatch(&jail->status_fd);
-	if (jail->state != STARTING || size == 0)
+	if (jail->state != PREPARING || size == 0)
 		return; /* its end is on the way, and says the rest */
-	if (size != (ssize_t)sizeof(status))
+	if (size != (ssize_t)sizeof(status) || (status.fault.error == E_NONE && fd_count != 1))
 		die("zygote: a status of %zd bytes", size);
 	if (status.fault.error != E_NONE) {
-		fail_create(jail, &status.fault);
+		jail_fail(jail, &status.fault);
 		return;
 	}
 	uint32_t outside = layers_seen_outside(&jail->plan, zygote.cgroups, zygote.proc_fd, jail->pid);
@@ -155,18 +176,18 @@ void jail_on_status(struct jail *jail)
 	if (layers != LAYERS_ALL) {
 		fault = (struct fault){ .error = E_LAYER_MISSING };
 		layers_missing_text(LAYERS_ALL & ~layers, fault.detail);
-		fail_create(jail, &fault);
+		jail_fail(jail, &fault);
 		return;
 	}
-	jail->state = ALIVE;
-	jail_reply_created(jail, layers);
+	jail->give_up_at_ms = NEVER_MS;
+	jail_set_state(jail, PREPARED);
 }
 
 void jail_freeze(struct jail *jail, uint32_t seq, struct fault *fault)
 {
 	if (jail->freeze_pending) {
 		fail(fault, E_INTERNAL, EBUSY, "it is being frozen already");
-	} else if (cgroup_freeze(zygote.cgroups, jail->plan.name, true) != 0) {
+	} else if (cgroup_freeze(zygote.cgroups, jail->plan.cgroup, true) != 0) {
 		fail(fault, E_INTERNAL, errno, "cannot freeze %s", jail->plan.name);
 	} else {
 		uint64_t now_ms = boot_ms();
@@ -183,14 +204,14 @@ void jail_thaw(struct jail *jail, struct fault *fault)
 {
 	if (jail->freeze_pending)
 		finish_freeze(jail, &(struct fault){ .error = E_INTERNAL, .detail = "it was thawed meanwhile" });
-	if (cgroup_freeze(zygote.cgroups, jail->plan.name, false) != 0)
+	if (cgroup_freeze(zygote.cgroups, jail->plan.cgroup, false) != 0)
 		fail(fault, E_INTERNAL, errno, "cannot thaw %s", jail->plan.name);
 }
 
 static void check_freeze(struct jail *jail, uint64_t now_ms)
 {
 	struct fault fault;
-	if (cgroup_is_frozen(zygote.cgroups, jail->plan.name)) {
+	if (cgroup_is_frozen(zygote.cgroups, jail->plan.cgroup)) {
 		finish_freeze(jail, NULL);
 	} else if (now_ms >= jail->give_up_at_ms) {
 		fail(&fault, E_INTERNAL, ETIMEDOUT, "a process of %s does not stop", jail->plan.name);
@@ -215,14 +236,14 @@ void jail_destroy(struct jail *jail, uint32_t seq, struct fault *fault)
 
 uint64_t jail_run_timers(struct jail *jail, uint64_t now_ms)
 {
-	if (jail->state == STARTING && now_ms >= jail->give_up_at_ms)
-		fail_create(jail, &(struct fault){ .error = E_SETUP_FAILED, .sys_errno = ETIMEDOUT, .detail = "its set-up took too long" });
+	if (jail->state == PREPARING && now_ms >= jail->give_up_at_ms)
+		jail_fail(jail, &(struct fault){ .error = E_SETUP_FAILED, .sys_errno = ETIMEDOUT, .detail = "its set-up took too long" });
 	if (now_ms >= jail->deadline_ms)
 		jail_kill(jail, DEATH_DEADLINE);
 	if (jail->freeze_pending && now_ms >= jail->retry_at_ms)
 		check_freeze(jail, now_ms);
 	if (jail->state == CLEARING && now_ms >= jail->retry_at_ms && try_remove(jail, now_ms))
 		return NEVER_MS;
-	uint64_t due_ms = jail->state == STARTING ? jail->give_up_at_ms : jail->retry_at_ms;
+	uint64_t due_ms = jail->state == PREPARING ? jail->give_up_at_ms : jail->retry_at_ms;
 	return due_ms < jail->deadline_ms ? due_ms : jail->deadline_ms;
 }

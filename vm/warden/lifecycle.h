@@ -1,11 +1,13 @@
-/* The life of one sandbox inside the zygote: creation.c and lifecycle.c. */
+/* The life of one sandbox inside the zygote: creation.c and lifecycle.c; pool.c before it belongs to a session. */
 #ifndef COHORT_LIFECYCLE_H
 #define COHORT_LIFECYCLE_H
 
+#include "broker.h"
 #include "sandbox.h"
 
-/* STARTING: cloned, not yet proven. DYING: killed, not yet reaped. CLEARING: reaped, its cgroups not yet removed. */
-enum jail_state { STARTING, ALIVE, DYING, CLEARING };
+/* PREPARING: cloned, not yet proven. PREPARED: proven, nobody's yet. ALIVE: a session's.
+ * DYING: killed, not yet reaped. CLEARING: reaped, its cgroups not yet removed. */
+enum jail_state { PREPARING, PREPARED, ALIVE, DYING, CLEARING, JAIL_STATES };
 
 struct jail {
 	struct sandbox_plan plan;
@@ -13,7 +15,11 @@ struct jail {
 	enum jail_state state;
 	pid_t pid;
 	int pid_fd, status_fd;
-	int codec_control_fd;           /* waits for the create_reply */
+	int codec_control_fd;           /* until the claim, which hands it to the codec */
+	int sealed_fd;                  /* until the claim: a writable clone of its sealed mount */
+	int network_fd;                 /* its network namespace, if the next sandbox shall have it; else -1 */
+	int idmap_fd;                   /* user namespace of its mounts; -1: it never had one */
+	bool claimed;                   /* it has a session's name */
 	bool create_pending, announced, killed, destroy_pending, freeze_pending;
 	uint32_t create_seq, destroy_seq, freeze_seq;
 	enum death_reason kill_reason;
@@ -32,7 +38,10 @@ struct zygote {
 	int own_pid_fd;
 	int network_maker_fd;                   /* -1: every sandbox makes its own network namespace */
 	uint64_t outer_namespaces[NS_COUNT];
+	int mount_namespace_fd, uts_namespace_fd; /* its own: the way back from a visit */
+	const struct person *person;
 	struct jail *jails[SANDBOXES_MAX];
+	uint32_t counts[JAIL_STATES];
 	uint32_t jails_end;                 /* one behind the highest index in use */
 };
 
@@ -44,11 +53,12 @@ void unwatch(int *fd);
 void send_to_codec(const void *packet, size_t size, const int *fds, size_t fd_count);
 void reply_op(uint32_t op, uint32_t seq, const char *name, const struct fault *fault, const uint64_t values[7]);
 
+/* That of a session; one that is only prepared has no name. */
 struct jail *jail_find(const char *name);
-/* Starts one, or refuses it to the codec. The mounts stay the caller's to close. */
-void jail_create(const struct create_request *request, const int mount_fds[MOUNTS_MAX]);
+void jail_set_state(struct jail *jail, enum jail_state state);
 /* Answers the codec: with the fault if there is one, else with the layers and the control socket. */
-void jail_reply_created(struct jail *jail, uint32_t layers);
+void jail_reply_created(struct jail *jail);
+void jail_fail(struct jail *jail, const struct fault *fault);
 void jail_on_status(struct jail *jail);
 void jail_on_init_end(struct jail *jail, uint64_t now_ms);
 void jail_kill(struct jail *jail, enum death_reason reason);

@@ -77,7 +77,7 @@ static void redirect_output(const struct listener *listener)
 		die_errno("cannot redirect the output to a log");
 }
 
-static pid_t start_zygote(const struct cgroup_set *cgroups, int broker_fd, int codec_fd)
+static pid_t start_zygote(const struct cgroup_set *cgroups, const struct person *person, int broker_fd, int codec_fd)
 {
 	int ready[2];
 	char byte;
@@ -90,7 +90,7 @@ static pid_t start_zygote(const struct cgroup_set *cgroups, int broker_fd, int c
 		if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0 || prctl(PR_SET_NAME, "cohort-zygote", 0, 0, 0) != 0 || getppid() != broker_pid)
 			_exit(EXIT_FAILURE);
 		command_line_forget();
-		zygote_main(cgroups, broker_fd, codec_fd, ready[1]);
+		zygote_main(cgroups, person, broker_fd, codec_fd, ready[1]);
 	}
 	close(ready[1]);
 	bool stands = pid > 0 && read(ready[0], &byte, 1) == 1;
@@ -167,7 +167,7 @@ static int serve(const struct options *options, struct listener *listener, struc
 	if (opened != 0 || uids_next(&uids, &codec_uid, &fault) != 0)
 		complain("%s", fault.detail);
 	else
-		broker.zygote_pid = start_zygote(&cgroups, to_zygote[1], between[1]);
+		broker.zygote_pid = start_zygote(&cgroups, &options->person, to_zygote[1], between[1]);
 	if (broker.zygote_pid > 0) {
 		config.broker_fd = to_codec[1];
 		config.zygote_fd = between[0];

@@ -167,54 +167,21 @@ static int check_source(int fd, const char *source, struct fault *fault)
 	return checked;
 }
 
-/* A user namespace that only carries the mapping: the person's uid and gid are the child's, no other is mapped, least of all 0. */
-static int idmap_namespace(const struct person *person, uint32_t child_uid, struct fault *fault)
-{
-	char path[64], map[64];
-	int namespace_fd = -1;
-	pid_t pid = (pid_t)syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, 0, 0, 0, 0);
-	if (pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-		for (;;)
-			pause();
-	}
-	if (pid < 0)
-		return fail(fault, E_SETUP_FAILED, errno, "cannot make a user namespace for the mounts");
-	format_text(path, sizeof(path), "/proc/%d/uid_map", pid);
-	format_text(map, sizeof(map), "%u %u 1\n", person->uid, child_uid);
-	int written = write_file(AT_FDCWD, path, map);
-	format_text(path, sizeof(path), "/proc/%d/gid_map", pid);
-	format_text(map, sizeof(map), "%u %u 1\n", person->gid, child_uid);
-	if (written == 0)
-		written = write_file(AT_FDCWD, path, map);
-	format_text(path, sizeof(path), "/proc/%d/ns/user", pid);
-	if (written == 0)
-		namespace_fd = open(path, O_RDONLY | O_CLOEXEC);
-	int error_number = errno;
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
-	if (namespace_fd < 0)
-		return fail(fault, E_SETUP_FAILED, error_number, "cannot map user %u to the sandbox's", person->uid);
-	return namespace_fd;
-}
-
-static int clone_mount(int source_fd, int namespace_fd, const struct mount_request *mount, struct fault *fault)
+static int clone_mount(int source_fd, const struct mount_request *mount, struct fault *fault)
 {
 	struct mount_attr attributes = {
-		.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_IDMAP | (mount->mode == MOUNT_RW ? 0 : MOUNT_ATTR_RDONLY),
+		.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (mount->mode == MOUNT_RW ? 0 : MOUNT_ATTR_RDONLY),
 		.propagation = MS_PRIVATE,
-		.userns_fd = (uint64_t)namespace_fd,
 	};
 	CLEANUP_FD int tree = open_tree(source_fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 	if (tree < 0)
 		return fail(fault, E_SETUP_FAILED, errno, "cannot clone the mount of %.150s", mount->source);
 	if (mount_setattr(tree, "", AT_EMPTY_PATH, &attributes, sizeof(attributes)) != 0)
-		return errno == EINVAL ? fail(fault, E_MOUNT_FS_UNSUPPORTED, EINVAL, "the file system of %.150s cannot be idmapped", mount->source)
-				       : fail(fault, E_SETUP_FAILED, errno, "cannot set the attributes of %.150s", mount->source);
+		return fail(fault, E_SETUP_FAILED, errno, "cannot set the attributes of %.150s", mount->source);
 	return steal_fd(&tree);
 }
 
-static int prepare_one(const struct person *person, const struct mount_request *mount, int namespace_fd, struct fault *fault)
+static int prepare_one(const struct person *person, const struct mount_request *mount, struct fault *fault)
 {
 	if (memchr(mount->source, '\0', sizeof(mount->source)) == NULL || mount->source[0] != '/')
 		return fail(fault, E_MOUNT_SOURCE_UNREADABLE, 0, "the source of a mount must be an absolute path");
@@ -223,16 +190,13 @@ static int prepare_one(const struct person *person, const struct mount_request *
 	CLEANUP_FD int source_fd = open_as_person(person, mount, fault);
 	if (source_fd < 0 || check_source(source_fd, mount->source, fault) != 0)
 		return -1;
-	return clone_mount(source_fd, namespace_fd, mount, fault);
+	return clone_mount(source_fd, mount, fault);
 }
 
 int mount_sources_prepare(const struct person *person, const struct create_request *request, int mounts[MOUNTS_MAX], struct fault *fault)
 {
-	CLEANUP_FD int namespace_fd = idmap_namespace(person, request->uid, fault);
-	if (namespace_fd < 0)
-		return -1;
 	for (uint32_t i = 0; i < request->mount_count; i++) {
-		mounts[i] = prepare_one(person, &request->mounts[i], namespace_fd, fault);
+		mounts[i] = prepare_one(person, &request->mounts[i], fault);
 		if (mounts[i] < 0)
 			return -1; /* the process ends and closes the others */
 	}

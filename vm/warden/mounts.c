@@ -1,11 +1,12 @@
 /* The mounts of one sandbox, made by its own first process while that is still
  * root, in its own mount namespace: a /proc of its pid namespace, a sealed
- * root-owned tmpfs, the session disk, /tmp with /dev/shm, and the task's mounts.
- * Sees only the template root; the mounts come as descriptors. */
+ * root-owned tmpfs, the session disk, and /tmp with /dev/shm. Sees only the
+ * template root. What a task is given to see comes later, by attach.c. */
 #include "sandbox.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -85,60 +86,69 @@ static int make_file(int dir_fd, const char *path, const char *text, struct faul
 	return 0;
 }
 
-static int fill_sealed(const struct sandbox_plan *plan, int sealed, struct fault *fault)
+/* Where the disk is mounted, within the sealed mount. */
+static void session_point(const char *name, char path[HOME_SIZE])
 {
-	char text[512], path[HOME_SIZE + MOUNT_TARGET_SIZE];
-	if (make_dir(sealed, "etc", 0755, 0, fault) != 0 || make_dir(sealed, "mnt", 0755, 0, fault) != 0 ||
-	    make_dir(sealed, "sessions", 0755, 0, fault) != 0)
-		return -1;
-	format_text(path, sizeof(path), "sessions/%s", plan->name);
-	if (make_dir(sealed, path, 0755, 0, fault) != 0)
-		return -1;
+	format_text(path, HOME_SIZE, "sessions/%s", name);
+}
+
+int mounts_name(const struct sandbox_plan *plan, int sealed_fd, struct fault *fault)
+{
+	char text[512], prepared[HOME_SIZE], named[HOME_SIZE];
+	session_point(PREPARED_NAME, prepared);
+	session_point(plan->name, named);
+	/* The sandbox itself could not: to its own mount namespace the directory is busy, because the disk is mounted there. */
+	if (renameat(sealed_fd, prepared, sealed_fd, named) != 0)
+		return fail(fault, E_SETUP_FAILED, errno, "cannot rename the home of %s", plan->name);
 	format_text(text, sizeof(text),
 		    "root:x:0:0:root:/:/usr/sbin/nologin\nchild:x:%" PRIu32 ":%" PRIu32 ":%s:%s:/bin/sh\n"
 		    "nobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n",
 		    plan->uid, plan->uid, plan->name, plan->home);
-	if (make_file(sealed, "etc/passwd", text, fault) != 0)
+	if (make_file(sealed_fd, "etc/passwd", text, fault) != 0)
 		return -1;
 	format_text(text, sizeof(text), "root:x:0:\nchild:x:%" PRIu32 ":\nnogroup:x:65534:\n", plan->uid);
-	if (make_file(sealed, "etc/group", text, fault) != 0)
+	return make_file(sealed_fd, "etc/group", text, fault);
+}
+
+static int fill_sealed(int sealed, struct fault *fault)
+{
+	char path[HOME_SIZE];
+	session_point(PREPARED_NAME, path);
+	if (make_dir(sealed, "etc", 0755, 0, fault) != 0 || make_dir(sealed, "mnt", 0755, 0, fault) != 0 ||
+	    make_dir(sealed, "sessions", 0755, 0, fault) != 0)
 		return -1;
-	for (uint32_t i = 0; i < plan->mount_count; i++) {
-		struct stat status;
-		format_text(path, sizeof(path), "mnt/%s", plan->mount_targets[i]);
-		if (fstat(plan->mount_fds[i], &status) != 0)
-			return fail(fault, E_SETUP_FAILED, errno, "cannot see what is to be mounted on %s", path);
-		int made = S_ISDIR(status.st_mode) ? make_dir(sealed, path, 0755, 0, fault) : make_file(sealed, path, "", fault);
-		if (made != 0)
-			return -1;
-	}
-	return 0;
+	return make_dir(sealed, path, 0755, 0, fault);
 }
 
 /* A root-owned read-only tmpfs with what differs by sandbox, in three places: the user database, /sessions with the sandbox's own name
  * alone, and later ~/mnt. Were ~/mnt a directory of the child's own disk, the child could rename it and put a link in its place. */
-static int build_sealed(const struct sandbox_plan *plan, int *sealed_out, struct fault *fault)
+static int build_sealed(int *sealed_out, int *writable_out, struct fault *fault)
 {
-	static const char *const options[] = { "size", "64k", "nr_inodes", "64", "mode", "0755", NULL };
-	struct mount_attr read_only = { .attr_set = MOUNT_ATTR_RDONLY };
+	static const char *const options[] = { "size", "256k", "nr_inodes", "1024", "mode", "0755", NULL };
+	struct mount_attr read_only = { .attr_set = MOUNT_ATTR_RDONLY }, writable = { .attr_clr = MOUNT_ATTR_RDONLY };
 	CLEANUP_FD int sealed = new_filesystem("tmpfs", options, SCRATCH_ATTRIBUTES | MOUNT_ATTR_NOEXEC, fault);
-	if (sealed < 0 || fill_sealed(plan, sealed, fault) != 0)
+	if (sealed < 0 || fill_sealed(sealed, fault) != 0)
 		return -1;
 	if (mount_setattr(sealed, "", AT_EMPTY_PATH, &read_only, sizeof(read_only)) != 0)
 		return fail(fault, E_SETUP_FAILED, errno, "cannot seal the session's root-owned directory");
 	/* Its root stands on /sessions only until its own part "sessions" covers it there. */
-	if (attach(sealed, "/sessions", fault) != 0 || attach_part(sealed, "etc", "/etc/cohort", fault) != 0 ||
-	    attach_part(sealed, "sessions", "/sessions", fault) != 0)
+	if (attach(sealed, "/sessions", fault) != 0 || attach_part(sealed, "etc", "/etc/cohort", fault) != 0)
+		return -1;
+	CLEANUP_FD int clone = open_tree(sealed, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	if (clone < 0 || mount_setattr(clone, "", AT_EMPTY_PATH, &writable, sizeof(writable)) != 0)
+		return fail(fault, E_SETUP_FAILED, errno, "cannot clone the session's root-owned directory");
+	if (attach_part(sealed, "sessions", "/sessions", fault) != 0)
 		return -1;
 	*sealed_out = steal_fd(&sealed);
+	*writable_out = steal_fd(&clone);
 	return 0;
 }
 
 static int build_disk(const struct sandbox_plan *plan, int sealed, struct fault *fault)
 {
 	char size[24], inodes[24], owner[16], target[HOME_SIZE + 8];
-	format_text(size, sizeof(size), "%" PRIu64, plan->disk_bytes);
-	format_text(inodes, sizeof(inodes), "%" PRIu64, plan->disk_inodes);
+	format_text(size, sizeof(size), "%" PRIu64, plan->limits.disk_bytes);
+	format_text(inodes, sizeof(inodes), "%" PRIu64, plan->limits.disk_inodes);
 	format_text(owner, sizeof(owner), "%" PRIu32, plan->uid);
 	const char *const options[] = { "size", size, "nr_inodes", inodes, "mode", "0700", "uid", owner, "gid", owner, NULL };
 	CLEANUP_FD int disk = new_filesystem("tmpfs", options, SCRATCH_ATTRIBUTES, fault);
@@ -153,8 +163,8 @@ static int build_disk(const struct sandbox_plan *plan, int sealed, struct fault 
 static int build_scratch(const struct sandbox_plan *plan, struct fault *fault)
 {
 	char size[24], inodes[24];
-	format_text(size, sizeof(size), "%" PRIu64, plan->tmp_bytes);
-	format_text(inodes, sizeof(inodes), "%" PRIu64, plan->disk_inodes);
+	format_text(size, sizeof(size), "%" PRIu64, plan->limits.tmp_bytes);
+	format_text(inodes, sizeof(inodes), "%" PRIu64, plan->limits.disk_inodes);
 	const char *const options[] = { "size", size, "nr_inodes", inodes, "mode", "0755", NULL };
 	CLEANUP_FD int scratch = new_filesystem("tmpfs", options, SCRATCH_ATTRIBUTES, fault);
 	if (scratch < 0 || make_dir(scratch, "tmp", 01777, 0, fault) != 0 || make_dir(scratch, "shm", 01777, 0, fault) != 0)
@@ -164,19 +174,13 @@ static int build_scratch(const struct sandbox_plan *plan, struct fault *fault)
 	return attach_part(scratch, "tmp", "/tmp", fault);
 }
 
-int mounts_build(const struct sandbox_plan *plan, struct fault *fault)
+int mounts_build(const struct sandbox_plan *plan, int *sealed_fd, struct fault *fault)
 {
 	CLEANUP_FD int sealed = -1;
 	umask(0);
-	if (build_proc(fault) != 0 || build_sealed(plan, &sealed, fault) != 0 || build_disk(plan, sealed, fault) != 0 ||
+	if (build_proc(fault) != 0 || build_sealed(&sealed, sealed_fd, fault) != 0 || build_disk(plan, sealed, fault) != 0 ||
 	    build_scratch(plan, fault) != 0)
 		return -1;
-	for (uint32_t i = 0; i < plan->mount_count; i++) {
-		char target[HOME_SIZE + MOUNT_TARGET_SIZE];
-		format_text(target, sizeof(target), "%s/mnt/%s", plan->home, plan->mount_targets[i]);
-		if (attach(plan->mount_fds[i], target, fault) != 0)
-			return -1;
-	}
 	umask(022);
 	return 0;
 }

@@ -1,7 +1,8 @@
-/* A few empty network namespaces in stock. Making one takes the kernel 0.6 ms,
- * a quarter of a whole creation; a process beside the zygote makes them while
- * nothing waits. Each is given to one sandbox. When none is ready the clone of
- * the sandbox makes its own, so the stock is only ever a gain.
+/* A few empty network namespaces in stock. To make and unmake one costs the
+ * kernel a millisecond, half of what a sandbox costs in all; so a process beside
+ * the zygote makes them while nothing waits, and one whose sandbox is proven to
+ * be gone serves the next. No two sandboxes that live ever share one. When none
+ * is ready the clone of the sandbox makes its own, so the stock is only a gain.
  *
  * Owns: the namespaces in stock. The maker is root, in the template root, reads
  * one byte per order, and dies with the zygote. */
@@ -14,10 +15,10 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
-enum { STOCK_MAX = 8, BEHIND_OTHERS = 5 };
+enum { STOCK_LOW = 8, STOCK_MAX = 32, BEHIND_OTHERS = 5 };
 
 static int stock[STOCK_MAX];
-static size_t stocked;
+static size_t stocked, ordered;
 
 _Noreturn static void maker_main(int orders_fd, int proc_fd, pid_t zygote_pid)
 {
@@ -42,6 +43,7 @@ static void order_one(int maker_fd)
 {
 	/* A maker that ended shows on its socket. */
 	(void)send_packet(maker_fd, "", 1, NULL, 0);
+	ordered++;
 }
 
 int network_stock_open(int proc_fd)
@@ -57,7 +59,7 @@ int network_stock_open(int proc_fd)
 		close(pair[0]);
 		return -1;
 	}
-	for (size_t i = 0; i < STOCK_MAX; i++)
+	for (size_t i = 0; i < STOCK_LOW; i++)
 		order_one(pair[0]);
 	return pair[0];
 }
@@ -68,21 +70,29 @@ void network_stock_receive(int *maker_fd)
 	int made = -1;
 	size_t count = 0;
 	ssize_t size = receive_packet(*maker_fd, &order, sizeof(order), &made, 1, &count);
-	if (size == (ssize_t)sizeof(order) && count == 1 && stocked < STOCK_MAX) {
-		stock[stocked++] = made;
+	if (size == (ssize_t)sizeof(order) && count == 1) {
+		ordered--;
+		network_stock_give(&made);
 		return;
 	}
 	if (count == 1)
 		close(made);
+	ordered = 0;
 	complain("zygote: the maker of network namespaces ended; each sandbox makes its own now");
 	close_fd(maker_fd);
 }
 
-int network_stock_take(int maker_fd)
+int network_stock_take(int *maker_fd)
 {
-	if (stocked == 0)
-		return -1;
-	if (maker_fd >= 0)
-		order_one(maker_fd);
-	return stock[--stocked];
+	int taken = stocked > 0 ? stock[--stocked] : -1;
+	if (*maker_fd >= 0 && stocked + ordered < STOCK_LOW)
+		order_one(*maker_fd);
+	return taken;
+}
+
+void network_stock_give(int *network_fd)
+{
+	if (*network_fd >= 0 && stocked < STOCK_MAX)
+		stock[stocked++] = steal_fd(network_fd);
+	close_fd(network_fd);
 }

@@ -22,10 +22,20 @@ bool session_keyring_is_new;
  * keyrings and keep them for ever. */
 static long outer_keyring;
 
-int limit_set(int resource, uint64_t soft, uint64_t hard)
+/* Never above what we were given: that would need a capability which containers withhold. */
+static int limit_set(int resource, uint64_t value)
 {
-	struct rlimit limit = { .rlim_cur = soft, .rlim_max = hard };
-	return setrlimit((__rlimit_resource_t)resource, &limit);
+	struct rlimit now;
+	if (getrlimit((__rlimit_resource_t)resource, &now) != 0)
+		return -1;
+	now.rlim_max = value < now.rlim_max ? value : now.rlim_max;
+	now.rlim_cur = now.rlim_max;
+	return setrlimit((__rlimit_resource_t)resource, &now);
+}
+
+int limits_of_session_set(const struct sandbox_limits *limits)
+{
+	return limit_set(RLIMIT_NOFILE, limits->open_files_max) == 0 && limit_set(RLIMIT_NPROC, processes_max(limits)) == 0 ? 0 : -1;
 }
 
 static int set_limits(const struct sandbox_plan *plan, struct fault *fault)
@@ -35,18 +45,13 @@ static int set_limits(const struct sandbox_plan *plan, struct fault *fault)
 		int resource;
 		uint64_t value;
 	} limits[] = {
-		{ RLIMIT_CORE, 1 }, { RLIMIT_NOFILE, plan->open_files_max }, { RLIMIT_NPROC, PROCESSES_MAX(plan) },
-		{ RLIMIT_MEMLOCK, 8u << 20 }, { RLIMIT_MSGQUEUE, 819200 }, { RLIMIT_SIGPENDING, 4096 }, { RLIMIT_NICE, 0 }, { RLIMIT_RTPRIO, 0 },
+		{ RLIMIT_CORE, 1 }, { RLIMIT_MEMLOCK, 8u << 20 }, { RLIMIT_MSGQUEUE, 819200 }, { RLIMIT_SIGPENDING, 4096 }, { RLIMIT_NICE, 0 }, { RLIMIT_RTPRIO, 0 },
 	};
-	for (size_t i = 0; i < ARRAY_LENGTH(limits); i++) {
-		struct rlimit now;
-		if (getrlimit((__rlimit_resource_t)limits[i].resource, &now) != 0)
-			return fail(fault, E_SETUP_FAILED, errno, "cannot read resource limit %d", limits[i].resource);
-		/* Never above what we were given: that would need a capability which containers withhold. */
-		uint64_t value = limits[i].value < now.rlim_max ? limits[i].value : now.rlim_max;
-		if (limit_set(limits[i].resource, value, value) != 0)
+	for (size_t i = 0; i < ARRAY_LENGTH(limits); i++)
+		if (limit_set(limits[i].resource, limits[i].value) != 0)
 			return fail(fault, E_SETUP_FAILED, errno, "cannot set resource limit %d", limits[i].resource);
-	}
+	if (limits_of_session_set(&plan->limits) != 0)
+		return fail(fault, E_SETUP_FAILED, errno, "cannot limit open files and processes");
 	return 0;
 }
 

@@ -191,8 +191,8 @@ uint32_t layers_seen_inside(const struct sandbox_plan *plan, int fds_allowed)
 		{ LAYER_INIT_NOT_DUMPABLE, prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0 },
 		{ LAYER_NO_SOCKET, sockets_are_refused() },
 		{ LAYER_ROOT_READ_ONLY, sealed },
-		{ LAYER_RLIMITS, limit_is(RLIMIT_CORE, 1) && limit_is(RLIMIT_NOFILE, plan->open_files_max) && limit_is(RLIMIT_RTPRIO, 0) &&
-				     limit_is(RLIMIT_NICE, 0) && limit_is(RLIMIT_NPROC, PROCESSES_MAX(plan)) },
+		{ LAYER_RLIMITS, limit_is(RLIMIT_CORE, 1) && limit_is(RLIMIT_NOFILE, plan->limits.open_files_max) && limit_is(RLIMIT_RTPRIO, 0) &&
+				     limit_is(RLIMIT_NICE, 0) && limit_is(RLIMIT_NPROC, processes_max(&plan->limits)) },
 		{ LAYER_KEYRING, session_keyring_is_new },
 		{ LAYER_NO_SETUID_GAIN, nosuid },
 		{ LAYER_PROC_MASKED, proc_is_masked() },
@@ -284,7 +284,7 @@ uint32_t layers_seen_outside(const struct sandbox_plan *plan, const struct cgrou
 		layers |= mount_layers(text);
 	format_text(path, sizeof(path), "%d/limits", pid);
 	if (read_file(proc_fd, path, text, sizeof(text)) > 0 && limits_line_is(text, "Max core file size", 1) &&
-	    limits_line_is(text, "Max open files", plan->open_files_max) && limits_line_is(text, "Max realtime priority", 0))
+	    limits_line_is(text, "Max open files", plan->limits.open_files_max) && limits_line_is(text, "Max realtime priority", 0))
 		layers |= LAYER_BIT(LAYER_RLIMITS);
 	/* The kernel gives the files of an undumpable process to root. */
 	format_text(path, sizeof(path), "%d/mem", pid);
@@ -294,7 +294,7 @@ uint32_t layers_seen_outside(const struct sandbox_plan *plan, const struct cgrou
 	/* An init has stdio, its socket, the status socket at the start, its signalfd, and a pipe for each exec that starts. */
 	if (only_low_descriptors(proc_fd, path, 6 + EXECS_MAX))
 		layers |= LAYER_BIT(LAYER_NO_INHERITED_FD);
-	if (cgroup_holds(cgroups, plan->name, proc_fd, pid, &plan->limits))
+	if (cgroup_holds(cgroups, plan->cgroup, proc_fd, pid, &plan->cgroup_limits))
 		layers |= LAYER_BIT(LAYER_CGROUP_LIMITS);
 	return layers;
 }

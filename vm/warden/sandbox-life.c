@@ -45,9 +45,12 @@ void sandbox_create(struct codec *codec)
 		return;
 	}
 	create->seq = operation_ticket(codec, operation);
-	if (packet_send(&codec->to_broker, create, create_request_size(create->mount_count), NULL, 0) < 0)
-		die_errno("the broker does not take a request");
-	codec_watch(codec, &codec->broker, EPOLLIN | (codec->to_broker.count > 0 ? EPOLLOUT : 0u));
+	/* Only what names a path of the host needs the broker. */
+	bool direct = create->mount_count == 0;
+	struct packet_queue *queue = direct ? &codec->to_zygote : &codec->to_broker;
+	if (packet_send(queue, create, create_request_size(create->mount_count), NULL, 0) < 0)
+		die_errno("the %s does not take a request", direct ? "zygote" : "broker");
+	codec_watch(codec, direct ? &codec->zygote : &codec->broker, EPOLLIN | (queue->count > 0 ? EPOLLOUT : 0u));
 }
 
 static void answer_all(struct codec *codec, struct waiter **waiters, enum warden_error error, int sys_errno, const char *detail)

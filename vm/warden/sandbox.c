@@ -1,6 +1,6 @@
-/* Starts one sandbox: from a create_request to a first process that is fully
- * confined and serves as its init. Runs as root in the zygote until clone3;
- * what follows runs in the child and ends in init_main(). */
+/* Starts one sandbox: from a plan to a first process that is fully confined
+ * and serves as its init. Runs as root in the zygote until clone3; what follows
+ * runs in the child and ends in init_main(). */
 #include "sandbox.h"
 
 #include "codec.h"
@@ -16,7 +16,7 @@
 #include <sys/syscall.h>
 
 /* Where a child's descriptors stand once it has closed all others. */
-enum { FD_CONTROL = 3, FD_STATUS, FD_ZYGOTE_PID, FD_FIRST_CLOSED };
+enum { FD_CONTROL = 3, FD_STATUS, FD_ZYGOTE_PID, FD_SEALED, FD_FIRST_CLOSED };
 
 static bool is_session_name(const char *name)
 {
@@ -32,7 +32,7 @@ static bool is_mount_target(const char *target)
 	return length > 0 && length < MOUNT_TARGET_SIZE && target[0] != '.' && memchr(target, '/', length) == NULL;
 }
 
-static int take_mounts(struct sandbox_plan *plan, const struct create_request *request, struct fault *fault)
+static int check_mounts(const struct create_request *request, struct fault *fault)
 {
 	if (request->mount_count > MOUNTS_MAX)
 		return fail(fault, E_LIMIT_MOUNTS, 0, "at most %d mounts", MOUNTS_MAX);
@@ -41,50 +41,48 @@ static int take_mounts(struct sandbox_plan *plan, const struct create_request *r
 		if (!is_mount_target(target))
 			return fail(fault, E_MOUNT_TARGET_INVALID, 0, "the target of mount %u is not one plain path component", i + 1);
 		for (uint32_t j = 0; j < i; j++)
-			if (strcmp(plan->mount_targets[j], target) == 0)
+			if (strcmp(request->mounts[j].target, target) == 0)
 				return fail(fault, E_MOUNT_TARGET_INVALID, 0, "two mounts have the target %s", target);
-		format_text(plan->mount_targets[i], MOUNT_TARGET_SIZE, "%s", target);
 	}
-	plan->mount_count = request->mount_count;
 	return 0;
 }
 
-int sandbox_plan_fill(struct sandbox_plan *plan, const struct create_request *request, struct fault *fault)
+int sandbox_request_check(const struct create_request *request, struct fault *fault)
 {
 	static const uint64_t bytes_max = UINT64_C(1) << 50;
-	struct rlimit files;
+	const struct sandbox_limits *limits = &request->limits;
 	if (!is_session_name(request->name))
 		return fail(fault, E_NAME_INVALID, 0, "a session name is [a-z][a-z0-9-]{0,62}");
-	if (request->memory_bytes < 1 << 20 || request->memory_bytes > bytes_max || request->disk_bytes < 4096 ||
-	    request->disk_bytes > bytes_max || request->tmp_bytes < 4096 || request->tmp_bytes > bytes_max)
+	if (limits->memory_bytes < 1 << 20 || limits->memory_bytes > bytes_max || limits->disk_bytes < 4096 || limits->disk_bytes > bytes_max ||
+	    limits->tmp_bytes < 4096 || limits->tmp_bytes > bytes_max)
 		return fail(fault, E_SETUP_FAILED, 0, "memory under 1 MiB, a disk or /tmp under 4 KiB, or one over 1 PiB");
-	if (request->pids_max < 2 || request->pids_max > 1 << 22 || request->open_files_max < 16 || request->disk_inodes < 16)
+	if (limits->pids_max < 2 || limits->pids_max > PIDS_MAX || limits->open_files_max < 16 || limits->disk_inodes < 16)
 		return fail(fault, E_SETUP_FAILED, 0, "at least 2 processes, 16 open files and 16 inodes are needed");
 	if (request->network != 0)
-		return fail(fault, E_SETUP_FAILED, 0, "network %u is unknown; 0 is none", request->network);
-	if (getrlimit(RLIMIT_NOFILE, &files) != 0)
-		return fail(fault, E_SETUP_FAILED, errno, "cannot read the limit of open files");
-	format_text(plan->name, sizeof(plan->name), "%s", request->name);
-	format_text(plan->home, sizeof(plan->home), "/sessions/%s", request->name);
-	plan->uid = request->uid;
-	plan->open_files_max = request->open_files_max < files.rlim_max ? request->open_files_max : (uint32_t)files.rlim_max;
-	plan->pids_max = request->pids_max;
-	plan->disk_bytes = request->disk_bytes;
-	plan->disk_inodes = request->disk_inodes;
-	plan->tmp_bytes = request->tmp_bytes;
-	/* The disk and /tmp are tmpfs: under a smaller limit, filling them would be an OOM kill and not ENOSPC. */
-	plan->limits = (struct cgroup_limits){
-		.memory_bytes = request->memory_bytes + request->disk_bytes + request->tmp_bytes,
-		.pids_max = request->pids_max,
-		.cpu_permille = request->cpu_permille,
+		return fail(fault, E_SETUP_FAILED, 0, "network mode %u is not known; only 0 is, none", request->network);
+	return check_mounts(request, fault);
+}
+
+/* The disk and /tmp are tmpfs: under a smaller limit, filling them would be an OOM kill and not ENOSPC. */
+struct cgroup_limits sandbox_cgroup_limits(const struct sandbox_limits *limits)
+{
+	return (struct cgroup_limits){
+		.memory_bytes = limits->memory_bytes + limits->disk_bytes + limits->tmp_bytes,
+		.pids_max = limits->pids_max,
+		.cpu_permille = limits->cpu_permille,
 	};
-	return take_mounts(plan, request, fault);
+}
+
+void sandbox_plan_name(struct sandbox_plan *plan, const char *name)
+{
+	format_text(plan->name, sizeof(plan->name), "%s", name);
+	format_text(plan->home, sizeof(plan->home), "/sessions/%s", name);
 }
 
 /* Descriptors to their fixed places, everything else closed: no cgroup directory, pidfd, mount or socket of the warden survives this. */
-static int keep_descriptors(const struct child_fds *fds)
+static int keep_descriptors(const struct child_fds *fds, int sealed_fd)
 {
-	int sources[] = { fds->control, fds->status, fds->zygote_pid };
+	int sources[] = { fds->control, fds->status, fds->zygote_pid, sealed_fd };
 	/* Away from the low numbers first, so that no dup overwrites a source. */
 	for (size_t i = 0; i < ARRAY_LENGTH(sources); i++) {
 		sources[i] = fcntl(sources[i], F_DUPFD_CLOEXEC, FD_FIRST_CLOSED);
@@ -111,6 +109,7 @@ static int raise_oom_score(struct fault *fault)
 static int confine(const struct sandbox_plan *plan, const struct cgroup_set *cgroups, const struct child_fds *fds, struct fault *fault)
 {
 	static const struct child_fds kept = { FD_CONTROL, FD_STATUS, FD_ZYGOTE_PID, -1 };
+	CLEANUP_FD int sealed = -1;
 	/* Again after setresuid, which clears it; this one covers the way there. */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0)
 		return fail(fault, E_SETUP_FAILED, errno, "cannot ask to die with the warden");
@@ -118,21 +117,22 @@ static int confine(const struct sandbox_plan *plan, const struct cgroup_set *cgr
 		return fail(fault, E_SETUP_FAILED, errno, "cannot start a session");
 	if (fds->network >= 0 && setns(fds->network, CLONE_NEWNET) != 0)
 		return fail(fault, E_SETUP_FAILED, errno, "cannot enter a network namespace");
-	if (cgroup_join_v1(cgroups, plan->name) != 0)
-		return fail(fault, E_CGROUP_UNAVAILABLE, errno, "cannot join the v1 cgroups of %s", plan->name);
+	if (cgroup_join_v1(cgroups, plan->cgroup) != 0)
+		return fail(fault, E_CGROUP_UNAVAILABLE, errno, "cannot join the v1 cgroups of %s", plan->cgroup);
 	/* After the joins, so that the sandbox's own cgroups are the roots that it sees. */
 	if (unshare(CLONE_NEWCGROUP) != 0)
 		return fail(fault, E_SETUP_FAILED, errno, "cannot make a cgroup namespace");
 	if (sethostname(plan->name, strlen(plan->name)) != 0 || setdomainname("", 0) != 0)
 		return fail(fault, E_SETUP_FAILED, errno, "cannot set the host name");
-	if (mounts_build(plan, fault) != 0 || raise_oom_score(fault) != 0)
+	if (mounts_build(plan, &sealed, fault) != 0 || raise_oom_score(fault) != 0)
 		return -1;
-	if (keep_descriptors(fds) != 0)
+	if (keep_descriptors(fds, sealed) != 0)
 		return fail(fault, E_SETUP_FAILED, errno, "cannot close inherited descriptors");
+	sealed = -1; /* closed, and its copy stands at FD_SEALED */
 	return privileges_drop(plan, &kept, fault);
 }
 
-_Noreturn static void child_main(const struct sandbox_plan *plan, const struct cgroup_set *cgroups, const struct child_fds *fds)
+_Noreturn static void child_main(struct sandbox_plan *plan, const struct cgroup_set *cgroups, const struct child_fds *fds)
 {
 	struct child_status status = { 0 };
 	/* Until keep_descriptors ran, the status socket has its old number. */
@@ -142,19 +142,22 @@ _Noreturn static void child_main(const struct sandbox_plan *plan, const struct c
 		_exit(EXIT_FAILURE);
 	}
 	close(FD_ZYGOTE_PID);
-	status.layers = layers_seen_inside(plan, FD_STATUS + 1);
-	if (send_packet(FD_STATUS, &status, sizeof(status), NULL, 0) != 0)
+	const int sealed = fcntl(FD_SEALED, F_DUPFD_CLOEXEC, FD_ZYGOTE_PID);
+	close(FD_SEALED);
+	status.layers = layers_seen_inside(plan, FD_ZYGOTE_PID + 1);
+	if (send_packet(FD_STATUS, &status, sizeof(status), &sealed, 1) != 0)
 		_exit(EXIT_FAILURE);
+	close(sealed);
 	close(FD_STATUS);
 	init_main(plan, FD_CONTROL);
 }
 
-pid_t sandbox_start(const struct sandbox_plan *plan, const struct cgroup_set *cgroups, const struct child_fds *fds, int *pid_fd,
+pid_t sandbox_start(struct sandbox_plan *plan, const struct cgroup_set *cgroups, const struct child_fds *fds, int *pid_fd,
 		    struct fault *fault)
 {
-	CLEANUP_FD int cgroup_fd = cgroup_open(cgroups, plan->name);
+	CLEANUP_FD int cgroup_fd = cgroup_open(cgroups, plan->cgroup);
 	if (cgroup_fd < 0)
-		return fail(fault, E_CGROUP_UNAVAILABLE, errno, "cannot open the cgroup of %s", plan->name);
+		return fail(fault, E_CGROUP_UNAVAILABLE, errno, "cannot open the cgroup %s", plan->cgroup);
 	struct clone_args arguments = {
 		.flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_PIDFD | CLONE_INTO_CGROUP |
 			 (fds->network < 0 ? CLONE_NEWNET : 0),
@@ -165,7 +168,7 @@ pid_t sandbox_start(const struct sandbox_plan *plan, const struct cgroup_set *cg
 	/* Born in its cgroup: no moment in which it runs without. */
 	long pid = syscall(SYS_clone3, &arguments, sizeof(arguments));
 	if (pid < 0)
-		return fail(fault, E_SETUP_FAILED, errno, "cannot clone the first process of %s", plan->name);
+		return fail(fault, E_SETUP_FAILED, errno, "cannot clone the first process of a sandbox");
 	if (pid == 0)
 		child_main(plan, cgroups, fds);
 	return (pid_t)pid;

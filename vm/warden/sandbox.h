@@ -11,20 +11,23 @@ enum { HOME_SIZE = SESSION_NAME_SIZE + 16 };
 
 /* What must be true of one sandbox: what its child is told to do, and what the truth check compares with. */
 struct sandbox_plan {
-	char name[SESSION_NAME_SIZE];
+	char name[SESSION_NAME_SIZE];           /* PREPARED_NAME until the claim */
 	char home[HOME_SIZE];                   /* /sessions/<name> */
+	char cgroup[16];                        /* s<uid>: as unique as the uid */
 	uint32_t uid;
-	uint32_t open_files_max;                /* already within our own hard limit */
-	uint32_t pids_max;
-	uint64_t disk_bytes, disk_inodes, tmp_bytes;
-	uint32_t mount_count;
-	char mount_targets[MOUNTS_MAX][MOUNT_TARGET_SIZE];
-	int mount_fds[MOUNTS_MAX];
-	struct cgroup_limits limits;
+	struct sandbox_limits limits;           /* open_files_max within our own hard limit */
+	struct cgroup_limits cgroup_limits;
 	uint64_t outer_namespaces[NS_COUNT];    /* inode numbers of the zygote's: every one must differ */
 };
 
-/* The child says this once over its status socket: what it saw from inside when all was in place, or what failed. */
+/* More processes than that no sandbox may be given: the kernel's own ceiling of pids. */
+enum { PIDS_MAX = 1 << 22 };
+
+/* No session has this name: it is not a session name. */
+#define PREPARED_NAME "0"
+
+/* The child says this once over its status socket: what it saw from inside when all was in place, or what failed. With it comes
+ * one descriptor: a writable clone of its sealed mount, for the claim. */
 struct child_status {
 	uint32_t layers;
 	struct fault fault;
@@ -39,25 +42,36 @@ struct child_fds {
 };
 
 /* sandbox.c */
-int sandbox_plan_fill(struct sandbox_plan *plan, const struct create_request *request, struct fault *fault);
+/* Is what is asked for within what a sandbox can be? */
+int sandbox_request_check(const struct create_request *request, struct fault *fault);
+struct cgroup_limits sandbox_cgroup_limits(const struct sandbox_limits *limits);
+/* Name and home of a plan. */
+void sandbox_plan_name(struct sandbox_plan *plan, const char *name);
 /* Clones the child into its namespaces and v2 cgroup. Returns its pid; *pid_fd is its pidfd. */
-pid_t sandbox_start(const struct sandbox_plan *plan, const struct cgroup_set *cgroups, const struct child_fds *fds, int *pid_fd,
+pid_t sandbox_start(struct sandbox_plan *plan, const struct cgroup_set *cgroups, const struct child_fds *fds, int *pid_fd,
 		    struct fault *fault);
 
 /* mounts.c: in the child, still root, inside its new mount namespace. */
-int mounts_build(const struct sandbox_plan *plan, struct fault *fault);
+/* *sealed_fd: a writable clone, attached nowhere, of the mount that holds what differs by session. */
+int mounts_build(const struct sandbox_plan *plan, int *sealed_fd, struct fault *fault);
+/* In the zygote, at the claim: gives the prepared sandbox its session's name and user database. */
+int mounts_name(const struct sandbox_plan *plan, int sealed_fd, struct fault *fault);
 /* Files and directories of /proc that show the machine: covered in each sandbox. */
 extern const char *const proc_masks[];
 extern const size_t proc_mask_count;
 
 /* The cgroup counts what it refuses, this limit does not: it stands a little behind it, as the second line. */
-#define PROCESSES_MAX(plan) ((plan)->pids_max + 16)
+static inline uint64_t processes_max(const struct sandbox_limits *limits)
+{
+	return (uint64_t)limits->pids_max + 16;
+}
 
 /* privileges.c: what the zygote gives up before the first child, and the child's last steps as root. */
 int privileges_prepare(struct fault *fault);
 int privileges_drop(const struct sandbox_plan *plan, const struct child_fds *fds, struct fault *fault);
 extern bool session_keyring_is_new;
-int limit_set(int resource, uint64_t soft, uint64_t hard);
+/* Those that depend on the session. Lowering needs no privilege. */
+int limits_of_session_set(const struct sandbox_limits *limits);
 
 /* probe.c */
 #define LAYER_BIT(layer) (1u << (layer))
@@ -72,7 +86,7 @@ int namespace_ids(int proc_fd, const char *process, uint64_t ids[NS_COUNT]);
 void layers_missing_text(uint32_t missing, char detail[DETAIL_SIZE]);
 
 /* init.c: never returns. */
-_Noreturn void init_main(const struct sandbox_plan *plan, int control_fd);
+_Noreturn void init_main(struct sandbox_plan *plan, int control_fd);
 /* collect.c: the forked collector; writes the archive to fd, returns the exit status. */
 int collect_archive(const char *home, int fd, const char *max_bytes, const char *max_files);
 

@@ -87,6 +87,15 @@ int uids_next(struct uid_source *uids, uint32_t *uid, struct fault *fault)
 	return 0;
 }
 
+int uids_take_block(struct uid_source *uids, struct uid_block *block, struct fault *fault)
+{
+	if (uids->next >= uids->block_end && reserve_block(uids, fault) != 0)
+		return -1;
+	*block = (struct uid_block){ .op = OP_UIDS, .first = uids->next, .count = uids->block_end - uids->next };
+	uids->next = uids->block_end;
+	return 0;
+}
+
 void uids_open(struct uid_source *uids)
 {
 	char directory[4096];

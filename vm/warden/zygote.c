@@ -26,6 +26,7 @@
 #include "confine.h"
 #include "lifecycle.h"
 #include "network-stock.h"
+#include "pool.h"
 
 enum { EVENTS_MAX = 64, SEND_TIMEOUT_S = 10 };
 
@@ -48,8 +49,9 @@ void unwatch(int *fd)
 
 void send_to_codec(const void *packet, size_t size, const int *fds, size_t fd_count)
 {
-	/* The socket has a send timeout: a codec that takes nothing for so long is broken, and with it the warden. */
-	if (send_packet(zygote.codec_fd, packet, size, fds, fd_count) != 0)
+	/* The socket has a send timeout: a codec that takes nothing for so long is broken, and with it the warden. One that ended, perhaps
+	 * in order, is for the broker to judge. */
+	if (send_packet(zygote.codec_fd, packet, size, fds, fd_count) != 0 && errno != EPIPE)
 		die_errno("zygote: the codec takes nothing");
 }
 
@@ -67,19 +69,44 @@ void reply_op(uint32_t op, uint32_t seq, const char *name, const struct fault *f
 	send_to_codec(&reply, sizeof(reply), NULL, 0);
 }
 
+/* What comes from the codec or the broker; the first two fields of every struct are the same. */
+static union {
+	struct op_request op;
+	struct uid_block uids;
+	struct create_request create;
+} received;
+
+static void create(ssize_t size, const int *mount_fds, size_t fd_count)
+{
+	struct create_request *request = &received.create;
+	struct fault fault = { 0 };
+	if (size < (ssize_t)create_request_size(0) || request->mount_count > MOUNTS_MAX ||
+	    size != (ssize_t)create_request_size(request->mount_count) || fd_count != request->mount_count)
+		die("zygote: a create_request of %zd bytes with %zu mounts", size, fd_count);
+	request->name[SESSION_NAME_SIZE - 1] = '\0';
+	if (jail_find(request->name) != NULL || pool_has_order(request->name))
+		fail(&fault, E_NAME_INVALID, EEXIST, "a sandbox of this name lives or is being removed");
+	else if (sandbox_request_check(request, &fault) == 0)
+		pool_order(request, mount_fds, &fault);
+	if (fault.error == E_NONE)
+		return;
+	struct create_reply reply = { .kind = FROM_CREATE_REPLY, .seq = request->seq, .error = fault.error, .sys_errno = fault.sys_errno };
+	memcpy(reply.name, request->name, sizeof(reply.name));
+	memcpy(reply.detail, fault.detail, sizeof(reply.detail));
+	send_to_codec(&reply, sizeof(reply), NULL, 0);
+}
+
 static void on_broker(void)
 {
-	static struct create_request request;
 	int fds[MOUNTS_MAX];
 	size_t fd_count = 0;
-	ssize_t size = receive_packet(zygote.broker_fd, &request, sizeof(request), fds, MOUNTS_MAX, &fd_count);
+	ssize_t size = receive_packet(zygote.broker_fd, &received, sizeof(received), fds, MOUNTS_MAX, &fd_count);
 	if (size == 0)
 		_exit(EXIT_SUCCESS); /* the broker ended; so do we */
-	if (size < (ssize_t)create_request_size(0) || request.mount_count > MOUNTS_MAX ||
-	    size != (ssize_t)create_request_size(request.mount_count) || fd_count != request.mount_count)
-		die("zygote: a create_request of %zd bytes with %zu mounts", size, fd_count);
-	request.name[SESSION_NAME_SIZE - 1] = '\0';
-	jail_create(&request, fds);
+	if (size == (ssize_t)sizeof(received.uids) && received.uids.op == OP_UIDS)
+		pool_take_uids(&received.uids);
+	else
+		create(size, fds, fd_count);
 	for (size_t i = 0; i < fd_count; i++)
 		close_fd(&fds[i]);
 }
@@ -103,10 +130,12 @@ static bool operate(const struct op_request *request, struct jail *jail, struct 
 	case OP_FREEZE_ALL:
 	case OP_THAW_ALL:
 	case OP_KILL_ALL:
-		die("zygote: an operation on all came for one");
+	case OP_CREATE:
+	case OP_UIDS:
+		die("zygote: operation %u is not one on a sandbox", request->op);
 	}
-	if (dead || jail->state == STARTING) {
-		fail(fault, E_SANDBOX_DEAD, 0, "%s %s", jail->plan.name, dead ? "is dead" : "does not stand yet");
+	if (dead) {
+		fail(fault, E_SANDBOX_DEAD, 0, "%s is dead", jail->plan.name);
 	} else if (request->op == OP_FREEZE) {
 		jail_freeze(jail, request->seq, fault);
 		return fault->error != E_NONE;
@@ -114,7 +143,7 @@ static bool operate(const struct op_request *request, struct jail *jail, struct 
 		jail_thaw(jail, fault);
 	} else if (request->op == OP_PROBE) {
 		values[0] = layers_seen_outside(&jail->plan, zygote.cgroups, zygote.proc_fd, jail->pid);
-	} else if (cgroup_stats(zygote.cgroups, jail->plan.name, values) != 0) {
+	} else if (cgroup_stats(zygote.cgroups, jail->plan.cgroup, values) != 0) {
 		fail(fault, E_INTERNAL, errno, "cannot read the counters of %s", jail->plan.name);
 	}
 	return true;
@@ -126,14 +155,15 @@ static void operate_on_all(const struct op_request *request)
 	for (uint32_t i = 0; i < zygote.jails_end; i++) {
 		struct jail *jail = zygote.jails[i];
 		struct fault ignored = { 0 };
-		if (jail == NULL || jail->state == DYING || jail->state == CLEARING)
+		/* One that is only prepared runs nothing. */
+		if (jail == NULL || jail->state != ALIVE)
 			continue;
 		values[0]++;
 		if (request->op == OP_KILL_ALL)
 			jail_kill(jail, (enum death_reason)request->reason);
 		else if (request->op == OP_THAW_ALL)
 			jail_thaw(jail, &ignored);
-		else if (cgroup_freeze(zygote.cgroups, jail->plan.name, true) != 0)
+		else if (cgroup_freeze(zygote.cgroups, jail->plan.cgroup, true) != 0)
 			complain("zygote: cannot freeze %s: %s", jail->plan.name, strerror(errno));
 	}
 	reply_op(request->op, request->seq, "", NULL, values);
@@ -144,13 +174,18 @@ static void on_codec(void)
 	struct op_request request;
 	struct fault fault = { 0 };
 	uint64_t values[7] = { 0 };
-	ssize_t size = receive_packet(zygote.codec_fd, &request, sizeof(request), NULL, 0, NULL);
+	ssize_t size = receive_packet(zygote.codec_fd, &received, sizeof(received), NULL, 0, NULL);
 	if (size == 0) {
 		/* The codec ended. The broker, whose child it is, knows whether in order, and ends us. */
 		if (epoll_ctl(zygote.epoll_fd, EPOLL_CTL_DEL, zygote.codec_fd, NULL) != 0)
 			die_errno("zygote: cannot stop watching the codec");
 		return;
 	}
+	if (size >= (ssize_t)create_request_size(0) && received.create.op == OP_CREATE) {
+		create(size, NULL, 0);
+		return;
+	}
+	request = received.op;
 	if (size != (ssize_t)sizeof(request) || request.op < OP_FREEZE || request.op > OP_KILL_ALL || request.reason > DEATH_OOM)
 		die("zygote: an op_request of %zd bytes, operation %u", size, request.op);
 	request.name[SESSION_NAME_SIZE - 1] = '\0';
@@ -158,6 +193,8 @@ static void on_codec(void)
 		operate_on_all(&request);
 		return;
 	}
+	if (request.op == OP_DESTROY)
+		pool_cancel(request.name);
 	struct jail *jail = jail_find(request.name);
 	bool answer = true;
 	if (jail != NULL)
@@ -176,6 +213,8 @@ static int run_timers(void)
 		uint64_t due_ms = zygote.jails[i] == NULL ? NEVER_MS : jail_run_timers(zygote.jails[i], now_ms);
 		next_ms = due_ms < next_ms ? due_ms : next_ms;
 	}
+	pool_turn(now_ms);
+	next_ms = pool_due_ms() < next_ms ? pool_due_ms() : next_ms;
 	if (next_ms == NEVER_MS)
 		return -1;
 	return next_ms <= now_ms ? 0 : next_ms - now_ms > 60000 ? 60000 : (int)(next_ms - now_ms);
@@ -207,9 +246,9 @@ static void dispatch(const struct epoll_event *event)
 	}
 }
 
-void zygote_main(const struct cgroup_set *cgroups, int broker_fd, int codec_fd, int ready_fd)
+void zygote_main(const struct cgroup_set *cgroups, const struct person *person, int broker_fd, int codec_fd, int ready_fd)
 {
-	zygote = (struct zygote){ .cgroups = cgroups, .broker_fd = broker_fd, .codec_fd = codec_fd };
+	zygote = (struct zygote){ .cgroups = cgroups, .person = person, .broker_fd = broker_fd, .codec_fd = codec_fd };
 	const struct timeval timeout = { .tv_sec = SEND_TIMEOUT_S };
 	/* The locks, the listening socket and the broker's own ends are closed first. */
 	const int kept[] = { broker_fd, codec_fd, ready_fd, cgroups->v2_fd, cgroups->v1_fd[0], cgroups->v1_fd[1], cgroups->v1_fd[2] };
@@ -230,6 +269,10 @@ void zygote_main(const struct cgroup_set *cgroups, int broker_fd, int codec_fd, 
 	/* After the move: a sandbox's namespaces must differ from these. */
 	if (namespace_ids(zygote.proc_fd, "self", zygote.outer_namespaces) != 0)
 		die_errno("zygote: cannot read its own namespaces");
+	zygote.mount_namespace_fd = openat(zygote.proc_fd, "self/ns/mnt", O_RDONLY | O_CLOEXEC);
+	zygote.uts_namespace_fd = openat(zygote.proc_fd, "self/ns/uts", O_RDONLY | O_CLOEXEC);
+	if (zygote.mount_namespace_fd < 0 || zygote.uts_namespace_fd < 0)
+		die_errno("zygote: cannot open its own namespaces");
 	CLEANUP_FD int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (null_fd < 0 || dup2(null_fd, STDIN_FILENO) < 0 || dup2(null_fd, STDOUT_FILENO) < 0)
 		die_errno("zygote: cannot open /dev/null");

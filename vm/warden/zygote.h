@@ -5,6 +5,7 @@
 #include "cgroup.h"
 
 /* Sends one byte on ready_fd once the template root stands, then serves until both other processes are gone. */
-_Noreturn void zygote_main(const struct cgroup_set *cgroups, int broker_fd, int codec_fd, int ready_fd);
+struct person;
+_Noreturn void zygote_main(const struct cgroup_set *cgroups, const struct person *person, int broker_fd, int codec_fd, int ready_fd);
 
 #endif

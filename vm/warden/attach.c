@@ -1,0 +1,187 @@
+/* What the zygote does inside a sandbox that stands already: its name at the
+ * claim, mounts then and later. It stands in the sandbox's mount namespace for
+ * a few system calls, with root's rights, and walks only where root alone can
+ * change anything: the sealed directory.
+ *
+ * Owns nothing. The way back is a descriptor of the zygote's own namespaces;
+ * a zygote that cannot go back ends, and with it the warden. */
+#include "attach.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/magic.h>
+#include <linux/openat2.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/statvfs.h>
+#include <sys/vfs.h>
+#include <sys/wait.h>
+
+int visit_sandbox(const struct jail *jail, int (*work)(void *context, struct fault *fault), void *context, struct fault *fault)
+{
+	/* Not by its pid: the pidfd cannot mean another process. */
+	if (setns(jail->pid_fd, CLONE_NEWNS) != 0)
+		return fail(fault, E_SANDBOX_DEAD, errno, "cannot enter the mounts of %s", jail->plan.name);
+	int result = work(context, fault);
+	if (setns(zygote.mount_namespace_fd, CLONE_NEWNS) != 0)
+		die_errno("zygote: cannot come back from %s", jail->plan.name);
+	return result;
+}
+
+int name_host(const struct jail *jail, const char *name, struct fault *fault)
+{
+	if (setns(jail->pid_fd, CLONE_NEWUTS) != 0)
+		return fail(fault, E_SANDBOX_DEAD, errno, "cannot enter the host name of %s", name);
+	int failed = sethostname(name, strlen(name));
+	int error_number = errno;
+	if (setns(zygote.uts_namespace_fd, CLONE_NEWUTS) != 0)
+		die_errno("zygote: cannot come back from %s", name);
+	return failed != 0 ? fail(fault, E_SETUP_FAILED, error_number, "cannot set the host name %s", name) : 0;
+}
+
+/* The person's uid and gid are the child's, no other is mapped, least of all 0. */
+int jail_idmap(struct jail *jail, struct fault *fault)
+{
+	char path[64], map[64];
+	if (jail->idmap_fd >= 0)
+		return jail->idmap_fd;
+	pid_t pid = (pid_t)syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, 0, 0, 0, 0);
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+		for (;;)
+			pause();
+	}
+	if (pid < 0)
+		return fail(fault, E_SETUP_FAILED, errno, "cannot make a user namespace for the mounts");
+	format_text(path, sizeof(path), "%d/uid_map", pid);
+	format_text(map, sizeof(map), "%u %u 1\n", zygote.person->uid, jail->plan.uid);
+	int written = write_file(zygote.proc_fd, path, map);
+	format_text(path, sizeof(path), "%d/gid_map", pid);
+	format_text(map, sizeof(map), "%u %u 1\n", zygote.person->gid, jail->plan.uid);
+	if (written == 0)
+		written = write_file(zygote.proc_fd, path, map);
+	format_text(path, sizeof(path), "%d/ns/user", pid);
+	if (written == 0)
+		jail->idmap_fd = openat(zygote.proc_fd, path, O_RDONLY | O_CLOEXEC);
+	int error_number = errno;
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	if (jail->idmap_fd < 0)
+		return fail(fault, E_SETUP_FAILED, error_number, "cannot map user %u to the sandbox's", zygote.person->uid);
+	return jail->idmap_fd;
+}
+
+struct attachment {
+	const char *home, *target;
+	int mount_fd;
+	bool is_directory;
+	uint64_t mount_id;
+};
+
+/* ~/mnt: the sealed mount on a directory of the child's disk, which the child cannot move because it is mounted on. */
+static int open_sealed_points(const char *home, struct fault *fault)
+{
+	char path[HOME_SIZE + 8];
+	struct open_how how = { .flags = O_PATH | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS };
+	struct stat status;
+	struct statfs filesystem;
+	format_text(path, sizeof(path), "%s/mnt", home);
+	CLEANUP_FD int fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
+	if (fd < 0 || fstat(fd, &status) != 0 || fstatfs(fd, &filesystem) != 0)
+		return fail(fault, E_SETUP_FAILED, errno, "cannot open %s", path);
+	if (status.st_uid != 0 || filesystem.f_type != TMPFS_MAGIC || (filesystem.f_flags & ST_RDONLY) == 0)
+		return fail(fault, E_INTERNAL, 0, "%s is not the sealed directory", path);
+	return steal_fd(&fd);
+}
+
+/* In a writable clone, which nobody else sees: in the sandbox itself the directory is read-only at every moment. */
+static int make_point(int points_fd, const struct attachment *attachment, struct fault *fault)
+{
+	struct mount_attr writable = { .attr_clr = MOUNT_ATTR_RDONLY };
+	CLEANUP_FD int clone = open_tree(points_fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	if (clone < 0 || mount_setattr(clone, "", AT_EMPTY_PATH, &writable, sizeof(writable)) != 0)
+		return fail(fault, E_SETUP_FAILED, errno, "cannot clone the sealed directory");
+	if (attachment->is_directory) {
+		if (mkdirat(clone, attachment->target, 0755) != 0)
+			return fail(fault, errno == EEXIST ? E_MOUNT_TARGET_INVALID : E_SETUP_FAILED, errno, "cannot make ~/mnt/%s", attachment->target);
+		return 0;
+	}
+	CLEANUP_FD int file = openat(clone, attachment->target, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
+	if (file < 0)
+		return fail(fault, errno == EEXIST ? E_MOUNT_TARGET_INVALID : E_SETUP_FAILED, errno, "cannot make ~/mnt/%s", attachment->target);
+	return 0;
+}
+
+static int attach_inside(void *context, struct fault *fault)
+{
+	struct attachment *attachment = context;
+	struct statx status;
+	CLEANUP_FD int points = open_sealed_points(attachment->home, fault);
+	if (points < 0 || make_point(points, attachment, fault) != 0)
+		return -1;
+	if (move_mount(attachment->mount_fd, "", points, attachment->target, MOVE_MOUNT_F_EMPTY_PATH) != 0)
+		return fail(fault, E_SETUP_FAILED, errno, "cannot mount on ~/mnt/%s", attachment->target);
+	if (statx(attachment->mount_fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &status) != 0 || (status.stx_mask & STATX_MNT_ID) == 0)
+		return fail(fault, E_INTERNAL, errno, "the mount on ~/mnt/%s has no number", attachment->target);
+	attachment->mount_id = status.stx_mnt_id;
+	return 0;
+}
+
+int attach_mount(struct jail *jail, int mount_fd, const char *target, uint64_t *mount_id, struct fault *fault)
+{
+	struct stat status;
+	int idmap_fd = jail_idmap(jail, fault);
+	if (idmap_fd < 0)
+		return -1;
+	struct mount_attr mapped = { .attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)idmap_fd };
+	if (mount_setattr(mount_fd, "", AT_EMPTY_PATH, &mapped, sizeof(mapped)) != 0)
+		return errno == EINVAL ? fail(fault, E_MOUNT_FS_UNSUPPORTED, EINVAL, "the file system of ~/mnt/%s cannot be idmapped", target)
+				       : fail(fault, E_SETUP_FAILED, errno, "cannot idmap ~/mnt/%s", target);
+	if (fstat(mount_fd, &status) != 0)
+		return fail(fault, E_SETUP_FAILED, errno, "cannot see what is to be mounted on ~/mnt/%s", target);
+	struct attachment attachment = {
+		.home = jail->plan.home, .target = target, .mount_fd = mount_fd, .is_directory = S_ISDIR(status.st_mode),
+	};
+	if (visit_sandbox(jail, attach_inside, &attachment, fault) != 0)
+		return -1;
+	*mount_id = attachment.mount_id;
+	return 0;
+}
+
+static int set_size(const char *path, uint64_t bytes, uint64_t inodes, struct fault *fault)
+{
+	char size[24], count[24];
+	format_text(size, sizeof(size), "%" PRIu64, bytes);
+	format_text(count, sizeof(count), "%" PRIu64, inodes);
+	CLEANUP_FD int context = fspick(AT_FDCWD, path, FSPICK_CLOEXEC | FSPICK_NO_AUTOMOUNT);
+	if (context < 0 || fsconfig(context, FSCONFIG_SET_STRING, "size", size, 0) != 0 ||
+	    fsconfig(context, FSCONFIG_SET_STRING, "nr_inodes", count, 0) != 0 || fsconfig(context, FSCONFIG_CMD_RECONFIGURE, NULL, NULL, 0) != 0)
+		return fail(fault, E_SETUP_FAILED, errno, "cannot give %s %s bytes and %s inodes", path, size, count);
+	return 0;
+}
+
+struct resizing {
+	const char *home;
+	const struct sandbox_limits *limits;
+};
+
+static int resize_inside(void *context, struct fault *fault)
+{
+	const struct resizing *wanted = context;
+	return set_size(wanted->home, wanted->limits->disk_bytes, wanted->limits->disk_inodes, fault) != 0
+		       ? -1 : set_size("/tmp", wanted->limits->tmp_bytes, wanted->limits->disk_inodes, fault);
+}
+
+int resize_scratch(const struct jail *jail, const struct sandbox_limits *limits, struct fault *fault)
+{
+	const struct sandbox_limits *now = &jail->plan.limits;
+	struct resizing wanted = { .home = jail->plan.home, .limits = limits };
+	if (now->disk_bytes == limits->disk_bytes && now->disk_inodes == limits->disk_inodes && now->tmp_bytes == limits->tmp_bytes)
+		return 0;
+	return visit_sandbox(jail, resize_inside, &wanted, fault);
+}

@@ -1,0 +1,18 @@
+/* The zygote's visits to a sandbox that stands: attach.c. */
+#ifndef COHORT_ATTACH_H
+#define COHORT_ATTACH_H
+
+#include "lifecycle.h"
+
+/* Calls `work` while this process stands in the sandbox's mount namespace; always comes back, or ends the warden. */
+int visit_sandbox(const struct jail *jail, int (*work)(void *context, struct fault *fault), void *context, struct fault *fault);
+/* Idmaps the detached mount to the sandbox's uid, makes its mount point in the sealed directory, and attaches it as ~/mnt/TARGET.
+ * *mount_id is the kernel's id of the mount (STATX_MNT_ID). The descriptor stays the caller's. */
+int attach_mount(struct jail *jail, int mount_fd, const char *target, uint64_t *mount_id, struct fault *fault);
+/* Gives the two scratch file systems of a prepared sandbox the sizes that were asked for. */
+int resize_scratch(const struct jail *jail, const struct sandbox_limits *limits, struct fault *fault);
+int name_host(const struct jail *jail, const char *name, struct fault *fault);
+/* A user namespace that only carries the mapping of this sandbox's mounts; made once, the jail keeps it. */
+int jail_idmap(struct jail *jail, struct fault *fault);
+
+#endif
