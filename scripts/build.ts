@@ -129,8 +129,9 @@ async function main(): Promise<void> {
     await bundle(wanted);
     console.error(`built ${wanted.map(({ output }) => `dist/${output}.js`).join(" ")} in ${Math.round(performance.now() - startedAt)} ms`);
   }
-  const { buildWarden } = await import("../vm/warden-binary.ts");
+  const [{ buildWarden }, { buildApply }] = await Promise.all([import("../vm/warden-binary.ts"), import("../vm/apply-binary.ts")]);
   await buildWarden();
+  await buildApply();
 }
 
 try {

@@ -30,7 +30,8 @@ export function readCollectPath(bytes: Buffer): CollectPath {
   return { type: "safe", path };
 }
 
-function escapePath(bytes: Buffer): string {
+/** Different bytes give different texts. */
+export function escapePath(bytes: Buffer): string {
   let escaped = "";
   for (let position = 0; position < bytes.length;) {
     const width = characterWidth(bytes, position);

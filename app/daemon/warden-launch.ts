@@ -12,6 +12,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { CohortError, isCohortError } from "../../runtime/kernel/error.ts";
 import type { Account } from "../../sdk/account.ts";
 import { isListening } from "../../sdk/listening.ts";
+import { buildApply } from "../../vm/apply-binary.ts";
 import { buildWarden } from "../../vm/warden-binary.ts";
 import { connectWarden } from "../../vm/host/warden-connection.ts";
 import { groupsOf } from "./system-user.ts";
@@ -34,6 +35,8 @@ export function makeLaunchDirectory(): void {
 export async function ensureWarden(account: Account, socket: string, stays: "while-used" | "until-ended"): Promise<void> {
   if (await isListening(socket)) return;
   const binary = await buildWarden();
+  // Also as root: cohortd, which runs it, may not be able to write here.
+  await buildApply();
   const args = ["--user", String(account.uid), "--gid", String(account.gid), "--groups", groupsOf(account).join(","), "--socket", socket];
   if (stays === "while-used") args.push("--exit-when-idle-ms", String(IDLE_EXIT_MS));
   const deadline = performance.now() + START_TIMEOUT_MS;

@@ -75,6 +75,25 @@ export const errorTable = {
     "the archive of the collected files is not valid",
     "the child broke it, or ended early; its output streams are kept",
   ),
+  STAGED_INVALID: entry(
+    "user",
+    false,
+    "the diff of the staged directory is not valid",
+    "the child broke it, or ended early; nothing of it is applied",
+  ),
+  STAGED_GONE: entry("user", false, "there is no such diff", "it was discarded, or it went with its sandbox"),
+  STAGED_INCOMPLETE: entry(
+    "user",
+    false,
+    "the diff of the staged directory is incomplete, so it is not applied",
+    "what is too much, too deep or too long is named in it: cohort diff GRANT",
+  ),
+  APPLY_FAILED: entry(
+    "user",
+    true,
+    "the changes could not be applied",
+    "see the reason; what was begun is finished or taken back by the next call",
+  ),
   // daemon and clients
   DAEMON_UNREACHABLE: entry("user", true, "cohortd cannot be reached", "see its log in the state directory"),
   DAEMON_UNTRUSTED: entry("user", false, "the state directory is not private", "it must belong to you with mode 0700"),

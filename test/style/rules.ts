@@ -41,7 +41,8 @@ export const STARTS_PROCESSES: Readonly<Record<string, string>> = {
   "app/daemon/system-user.ts": "useradd and id, as root, once",
   "app/daemon/warden-launch.ts": "starts the warden, as root",
   "sdk/program.ts": "runs the step that starts cohortd",
-  "vm/warden-binary.ts": "runs the C compiler",
+  "vm/apply-process.ts": "runs cohort-apply, which writes into a person's directory as that person",
+  "vm/c-program.ts": "runs the C compiler",
 };
 
 /** Calls that change the user of a process: only in files whose name ends in .root.ts, which do nothing else. */

@@ -2,6 +2,8 @@ import { once } from "node:events";
 import { existsSync, mkdirSync, readFileSync, readdirSync, symlinkSync, writeFileSync, chownSync, chmodSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { layerNames } from "../../vm/wire/layers.ts";
+import { absence, type Layer } from "./absent-layers.ts";
 import { RootHalf } from "./root-half.ts";
 
 const root = new RootHalf();
@@ -118,37 +120,34 @@ describe.skipIf(!isRoot)("the root half of the warden", () => {
   });
 });
 
-/** Each takes one protection away in the source; the truth check must name it, and nothing may run. */
-const mutations: [layer: string, file: string, original: string, replacement: string][] = [
-  ["landlock", "privileges.c", "if (landlock_apply(plan->home) != 0)", "if (0)"],
-  ["seccomp", "privileges.c", "if (seccomp_apply() != 0)", "if (0)"],
+/** As the warden writes it. */
+const named = (layer: Layer): string => (layer === "init-not-dumpable" ? "not dumpable init" : layer.replaceAll("-", "."));
+
+/** Halves of a layer that its absence as a whole would hide. */
+const halves: [layer: string, file: string, original: string, replacement: string][] = [
   ["no capabilities", "privileges.c", "if (syscall(SYS_capset, &header, none) != 0)", "if (0)"],
   ["no capabilities", "privileges.c", "prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0", "capability > 4096"],
-  ["not dumpable init", "privileges.c", "if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)", "if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) != 0)"],
-  ["keyring", "privileges.c", "syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL)", "outer_keyring"],
-  ["rlimits", "privileges.c", "{ RLIMIT_CORE, 1 }, ", ""],
-  ["no inherited descriptor", "sandbox.c", "return (int)syscall(__NR_close_range, FD_FIRST_CLOSED, ~0u, 0);", "return 0;"],
-  ["cgroup ns", "sandbox.c", "if (unshare(CLONE_NEWCGROUP) != 0)", "if (0)"],
-  ["ipc ns", "sandbox.c", "CLONE_NEWIPC | ", ""],
-  [
-    "net ns",
-    "sandbox.c",
-    "enum { FD_CONTROL = 3,",
-    "#undef CLONE_NEWNET\n#define CLONE_NEWNET 0\n#define setns(fd, type) 0\nenum { FD_CONTROL = 3,",
-  ],
-  ["cgroup limits", "sandbox.c", "if (cgroup_join_v1(cgroups, plan->cgroup) != 0)", "if (0)"],
-  ["no setuid gain", "mounts.c", "SCRATCH_ATTRIBUTES = MOUNT_ATTR_NOSUID | ", "SCRATCH_ATTRIBUTES = "],
-  ["proc masked", "mounts.c", "if (done != 0 && errno == ENOTDIR)", "umount2(proc_masks[i], MNT_DETACH); done = 0; if (0)"],
 ];
 
 describe.skipIf(!isRoot)("the truth check", () => {
-  const mutants = new RootHalf();
-  beforeAll(() => mutants.build(), 120_000);
-  afterAll(() => mutants.remove());
+  const weakened = new RootHalf();
+  beforeAll(() => weakened.build(), 120_000);
+  afterAll(() => weakened.remove());
 
-  test.each(mutations)("a sandbox without its layer %s does not start (%s: %s)", async (layer, file, original, replacement) => {
-    const program = await mutants.mutate(file, original, replacement);
-    const { output } = await mutants.run("shell:echo it ran", { program });
+  test.each(layerNames)("a sandbox without its layer %s does not start", async (layer) => {
+    const { output } = await weakened.run("shell:echo it ran", { env: absence([layer], "checked") });
+    expect(output).not.toContain("it ran");
+    expect(output).toMatch(new RegExp(`LAYER_MISSING layers missing:.* ${named(layer)}`, "u"));
+  });
+
+  test("control: with every layer absent but the two that keep the machine safe, and a blind check, it runs", async () => {
+    const layers = layerNames.filter((layer) => layer !== "pid-ns" && layer !== "mount-ns");
+    expect((await weakened.run("shell:echo it ran", { env: absence(layers, "unchecked") })).output).toContain("it ran");
+  });
+
+  test.each(halves)("a sandbox with half its layer %s does not start (%s: %s)", async (layer, file, original, replacement) => {
+    const program = await weakened.mutate(file, original, replacement);
+    const { output } = await weakened.run("shell:echo it ran", { program });
     expect(output).not.toContain("it ran");
     expect(output).toMatch(new RegExp(`LAYER_MISSING layers missing:.* ${layer}`, "u"));
   });

@@ -5,11 +5,14 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { promisify } from "node:util";
+import { absentLayersLinkFlags, absentLayersSource } from "./absent-layers.ts";
 
 const run = promisify(execFile);
 const COMPILE_TIMEOUT_MS = 120_000;
 const RUN_TIMEOUT_MS = 50_000;
 const sources = join(import.meta.dirname, "../../vm/warden");
+
+type Environment = Readonly<Record<string, string>>;
 
 export interface Finished {
   readonly status: number | null;
@@ -28,7 +31,7 @@ export class RootHalf {
     const files = readFileSync(join(import.meta.dirname, "root-half-files.txt"), "utf8")
       .trim()
       .split(/\s+/u);
-    const paths = [...files.map((file) => join(sources, file)), join(import.meta.dirname, "root-half-driver.c")];
+    const paths = [...files.map((file) => join(sources, file)), join(import.meta.dirname, "root-half-driver.c"), absentLayersSource];
     for (const path of paths) this.#objects.set(basename(path), await this.#compile(path, "objects"));
     await this.#link("driver", this.#objects);
   }
@@ -54,7 +57,8 @@ export class RootHalf {
 
   async #link(name: string, objects: ReadonlyMap<string, string>): Promise<void> {
     const output = join(this.directory, name);
-    await run(process.env["CC"] ?? "cc", [...this.#flags, ...objects.values(), "-o", output], { timeout: COMPILE_TIMEOUT_MS });
+    const words = [...this.#flags, ...objects.values(), ...absentLayersLinkFlags(), "-o", output];
+    await run(process.env["CC"] ?? "cc", words, { timeout: COMPILE_TIMEOUT_MS });
   }
 
   arguments(socket = `socket-${(this.#runs += 1)}`): readonly string[] {
@@ -64,16 +68,19 @@ export class RootHalf {
 
   start(
     scenario: string,
-    options: { readonly mount?: string; readonly program?: string; readonly socket?: string } = {},
+    options: { readonly mount?: string; readonly program?: string; readonly socket?: string; readonly env?: Environment } = {},
   ): ReturnType<typeof spawn> {
-    const env = { COHORT_DRIVER: scenario, COHORT_DRIVER_MOUNT: options.mount ?? "" };
+    const env = { ...options.env, COHORT_DRIVER: scenario, COHORT_DRIVER_MOUNT: options.mount ?? "" };
     return spawn(join(this.directory, options.program ?? "driver"), [...this.arguments(options.socket)], {
       env,
       stdio: ["ignore", "pipe", "pipe"],
     });
   }
 
-  async run(scenario: string, options: { readonly mount?: string; readonly program?: string } = {}): Promise<Finished> {
+  async run(
+    scenario: string,
+    options: { readonly mount?: string; readonly program?: string; readonly env?: Environment } = {},
+  ): Promise<Finished> {
     const warden = this.start(scenario, options);
     let output = "";
     warden.stdout?.on("data", (chunk: Buffer) => (output += chunk.toString()));
