@@ -132,6 +132,8 @@ static bool operate(const struct op_request *request, struct jail *jail, struct 
 	case OP_KILL_ALL:
 	case OP_CREATE:
 	case OP_UIDS:
+	case OP_GRANT:
+	case OP_REVOKE:
 		die("zygote: operation %u is not one on a sandbox", request->op);
 	}
 	if (dead) {
