@@ -122,11 +122,11 @@ static bool reap(const struct broker *broker, int *status)
 		pid_t pid = waitpid(-1, &wait_status, WNOHANG);
 		if (pid <= 0)
 			return false;
-		if (pid == broker->codec_pid || pid == broker->zygote_pid) {
+		if (pid == broker->codec_pid || pid == broker->zygote_pid || pid == broker->witness_pid) {
 			bool asked = pid == broker->codec_pid && WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0;
 			if (!asked)
 				complain("the %s ended (wait status %#x); every sandbox of this warden is ended with it",
-					 pid == broker->codec_pid ? "codec" : "zygote", (unsigned int)wait_status);
+					 pid == broker->codec_pid ? "codec" : pid == broker->zygote_pid ? "zygote" : "witness", (unsigned int)wait_status);
 			*status = asked ? EXIT_SUCCESS : EXIT_FAILURE;
 			return true;
 		}

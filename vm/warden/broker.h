@@ -30,7 +30,7 @@ struct broker {
 	const struct person *person;
 	struct uid_source *uids;
 	int codec_fd, zygote_fd;
-	pid_t codec_pid, zygote_pid;
+	pid_t codec_pid, zygote_pid, witness_pid;
 	int signal_fd;              /* SIGTERM, SIGINT, SIGCHLD */
 };
 

@@ -159,12 +159,15 @@ void jail_on_status(struct jail *jail)
 {
 	struct child_status status;
 	struct fault fault;
+	int fds[] = { -1, -1 };
 	size_t fd_count = 0;
-	ssize_t size = receive_packet(jail->status_fd, &status, sizeof(status), &jail->sealed_fd, 1, &fd_count);
+	ssize_t size = receive_packet(jail->status_fd, &status, sizeof(status), fds, ARRAY_LENGTH(fds), &fd_count);
+	CLEANUP_FD int listener_fd = fds[1];
+	jail->sealed_fd = fds[0];
 	unwatch(&jail->status_fd);
 	if (jail->state != PREPARING || size == 0)
 		return; /* its end is on the way, and says the rest */
-	if (size != (ssize_t)sizeof(status) || (status.fault.error == E_NONE && fd_count != 1))
+	if (size != (ssize_t)sizeof(status) || (status.fault.error == E_NONE && fd_count != ARRAY_LENGTH(fds)))
 		die("zygote: a status of %zd bytes", size);
 	if (status.fault.error != E_NONE) {
 		jail_fail(jail, &status.fault);
@@ -179,6 +182,9 @@ void jail_on_status(struct jail *jail)
 		jail_fail(jail, &fault);
 		return;
 	}
+	const struct listener_notice notice = { .uid = jail->plan.uid };
+	if (send_packet(zygote.witness_fd, &notice, sizeof(notice), &listener_fd, 1) != 0)
+		die_errno("zygote: the witness takes no listener");
 	jail->give_up_at_ms = NEVER_MS;
 	jail_set_state(jail, PREPARED);
 }

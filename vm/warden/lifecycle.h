@@ -33,7 +33,7 @@ enum source { FROM_BROKER, FROM_CODEC, FROM_NETWORK_MAKER, FROM_STATUS, FROM_PID
 /* The zygote's own state, set up once before the first sandbox. */
 struct zygote {
 	const struct cgroup_set *cgroups;
-	int broker_fd, codec_fd, epoll_fd;
+	int broker_fd, codec_fd, witness_fd, epoll_fd;
 	int proc_fd;                            /* /proc of the host's pid namespace */
 	int own_pid_fd;
 	int network_maker_fd;                   /* -1: every sandbox makes its own network namespace */

@@ -19,6 +19,7 @@
 #include "codec.h"
 #include "command-line.h"
 #include "options.h"
+#include "witness.h"
 #include "zygote.h"
 #include "sha256.h"
 
@@ -77,7 +78,7 @@ static void redirect_output(const struct listener *listener)
 		die_errno("cannot redirect the output to a log");
 }
 
-static pid_t start_zygote(const struct cgroup_set *cgroups, const struct person *person, int broker_fd, int codec_fd)
+static pid_t start_zygote(const struct cgroup_set *cgroups, const struct person *person, int broker_fd, int codec_fd, int witness_fd)
 {
 	int ready[2];
 	char byte;
@@ -90,7 +91,7 @@ static pid_t start_zygote(const struct cgroup_set *cgroups, const struct person 
 		if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0 || prctl(PR_SET_NAME, "cohort-zygote", 0, 0, 0) != 0 || getppid() != broker_pid)
 			_exit(EXIT_FAILURE);
 		command_line_forget();
-		zygote_main(cgroups, person, broker_fd, codec_fd, ready[1]);
+		zygote_main(cgroups, person, broker_fd, codec_fd, witness_fd, ready[1]);
 	}
 	close(ready[1]);
 	bool stands = pid > 0 && read(ready[0], &byte, 1) == 1;
@@ -124,6 +125,18 @@ static pid_t start_codec(const struct options *options, struct codec_config *con
 	return pid;
 }
 
+static pid_t start_witness(int zygote_fd, int codec_fd, uint32_t uid)
+{
+	struct witness_config config = { .zygote_fd = zygote_fd, .codec_fd = codec_fd, .proc_fd = witness_proc_open() };
+	pid_t pid = fork();
+	if (pid == 0)
+		witness_process_main(&config, uid);
+	if (pid < 0)
+		die_errno("cannot start the witness");
+	close_fd(&config.proc_fd);
+	return pid;
+}
+
 static int watch_signals(void)
 {
 	sigset_t watched;
@@ -148,13 +161,13 @@ static void end_process(pid_t pid)
 /* The two processes share all their parent's locks and the socket; each closes what is not its own. */
 static int serve(const struct options *options, struct listener *listener, struct instance *instance, const char id[33], int ready_fd)
 {
-	int to_codec[2], to_zygote[2], between[2];
+	int to_codec[2], to_zygote[2], between[2], listeners[2], denials[2];
 	struct cgroup_set cgroups;
 	struct fault fault;
-	uint32_t codec_uid;
+	uint32_t codec_uid, witness_uid;
 	struct uid_source uids = options->uids;
 	struct broker broker = { .person = &options->person, .uids = &uids };
-	struct codec_config config = { .listen_fd = listener->socket_fd, .witness_fd = -1 };
+	struct codec_config config = { .listen_fd = listener->socket_fd };
 	int status = EXIT_FAILURE;
 	int opened = cgroup_set_open(&cgroups, instance->id, &fault);
 	instance_record(instance, cgroups.paths);
@@ -164,25 +177,27 @@ static int serve(const struct options *options, struct listener *listener, struc
 	packet_pair(to_codec);
 	packet_pair(to_zygote);
 	packet_pair(between);
-	if (opened != 0 || uids_next(&uids, &codec_uid, &fault) != 0)
+	packet_pair(listeners);
+	packet_pair(denials);
+	if (opened != 0 || uids_next(&uids, &codec_uid, &fault) != 0 || uids_next(&uids, &witness_uid, &fault) != 0)
 		complain("%s", fault.detail);
 	else
-		broker.zygote_pid = start_zygote(&cgroups, &options->person, to_zygote[1], between[1]);
+		broker.zygote_pid = start_zygote(&cgroups, &options->person, to_zygote[1], between[1], listeners[0]);
 	if (broker.zygote_pid > 0) {
 		config.broker_fd = to_codec[1];
 		config.zygote_fd = between[0];
-		for (size_t i = 0; i < 2; i++) {
-			const int end = i == 0 ? to_codec[1] : between[0];
-			if (fcntl(end, F_SETFL, O_NONBLOCK) != 0)
+		config.witness_fd = denials[0];
+		const int ends[] = { to_codec[1], between[0], denials[0], denials[1] };
+		for (size_t i = 0; i < ARRAY_LENGTH(ends); i++)
+			if (fcntl(ends[i], F_SETFL, O_NONBLOCK) != 0)
 				die_errno("cannot arrange a socket");
-		}
+		broker.witness_pid = start_witness(listeners[1], denials[1], witness_uid);
 		broker.codec_pid = start_codec(options, &config, codec_uid);
 		broker.codec_fd = to_codec[0];
 		broker.zygote_fd = to_zygote[0];
-		close(to_codec[1]);
-		close(to_zygote[1]);
-		close(between[0]);
-		close(between[1]);
+		const int given[] = { to_codec[1], to_zygote[1], between[0], between[1], listeners[0], listeners[1], denials[0], denials[1] };
+		for (size_t i = 0; i < ARRAY_LENGTH(given); i++)
+			close(given[i]);
 		close_fd(&listener->socket_fd);
 		broker.signal_fd = watch_signals();
 		if (ready_fd >= 0) {
@@ -196,6 +211,7 @@ static int serve(const struct options *options, struct listener *listener, struc
 	/* First who could make more, then all that was made. */
 	end_process(broker.codec_pid);
 	end_process(broker.zygote_pid);
+	end_process(broker.witness_pid);
 	if (!cgroup_set_remove(cgroups.paths, REMOVE_MS_MAX)) {
 		complain("cgroups of %s are left; the next start removes them", instance->id);
 		return EXIT_FAILURE;

@@ -105,7 +105,7 @@ static int new_keyring(struct fault *fault)
 	return 0;
 }
 
-int privileges_drop(const struct sandbox_plan *plan, const struct child_fds *fds, struct fault *fault)
+int privileges_drop(const struct sandbox_plan *plan, const struct child_fds *fds, int *listener_fd, struct fault *fault)
 {
 	if (set_limits(plan, fault) != 0 || become(plan->uid, fault) != 0 || die_with_zygote(fds->zygote_pid, fault) != 0 ||
 	    new_keyring(fault) != 0)
@@ -119,7 +119,8 @@ int privileges_drop(const struct sandbox_plan *plan, const struct child_fds *fds
 	if (landlock_apply(plan->home) != 0)
 		return fail(fault, E_LAYER_MISSING, errno, "cannot enter a Landlock domain");
 	/* Last: it refuses some of the calls above. */
-	if (seccomp_apply() != 0)
+	*listener_fd = seccomp_apply_listening();
+	if (*listener_fd < 0)
 		return fail(fault, E_LAYER_MISSING, errno, "cannot load the system call filter");
 	return 0;
 }

@@ -106,7 +106,7 @@ static int raise_oom_score(struct fault *fault)
 	return 0;
 }
 
-static int confine(const struct sandbox_plan *plan, const struct cgroup_set *cgroups, const struct child_fds *fds, struct fault *fault)
+static int confine(const struct sandbox_plan *plan, const struct cgroup_set *cgroups, const struct child_fds *fds, int *listener_fd, struct fault *fault)
 {
 	static const struct child_fds kept = { FD_CONTROL, FD_STATUS, FD_ZYGOTE_PID, -1 };
 	CLEANUP_FD int sealed = -1;
@@ -129,25 +129,27 @@ static int confine(const struct sandbox_plan *plan, const struct cgroup_set *cgr
 	if (keep_descriptors(fds, sealed) != 0)
 		return fail(fault, E_SETUP_FAILED, errno, "cannot close inherited descriptors");
 	sealed = -1; /* closed, and its copy stands at FD_SEALED */
-	return privileges_drop(plan, &kept, fault);
+	return privileges_drop(plan, &kept, listener_fd, fault);
 }
 
 _Noreturn static void child_main(struct sandbox_plan *plan, const struct cgroup_set *cgroups, const struct child_fds *fds)
 {
 	struct child_status status = { 0 };
+	int listener = -1;
 	/* Until keep_descriptors ran, the status socket has its old number. */
-	if (confine(plan, cgroups, fds, &status.fault) != 0) {
+	if (confine(plan, cgroups, fds, &listener, &status.fault) != 0) {
 		if (send_packet(fds->status, &status, sizeof(status), NULL, 0) != 0)
 			send_packet(FD_STATUS, &status, sizeof(status), NULL, 0);
 		_exit(EXIT_FAILURE);
 	}
 	close(FD_ZYGOTE_PID);
-	const int sealed = fcntl(FD_SEALED, F_DUPFD_CLOEXEC, FD_ZYGOTE_PID);
-	close(FD_SEALED);
-	status.layers = layers_seen_inside(plan, FD_ZYGOTE_PID + 1);
-	if (send_packet(FD_STATUS, &status, sizeof(status), &sealed, 1) != 0)
+	status.layers = layers_seen_inside(plan, listener + 1);
+	/* Neither stays with anybody in here. Until the listener has arrived, this process makes no call that would ask it. */
+	const int sent[] = { FD_SEALED, listener };
+	if (send_packet(FD_STATUS, &status, sizeof(status), sent, ARRAY_LENGTH(sent)) != 0)
 		_exit(EXIT_FAILURE);
-	close(sealed);
+	close(FD_SEALED);
+	close(listener);
 	close(FD_STATUS);
 	init_main(plan, FD_CONTROL);
 }

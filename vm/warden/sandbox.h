@@ -68,7 +68,8 @@ static inline uint64_t processes_max(const struct sandbox_limits *limits)
 
 /* privileges.c: what the zygote gives up before the first child, and the child's last steps as root. */
 int privileges_prepare(struct fault *fault);
-int privileges_drop(const struct sandbox_plan *plan, const struct child_fds *fds, struct fault *fault);
+/* *listener_fd: whom the filter asks about the refusals that are told. */
+int privileges_drop(const struct sandbox_plan *plan, const struct child_fds *fds, int *listener_fd, struct fault *fault);
 extern bool session_keyring_is_new;
 /* Those that depend on the session. Lowering needs no privilege. */
 int limits_of_session_set(const struct sandbox_limits *limits);

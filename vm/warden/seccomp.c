@@ -290,7 +290,7 @@ static void collect_intervals(enum filter_profile profile)
 void seccomp_prepare(enum filter_profile profile)
 {
 	program_length = 0;
-	has_listener = false && profile == FILTER_SANDBOX;
+	has_listener = profile == FILTER_SANDBOX;
 	/* Another architecture (int 0x80) has other numbers: checked first, or all below means something else. */
 	emit(BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(struct seccomp_data, arch));
 	emit(BPF_JMP | BPF_JEQ | BPF_K, 1, 0, (uint32_t)OUR_ARCH);

@@ -20,6 +20,11 @@
 
 #include "confine.h"
 
+#ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
+#define SECCOMP_IOCTL_NOTIF_SET_FLAGS SECCOMP_IOW(4, __u64)
+#define SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP 1ul
+#endif
+
 enum {
 	KINDS_MAX = 16,            /* different refusals of one sandbox that wait to be told */
 	ANSWERS_PER_WINDOW = 64, WINDOW_MS = 20,
@@ -99,6 +104,8 @@ static bool take_listener(void)
 	if (first != NULL)
 		first->previous = watched;
 	first = watched;
+	/* Who waits for the answer runs next, on this processor: 6.6 and later; else it is only slower. */
+	ioctl(listener_fd, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP);
 	listen_to(watched, EPOLL_CTL_ADD, EPOLLIN);
 	return true;
 }

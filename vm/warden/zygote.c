@@ -248,12 +248,12 @@ static void dispatch(const struct epoll_event *event)
 	}
 }
 
-void zygote_main(const struct cgroup_set *cgroups, const struct person *person, int broker_fd, int codec_fd, int ready_fd)
+void zygote_main(const struct cgroup_set *cgroups, const struct person *person, int broker_fd, int codec_fd, int witness_fd, int ready_fd)
 {
-	zygote = (struct zygote){ .cgroups = cgroups, .person = person, .broker_fd = broker_fd, .codec_fd = codec_fd };
+	zygote = (struct zygote){ .cgroups = cgroups, .person = person, .broker_fd = broker_fd, .codec_fd = codec_fd, .witness_fd = witness_fd };
 	const struct timeval timeout = { .tv_sec = SEND_TIMEOUT_S };
 	/* The locks, the listening socket and the broker's own ends are closed first. */
-	const int kept[] = { broker_fd, codec_fd, ready_fd, cgroups->v2_fd, cgroups->v1_fd[0], cgroups->v1_fd[1], cgroups->v1_fd[2] };
+	const int kept[] = { broker_fd, codec_fd, witness_fd, ready_fd, cgroups->v2_fd, cgroups->v1_fd[0], cgroups->v1_fd[1], cgroups->v1_fd[2] };
 	if (close_all_but(kept, ARRAY_LENGTH(kept)) != 0)
 		die_errno("zygote: cannot close inherited descriptors");
 	/* The one thing of the host that stays within reach: its /proc, as a descriptor, for the truth check from outside. */
@@ -261,7 +261,8 @@ void zygote_main(const struct cgroup_set *cgroups, const struct person *person, 
 	zygote.own_pid_fd = pidfd_open(getpid(), 0);
 	zygote.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (zygote.proc_fd < 0 || zygote.own_pid_fd < 0 || zygote.epoll_fd < 0 ||
-	    setsockopt(codec_fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) != 0)
+	    setsockopt(codec_fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) != 0 ||
+	    setsockopt(witness_fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) != 0)
 		die_errno("zygote: cannot start");
 	root_tree_enter();
 	seccomp_prepare(FILTER_SANDBOX);
