@@ -3,6 +3,7 @@
 #define COHORT_LIFECYCLE_H
 
 #include "broker.h"
+#include "grants.h"
 #include "sandbox.h"
 
 /* PREPARING: cloned, not yet proven. PREPARED: proven, nobody's yet. ALIVE: a session's.
@@ -19,6 +20,8 @@ struct jail {
 	int sealed_fd;                  /* until the claim: a writable clone of its sealed mount */
 	int network_fd;                 /* its network namespace, if the next sandbox shall have it; else -1 */
 	int idmap_fd;                   /* user namespace of its mounts; -1: it never had one */
+	struct jail_grants grants;
+	bool frozen;                    /* asked for, by name or for all */
 	bool claimed;                   /* it has a session's name */
 	bool create_pending, announced, killed, destroy_pending, freeze_pending;
 	uint32_t create_seq, destroy_seq, freeze_seq;
@@ -28,7 +31,7 @@ struct jail {
 	uint64_t retry_at_ms, retry_delay_ms, give_up_at_ms;
 };
 
-enum source { FROM_BROKER, FROM_CODEC, FROM_NETWORK_MAKER, FROM_STATUS, FROM_PID };
+enum source { FROM_BROKER, FROM_CODEC, FROM_NETWORK_MAKER, FROM_STATUS, FROM_PID, FROM_REVOKER };
 
 /* The zygote's own state, set up once before the first sandbox. */
 struct zygote {

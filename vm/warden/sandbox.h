@@ -42,6 +42,8 @@ struct child_fds {
 };
 
 /* sandbox.c */
+/* One plain component of a path, not hidden: where a mount may stand below ~/mnt. */
+bool is_mount_target(const char *target);
 /* Is what is asked for within what a sandbox can be? */
 int sandbox_request_check(const struct create_request *request, struct fault *fault);
 struct cgroup_limits sandbox_cgroup_limits(const struct sandbox_limits *limits);
