@@ -159,6 +159,10 @@ export class CohortSystem implements System {
     return doctorReport(this.#parts.link.current, child, this.#parts.runtime.stats().eventLoopDelayP99Ms);
   }
 
+  connected(): boolean {
+    return this.#parts.link.current !== null;
+  }
+
   busy(): boolean {
     return this.#parts.busyRuns.size > 0;
   }
