@@ -17,6 +17,7 @@ import type { RetryPolicy } from "../machines/messages/facts.ts";
 import type { Task } from "../machines/messages/task.ts";
 import type { Content } from "./content.ts";
 import { commandPlan, sandboxPlan } from "./engines/command.ts";
+import type { Denials } from "./denials.ts";
 import type { ResultFile } from "./result-file.ts";
 import type { Session } from "./session.ts";
 import { TASK_EXEC_ID, type SessionTable } from "./session-table.ts";
@@ -49,6 +50,7 @@ export interface ChildParts {
   readonly results: ResultFile;
   readonly table: SessionTable;
   readonly link: VmLink;
+  readonly denials: Denials;
 }
 
 /** How long a start waits for a warden before its task is refused. */

@@ -14,6 +14,8 @@ import { childRows } from "./child-rows.ts";
 import type { Content } from "./content.ts";
 import type { Approvals, ExecRequest, Grants, LogsRequest, System } from "./contract.ts";
 import { doctorReport } from "./doctor.ts";
+import type { DenialFile } from "./denial-file.ts";
+import type { Denials } from "./denials.ts";
 import type { LiveOutput } from "./live-output.ts";
 import type { ResultFile } from "./result-file.ts";
 import { RunAdmission, type AdmissionParts } from "./run-admission.ts";
@@ -29,6 +31,8 @@ export interface SystemParts extends AdmissionParts {
   readonly runtime: Runtime;
   readonly content: Content;
   readonly results: ResultFile;
+  readonly denials: Denials;
+  readonly denialFile: DenialFile;
   readonly table: SessionTable;
   readonly link: VmLink;
   readonly live: LiveOutput;
@@ -88,7 +92,7 @@ export class CohortSystem implements System {
       rows.map(async ({ name, row }): Promise<ChildSummary> => {
         const { run, index, attempt, state, startedAtMs, lastSignAtMs } = row;
         const title = await this.#titleOf(run, index);
-        return { child: name, run, index, attempt, title, state, startedAtMs, lastSignAtMs };
+        return { child: name, run, index, attempt, title, state, startedAtMs, lastSignAtMs, deniedTimes: this.#parts.denials.times(name) };
       }),
     );
   }
@@ -168,12 +172,13 @@ export class CohortSystem implements System {
   }
 
   async stop(): Promise<void> {
-    const { runtime, link, table, results, content, log } = this.#parts;
+    const { runtime, link, table, results, denialFile, content, log } = this.#parts;
     this.#stopping.abort(new CohortError("CANCELLED", { on: "the system stops" }));
     await link.stop();
     await runtime.stop();
     await table.closeAll();
     await results.closeAll();
+    await denialFile.closeAll();
     await content.closeAll();
     log.close();
   }

@@ -19,6 +19,7 @@ import { hasCode, writeDurably, type Content } from "./content.ts";
 import { exitFacts } from "./exit-facts.ts";
 import { Session, type SessionId } from "./session.ts";
 import { AuxiliaryExecs } from "./auxiliary-execs.ts";
+import type { Denials } from "./denials.ts";
 import type { LiveOutput } from "./live-output.ts";
 
 /** The task's own process. */
@@ -40,6 +41,7 @@ const EXIT_ACK_MS_MAX = 15 * 60_000;
 export interface SessionTableParts {
   readonly content: Content;
   readonly live: LiveOutput;
+  readonly denials: Denials;
   readonly wardenIdPath: string;
   readonly log: RuntimeLog;
 }
@@ -143,6 +145,7 @@ export class SessionTable {
     this.#sessions.delete(name);
     this.#begun.delete(name);
     this.#exited.delete(name);
+    this.#parts.denials.forget(name);
     if (session === undefined) return;
     await session.close();
     this.#parts.live.end(session.id);
@@ -185,7 +188,10 @@ export class SessionTable {
     },
     exit: (exit) => this.#exit(exit),
     died: ({ name, reason, detail }) => this.#parts.log.debug({ child: name, reason, detail }, "a sandbox died"),
-    denied: (denial) => this.#parts.log.debug({ child: denial.name, ...denial }, "a call was refused"),
+    denied: (denial) => {
+      const session = this.#sessions.get(denial.name);
+      if (session !== undefined) this.#parts.denials.heard(session.id, denial);
+    },
     grantEnded: (end) => this.#parts.log.info({ child: end.name, ...end }, "a grant ended"),
     notice: (name, kind, detail) => this.#parts.log.info({ child: name, kind, detail }, "notice of the warden"),
   };

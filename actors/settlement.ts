@@ -53,7 +53,7 @@ export class Settlement {
   }
 
   async #result(params: SettleParams, session: Session, signal: AbortSignal, recovered: boolean): Promise<TaskResult> {
-    const { content } = this.#parts;
+    const { content, denials } = this.#parts;
     const { run, index, attempt, name, status, exit, startedAtMs, endedAtMs } = params;
     const task = session.task ?? (await content.task(run, index));
     const notes = session.noted ? [await content.readNote(run, index, attempt)] : [];
@@ -66,6 +66,7 @@ export class Settlement {
     await session.sync();
     const collected = await this.#collect(params, task, session, signal, recovered, notes);
     const previews = await session.previews();
+    await denials.flush(name);
     return {
       index,
       title: task.title,
@@ -82,6 +83,8 @@ export class Settlement {
       stdout: previews.stdout.summary(totals.stdout),
       stderr: previews.stderr.summary(totals.stderr),
       ...collected,
+      denied: [...denials.summary(name)],
+      deniedTimes: denials.times(name),
     };
   }
 

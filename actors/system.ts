@@ -17,6 +17,8 @@ import { relayDefinition } from "./relay-actor.ts";
 import { ResultFile } from "./result-file.ts";
 import { runDefinition, runEffectDefinitions } from "./run-actor.ts";
 import { RunJournal } from "./run-journal.ts";
+import { DenialFile } from "./denial-file.ts";
+import { Denials } from "./denials.ts";
 import { SessionTable } from "./session-table.ts";
 import { VmLink } from "./vm-link.ts";
 
@@ -29,7 +31,10 @@ export const openSystem: OpenSystem = async (options: SystemOptions) => {
   const content = new Content(contentDirectory);
   const results = new ResultFile(content);
   const live = new LiveOutput();
-  const table = new SessionTable({ content, live, wardenIdPath: join(stateDirectory, "warden-id"), log: log.log });
+  const opened = Promise.withResolvers<Runtime>();
+  const denialFile = new DenialFile(content);
+  const denials = new Denials({ file: denialFile, runtime: opened.promise, log: log.log });
+  const table = new SessionTable({ content, live, denials, wardenIdPath: join(stateDirectory, "warden-id"), log: log.log });
   const link = new VmLink({
     connect: connectVm,
     events: table.events,
@@ -39,23 +44,28 @@ export const openSystem: OpenSystem = async (options: SystemOptions) => {
     log: log.log,
   });
   const busyRuns = new Set<string>();
-  const opened = Promise.withResolvers<Runtime>();
   const ended = async (run: string): Promise<void> => {
     busyRuns.delete(run);
     await results.close(run);
+    await denialFile.close(run);
     content.release(run);
   };
   await table.loadWardenId();
   const runtime = await openRuntime({
     directory: join(stateDirectory, "journal"),
     definitions: [runDefinition, childDefinition, relayDefinition],
-    effects: [...runEffectDefinitions({ runtime: opened.promise, ended }), ...childEffectDefinitions({ content, results, table, link })],
+    effects: [
+      ...runEffectDefinitions({ runtime: opened.promise, ended }),
+      ...childEffectDefinitions({ content, results, table, link, denials }),
+    ],
   });
   const system = new CohortSystem({
     runtime,
     stateDirectory: await realpath(stateDirectory),
     content,
     results,
+    denials,
+    denialFile,
     table,
     link,
     live,

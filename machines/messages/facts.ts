@@ -51,6 +51,16 @@ export type RunLogRow =
   | { readonly type: "task-started"; readonly index: number; readonly attempt: number; readonly child: string; readonly atMs: number }
   | { readonly type: "task-retried"; readonly atMs: number; readonly facts: ResultFacts }
   | { readonly type: "task-finished"; readonly atMs: number; readonly facts: ResultFacts }
+  | {
+      readonly type: "denied";
+      readonly index: number;
+      readonly attempt: number;
+      readonly child: string;
+      readonly times: number;
+      /** Where its words lie in the run's denials.jsonl. */
+      readonly words: RecordRef;
+      readonly atMs: number;
+    }
   | { readonly type: "run-cancelling"; readonly mode: "grace" | "kill"; readonly reason: string; readonly atMs: number }
   | {
       readonly type: "run-finished";
