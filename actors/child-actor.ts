@@ -25,10 +25,17 @@ import { Settlement } from "./settlement.ts";
 import type { VmLink } from "./vm-link.ts";
 import { isSandboxGone, sentenceOf } from "./warden-refusal.ts";
 
+/** Version 1 knew no asks. */
+function withoutAsks(snapshot: Json): Json {
+  const { context, ...rest } = snapshot as { readonly context: { readonly [field: string]: Json } };
+  return { ...rest, context: { ...context, openAsks: [], waitingSinceMs: 0, waitedMs: 0 } };
+}
+
 export const childDefinition: ActorDefinition = {
   kind: "child",
-  version: 1,
+  version: 2,
   machine: childMachine,
+  migrations: { 1: withoutAsks },
   // News of an attempt may come when its state no longer cares.
   ignores: [
     "started",
@@ -37,6 +44,8 @@ export const childDefinition: ActorDefinition = {
     "lost",
     "outputLimit",
     "progress",
+    "askOpened",
+    "askClosed",
     "settled",
     "destroyed",
     "timer",

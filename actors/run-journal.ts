@@ -6,6 +6,8 @@ import type { ResultFacts, RunLogRow, RunRow } from "../machines/messages/facts.
 import type { RunEvent, RunSummary, TaskResult } from "../machines/messages/result.ts";
 import type { RunEventItem } from "../machines/messages/api.ts";
 import type { Content } from "./content.ts";
+import { PermissionContent } from "./permissions/permission-content.ts";
+import { permissionEvent } from "./permissions/permission-events.ts";
 import { DenialFile } from "./denial-file.ts";
 import type { ResultFile } from "./result-file.ts";
 
@@ -21,12 +23,14 @@ export class RunJournal {
   readonly #runtime: Runtime;
   readonly #content: Content;
   readonly #results: ResultFile;
+  readonly #words: PermissionContent;
   readonly #denials: DenialFile;
 
   constructor(runtime: Runtime, content: Content, results: ResultFile) {
     this.#runtime = runtime;
     this.#content = content;
     this.#results = results;
+    this.#words = new PermissionContent(content, false);
     this.#denials = new DenialFile(content);
   }
 
@@ -139,6 +143,11 @@ export class RunJournal {
         const { index, attempt, child, times, words, atMs } = row;
         return { type: row.type, index, attempt, child, ...(await this.#denials.read(run, words)), repeated: times, atMs };
       }
+      case "approval-requested":
+      case "approval-answered":
+      case "grant-attached":
+      case "grant-ended":
+        return permissionEvent(this.#words, run, row);
       case "run-started":
       case "task-started":
       case "run-cancelling":
