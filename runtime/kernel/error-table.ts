@@ -86,7 +86,6 @@ export const errorTable = {
     "the diff of the staged directory is not valid",
     "the child broke it, or ended early; nothing of it is applied",
   ),
-  STAGED_GONE: entry("user", false, "there is no such diff", "it was discarded, or it went with its sandbox"),
   STAGED_INCOMPLETE: entry(
     "user",
     false,
