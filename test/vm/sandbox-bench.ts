@@ -24,6 +24,7 @@ export interface RunOptions {
   readonly cwd?: string;
   readonly stdin?: Uint8Array;
   readonly windowBytes?: number;
+  readonly tools?: "stream";
   readonly pty?: ExecPlan["pty"];
   readonly deadlineMs?: number;
 }
@@ -102,6 +103,7 @@ export class SandboxBench {
       pty: options.pty ?? null,
       stdin: options.stdin === undefined ? "none" : "stream",
       windowBytes: options.windowBytes ?? 65_536,
+      ...(options.tools === undefined ? {} : { tools: options.tools }),
     };
   }
 
