@@ -18,12 +18,14 @@ import type { DenialFile } from "./denial-file.ts";
 import type { Denials } from "./denials.ts";
 import type { LiveOutput } from "./live-output.ts";
 import type { ResultFile } from "./result-file.ts";
+import type { Permissions } from "./permissions/permissions.ts";
 import { RunAdmission, type AdmissionParts } from "./run-admission.ts";
 import { runScope } from "./run-actor.ts";
 import { RunJournal, type CursoredResult } from "./run-journal.ts";
 import type { Session } from "./session.ts";
 import type { SessionTable } from "./session-table.ts";
 import { shell } from "./shell.ts";
+import type { StagedChanges } from "./staged-changes.ts";
 import { taskLogs } from "./task-logs.ts";
 import type { VmLink } from "./vm-link.ts";
 
@@ -33,6 +35,8 @@ export interface SystemParts extends AdmissionParts {
   readonly results: ResultFile;
   readonly denials: Denials;
   readonly denialFile: DenialFile;
+  readonly permissions: Permissions;
+  readonly diffs: StagedChanges;
   readonly table: SessionTable;
   readonly link: VmLink;
   readonly live: LiveOutput;
@@ -129,11 +133,11 @@ export class CohortSystem implements System {
   }
 
   get grants(): Grants {
-    throw new CohortError("INTERNAL", { on: "grants are not wired yet" });
+    return this.#parts.permissions.grants;
   }
 
   get approvals(): Approvals {
-    throw new CohortError("INTERNAL", { on: "approvals are not wired yet" });
+    return this.#parts.permissions.approvals;
   }
 
   async freezeChild(child: string): Promise<void> {
@@ -172,13 +176,15 @@ export class CohortSystem implements System {
   }
 
   async stop(): Promise<void> {
-    const { runtime, link, table, results, denialFile, content, log } = this.#parts;
+    const { runtime, link, table, results, denialFile, permissions, diffs, content, log } = this.#parts;
     this.#stopping.abort(new CohortError("CANCELLED", { on: "the system stops" }));
+    permissions.stop();
     await link.stop();
     await runtime.stop();
     await table.closeAll();
     await results.closeAll();
     await denialFile.closeAll();
+    await diffs.close();
     await content.closeAll();
     log.close();
   }

@@ -13,7 +13,7 @@ import { isCohortError } from "../runtime/kernel/error.ts";
 import type { ActorEvent, ActorRef } from "../runtime/kernel/actions.ts";
 import type { Origin, Runtime } from "../runtime/contract.ts";
 import type { RuntimeLog } from "../runtime/log/runtime-log.ts";
-import type { ExecExit, ListedSandbox, OutputChunk, Vm, VmEvents } from "../vm/backend.ts";
+import type { ExecExit, GrantEnd, ListedSandbox, OutputChunk, Vm, VmEvents } from "../vm/backend.ts";
 import type { ChildRow } from "../machines/messages/facts.ts";
 import { hasCode, writeDurably, type Content } from "./content.ts";
 import { exitFacts } from "./exit-facts.ts";
@@ -39,6 +39,7 @@ const DESTROYS_AT_ONCE = 16;
 const EXIT_ACK_MS_MAX = 15 * 60_000;
 
 export interface SessionTableParts {
+  grantEnded(end: GrantEnd): void;
   readonly content: Content;
   readonly live: LiveOutput;
   readonly denials: Denials;
@@ -192,7 +193,7 @@ export class SessionTable {
       const session = this.#sessions.get(denial.name);
       if (session !== undefined) this.#parts.denials.heard(session.id, denial);
     },
-    grantEnded: (end) => this.#parts.log.info({ child: end.name, ...end }, "a grant ended"),
+    grantEnded: (end) => this.#parts.grantEnded(end),
     notice: (name, kind, detail) => this.#parts.log.info({ child: name, kind, detail }, "notice of the warden"),
   };
 

@@ -1,27 +1,29 @@
 /**
  * Owns content/<run>/staged/<grant>/: the archive of what a child changed in a staged directory, what of it was applied, and the journal of an apply
- * that is under way; and applies/, which names those grants, so that a start finds what a crash left.
+ * that is under way.
  * Does not own the sandbox, nor the source: cohort-apply writes there, as the person.
  *
  * 1. An archive counts when it is synced; it is kept until it is discarded, also when child, warden and cohortd are gone.
- * 2. An apply is named in applies/ before it begins, and until how it went is written down: a crash is finished by the next call or the next start.
+ * 2. An apply that a crash cut off is finished or taken back by the next call, or the next start.
  * 3. One at a time for a grant.
  */
 import { randomBytes } from "node:crypto";
-import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { CohortError } from "../runtime/kernel/error.ts";
 import type { GrantApplied, GrantDiff } from "../machines/messages/grant.ts";
-import { installedApply, recoverApply, runApply, type ApplyReport } from "../vm/apply-process.ts";
+import type { ApplyReport } from "../vm/apply-process.ts";
 import type { StagedEntry } from "../vm/staged-archive.ts";
 import type { StagedListing } from "../vm/staged-listing.ts";
 import { StagedWork } from "../vm/staged-work.ts";
+import { namesIn, ApplyJournals, type ApplyPlace } from "./apply-journals.ts";
 import type { AuxiliaryExecs } from "./auxiliary-execs.ts";
-import { hasCode, syncDirectory, type Content } from "./content.ts";
+import { syncDirectory, type Content } from "./content.ts";
 import { appliedOf, diffEntry, isBelow } from "./staged-answers.ts";
 import { collectDiff } from "./staged-collection.ts";
 import type { StagedDiffs, StagedGrant } from "./staged-diffs.ts";
 import { freshState, readState, writeState, type StagedRecord } from "./staged-state.ts";
+import { UndoCopies } from "./undo-copies.ts";
 import type { VmLink } from "./vm-link.ts";
 
 /** More does not help a person, nor fit an answer. */
@@ -43,12 +45,17 @@ interface Held {
 }
 
 export class StagedChanges implements StagedDiffs {
+  /** Of grants for writing: what stood there before. */
+  readonly undo: UndoCopies;
   readonly #parts: StagedChangesParts;
+  readonly #journals: ApplyJournals;
   readonly #work = new StagedWork();
   readonly #turns = new Map<string, Promise<void>>();
 
   constructor(parts: StagedChangesParts) {
     this.#parts = parts;
+    this.#journals = new ApplyJournals(join(parts.stateDirectory, "applies"));
+    this.undo = new UndoCopies({ content: parts.content, journals: this.#journals, work: this.#work });
   }
 
   collect(staged: StagedGrant, signal: AbortSignal): Promise<void> {
@@ -93,34 +100,17 @@ export class StagedChanges implements StagedDiffs {
       const chosen = only === undefined ? left : left.filter(({ path }) => only.some((above) => isBelow(path, above)));
       const unknown = only?.find((path) => !left.some((entry) => isBelow(entry.path, path)));
       if (unknown !== undefined) throw new CohortError("REQUEST_INVALID", { on: `nothing changed at ${JSON.stringify(unknown)}` });
-      const marker = await this.#begin(staged);
-      const program = await installedApply();
-      const journal = this.#journal(staged);
-      let report: ApplyReport;
-      try {
-        report = await runApply(program, {
-          target: staged.path,
-          archive,
-          journal,
-          accept,
-          only: chosen.map(({ number }) => number),
-          waive: chosen.filter((entry) => isWaived(entry, state)).map(({ number }) => number),
-          conflicts: "all-or-nothing",
-          check: false,
-        });
-      } catch (error) {
-        report = await recoverApply(program, journal);
-        if (report.result !== "applied" && report.result !== "partly") {
-          await this.#forget(staged, marker);
-          throw error;
-        }
-      }
-      if (report.result === "target-gone") {
-        await this.#forget(staged, marker);
-        throw new CohortError("APPLY_FAILED", { on: `${staged.path} is not there any more` });
-      }
+      const report = await this.#journals.apply(this.#place(staged), {
+        target: staged.path,
+        archive,
+        accept,
+        only: chosen.map(({ number }) => number),
+        waive: chosen.filter((entry) => isWaived(entry, state)).map(({ number }) => number),
+        conflicts: "all-or-nothing",
+        check: false,
+      });
       await this.#remember(staged, state, listing.entries, report);
-      await this.#forget(staged, marker);
+      await this.#journals.forget(this.#place(staged));
       return appliedOf(staged.grant, chosen, report);
     });
   }
@@ -145,14 +135,13 @@ export class StagedChanges implements StagedDiffs {
 
   /** Finishes or takes back what a crash left; at the start, before anything is asked. */
   async recover(): Promise<void> {
-    for (const marker of await namesIn(this.#applies())) {
-      const [run = "", ...grant] = marker.split(".");
+    for (const name of await this.#journals.names()) {
+      const [, run = "", ...grant] = name.split(".");
       const staged = { run, grant: grant.join(".") };
-      await this.#inTurn(staged, async () => {
-        if ((await readState(this.#state(staged))) === null) await rm(join(this.#applies(), marker), { force: true });
-        else await this.#settledState(staged);
-      });
+      if (name !== this.#place(staged).name) continue;
+      await this.#inTurn(staged, () => this.#settledState(staged));
     }
+    await this.undo.recover();
   }
 
   close(): Promise<void> {
@@ -184,29 +173,14 @@ export class StagedChanges implements StagedDiffs {
   /** After an apply that was cut off: finishes it or takes it back first. */
   async #settledState(staged: Pick<StagedGrant, "run" | "grant">): Promise<StagedRecord> {
     const state = (await readState(this.#state(staged))) ?? freshState;
-    const marker = this.#marker(staged);
-    if (!(await namesIn(this.#applies())).includes(marker)) return state;
-    const report = await recoverApply(await installedApply(), this.#journal(staged));
-    const settled =
-      report.entries.size === 0
-        ? state
-        : await this.#remember(staged, state, (await this.#work.list(this.#archive(staged, state))).entries, report);
-    await this.#forget(staged, marker);
+    const report = await this.#journals.settle(this.#place(staged));
+    if (report === null) return state;
+    const isToldOf = report.entries.size > 0 && state.archive !== null;
+    const settled = isToldOf
+      ? await this.#remember(staged, state, (await this.#work.list(this.#archive(staged, state))).entries, report)
+      : state;
+    await this.#journals.forget(this.#place(staged));
     return settled;
-  }
-
-  async #begin(staged: StagedGrant): Promise<string> {
-    await mkdir(this.#applies(), { recursive: true, mode: 0o700 });
-    const marker = this.#marker(staged);
-    await writeFile(join(this.#applies(), marker), "", { mode: 0o600, flush: true });
-    await syncDirectory(this.#applies());
-    return marker;
-  }
-
-  async #forget(staged: Pick<StagedGrant, "run" | "grant">, marker: string): Promise<void> {
-    await rm(this.#journal(staged), { force: true });
-    await rm(`${this.#journal(staged)}.lock`, { force: true });
-    await rm(join(this.#applies(), marker), { force: true });
   }
 
   async #remember(
@@ -222,7 +196,8 @@ export class StagedChanges implements StagedDiffs {
       contents: files.map(({ contentAt, sizeBytes }) => ({ at: contentAt, sizeBytes })),
     });
     const written = { ...state.written, ...Object.fromEntries(files.map(({ path }, index) => [path, hashes[index] ?? ""])) };
-    const applied = [...state.applied, ...done.map(({ number }) => number)];
+    // A crash after this was written tells the same again.
+    const applied = [...new Set([...state.applied, ...done.map(({ number }) => number)])];
     const changed = {
       ...state,
       applied,
@@ -252,16 +227,8 @@ export class StagedChanges implements StagedDiffs {
     return join(this.#directory(staged), "state.json");
   }
 
-  #journal(staged: Pick<StagedGrant, "run" | "grant">): string {
-    return join(this.#directory(staged), "journal");
-  }
-
-  #marker({ run, grant }: Pick<StagedGrant, "run" | "grant">): string {
-    return `${run}.${grant}`;
-  }
-
-  #applies(): string {
-    return join(this.#parts.stateDirectory, "applies");
+  #place(staged: Pick<StagedGrant, "run" | "grant">): ApplyPlace {
+    return { name: `staged.${staged.run}.${staged.grant}`, journal: join(this.#directory(staged), "journal") };
   }
 }
 
@@ -273,13 +240,4 @@ function remaining(entries: readonly StagedEntry[], state: StagedRecord): readon
 /** The source changed because we wrote there, and has not changed since. */
 function isWaived(entry: StagedEntry, state: StagedRecord): boolean {
   return entry.conflict && entry.before.kind === "file" && state.written[entry.path] === entry.before.sha256;
-}
-
-async function namesIn(directory: string): Promise<readonly string[]> {
-  try {
-    return await readdir(directory);
-  } catch (error) {
-    if (hasCode(error, "ENOENT")) return [];
-    throw error;
-  }
 }

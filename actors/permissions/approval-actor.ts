@@ -1,9 +1,11 @@
 /** The approval's machine. Its only effect tells whoever waits, after the commit. */
 import type { ActorDefinition, EffectDefinition } from "../../runtime/contract.ts";
 import type { Json } from "../../runtime/kernel/actions.ts";
+import { wireIdOf } from "../../machines/approval-context.ts";
 import { approvalMachine } from "../../machines/approval.ts";
-import { approvalEffects, type ApprovalToldParams } from "../../machines/messages/approval-events.ts";
+import { approvalEffects, type ApprovalRow, type ApprovalToldParams } from "../../machines/messages/approval-events.ts";
 import type { PermissionParts } from "./permission-parts.ts";
+import { findGrant } from "./permission-rows.ts";
 
 export const approvalDefinition: ActorDefinition = {
   kind: "approval",
@@ -12,7 +14,21 @@ export const approvalDefinition: ActorDefinition = {
   ignores: ["repeated", "timer", "cancel", "childEnded"],
 };
 
-export function approvalEffectDefinitions({ runtime, living, announcements }: PermissionParts): readonly EffectDefinition[] {
+/** Its grant is known before the approval is forgotten, so that the same ask finds the one or the other. */
+async function known(row: ApprovalRow, { runtime, living }: PermissionParts): Promise<void> {
+  const { child, approval, run, index, attempt, answer } = row;
+  if (row.state === "pending") return;
+  if (answer !== null && answer.grant !== null) {
+    const { grant, mode } = answer;
+    living.addGrant({ grant, wireId: wireIdOf(Number(grant.slice(1))), run, index, attempt, child, mode });
+    const made = await findGrant(await runtime, grant);
+    if (made?.state === "ended") living.removeGrant(child, grant);
+  }
+  living.removeApproval(child, approval);
+}
+
+export function approvalEffectDefinitions(parts: PermissionParts): readonly EffectDefinition[] {
+  const { runtime, announcements } = parts;
   return [
     {
       name: approvalEffects.told,
@@ -20,7 +36,7 @@ export function approvalEffectDefinitions({ runtime, living, announcements }: Pe
       run: async (params: Json) => {
         await runtime;
         const { row } = params as ApprovalToldParams;
-        if (row.state !== "pending") living.removeApproval(row.child, row.approval);
+        await known(row, parts);
         announcements.tellApproval(row);
         return null;
       },

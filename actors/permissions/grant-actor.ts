@@ -41,9 +41,8 @@ export class GrantEffects {
   }
 
   async attach(params: AttachParams, { signal }: EffectContext): Promise<ActorEvent> {
-    const { living, table, link, words } = this.#parts;
+    const { table, link, words } = this.#parts;
     const { run, grant, child, wireId, mode, ttlMs } = params;
-    living.addGrant(params);
     const { path, as, stagedBytes } = await words.grant(run, grant);
     if (path === "") return this.#refuse(params, "its description was deleted");
     const session = table.find(child);
@@ -178,6 +177,8 @@ export function grantEffectDefinitions(parts: PermissionParts, effects: GrantEff
       safety: "keyed",
       concurrency: CALLS_AT_ONCE,
       run: async (params: Json, context) => {
+        // At once: its end is told only after it has begun.
+        parts.living.addGrant(params as AttachParams);
         await ready();
         return effects.attach(params as AttachParams, context);
       },
