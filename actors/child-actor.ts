@@ -9,6 +9,7 @@ import { childMachine } from "../machines/child.ts";
 import {
   childEffects,
   type AttemptParams,
+  type DeadlineParams,
   type KillParams,
   type SettleParams,
   type SignalParams,
@@ -17,6 +18,8 @@ import type { RetryPolicy } from "../machines/messages/facts.ts";
 import type { Task } from "../machines/messages/task.ts";
 import type { Content } from "./content.ts";
 import { commandPlan, sandboxPlan } from "./engines/command.ts";
+import type { Denials } from "./denials.ts";
+import type { Permissions } from "./permissions/permissions.ts";
 import type { ResultFile } from "./result-file.ts";
 import type { Session } from "./session.ts";
 import { TASK_EXEC_ID, type SessionTable } from "./session-table.ts";
@@ -24,10 +27,17 @@ import { Settlement } from "./settlement.ts";
 import type { VmLink } from "./vm-link.ts";
 import { isSandboxGone, sentenceOf } from "./warden-refusal.ts";
 
+/** Version 1 knew no asks. */
+function withoutAsks(snapshot: Json): Json {
+  const { context, ...rest } = snapshot as { readonly context: { readonly [field: string]: Json } };
+  return { ...rest, context: { ...context, openAsks: [], waitingSinceMs: 0, waitedMs: 0 } };
+}
+
 export const childDefinition: ActorDefinition = {
   kind: "child",
-  version: 1,
+  version: 2,
   machine: childMachine,
+  migrations: { 1: withoutAsks },
   // News of an attempt may come when its state no longer cares.
   ignores: [
     "started",
@@ -36,6 +46,8 @@ export const childDefinition: ActorDefinition = {
     "lost",
     "outputLimit",
     "progress",
+    "askOpened",
+    "askClosed",
     "settled",
     "destroyed",
     "timer",
@@ -49,6 +61,8 @@ export interface ChildParts {
   readonly results: ResultFile;
   readonly table: SessionTable;
   readonly link: VmLink;
+  readonly denials: Denials;
+  readonly permissions: Permissions;
 }
 
 /** How long a start waits for a warden before its task is refused. */
@@ -56,6 +70,13 @@ const START_WAIT_MS = 30_000;
 
 function policyOf(task: Task): RetryPolicy {
   return { retries: task.retries, idempotent: task.idempotent, timeoutMs: task.timeoutMs ?? 0 };
+}
+
+/** What the wire cannot say, seven weeks and more, is left to the journal's timer. */
+function remainingMs(endsAtMs: number | null): number {
+  if (endsAtMs === null) return 0;
+  const leftMs = Math.max(1, endsAtMs - Date.now());
+  return leftMs < 2 ** 32 ? leftMs : 0;
 }
 
 class ChildEffects {
@@ -66,7 +87,7 @@ class ChildEffects {
   }
 
   async start(params: AttemptParams, { signal }: EffectContext): Promise<ActorEvent> {
-    const { content, table, link } = this.#parts;
+    const { content, table, link, permissions } = this.#parts;
     const task = await content.task(params.run, params.index);
     const policy = policyOf(task);
     const session = table.open(params);
@@ -98,6 +119,7 @@ class ChildEffects {
         }
         table.markBegun(params.name);
         session.stdin?.pump();
+        await permissions.adopt(params, task);
         return { type: "started", policy };
       }
     } catch (error) {
@@ -123,6 +145,21 @@ class ChildEffects {
   async signal({ name, signal: number }: SignalParams, { signal }: EffectContext): Promise<null> {
     try {
       await this.#parts.link.call(signal, (vm) => vm.signal(name, 0, number));
+    } catch (error) {
+      if (!isSandboxGone(error)) throw error;
+    }
+    return null;
+  }
+
+  /** Of two on their way at once the later one counts. */
+  async deadline({ name, endsAtMs, order }: DeadlineParams, { signal }: EffectContext): Promise<null> {
+    const session = this.#parts.table.find(name);
+    if (session === undefined || session.deadlineOrder > order) return null;
+    session.deadlineOrder = order;
+    try {
+      await this.#parts.link.call(signal, async (vm) => {
+        if (session.deadlineOrder === order) await vm.setDeadline(name, remainingMs(endsAtMs));
+      });
     } catch (error) {
       if (!isSandboxGone(error)) throw error;
     }
@@ -172,6 +209,7 @@ export function childEffectDefinitions(parts: ChildParts): readonly EffectDefini
   return [
     keyed<AttemptParams>(childEffects.start, STARTS_AT_ONCE, (params, context) => effects.start(params, context)),
     keyed<SignalParams>(childEffects.signal, CALLS_AT_ONCE, (params, context) => effects.signal(params, context)),
+    keyed<DeadlineParams>(childEffects.deadline, CALLS_AT_ONCE, (params, context) => effects.deadline(params, context)),
     keyed<KillParams>(childEffects.kill, CALLS_AT_ONCE, (params, context) => effects.kill(params, context)),
     keyed<SettleParams>(childEffects.settle, SETTLEMENTS_AT_ONCE, (params, context) => settlement.settle(params, context)),
     keyed<AttemptParams>(childEffects.destroy, SETTLEMENTS_AT_ONCE, (params, context) => settlement.destroy(params, context)),

@@ -14,14 +14,18 @@ import { childRows } from "./child-rows.ts";
 import type { Content } from "./content.ts";
 import type { Approvals, ExecRequest, Grants, LogsRequest, System } from "./contract.ts";
 import { doctorReport } from "./doctor.ts";
+import type { DenialFile } from "./denial-file.ts";
+import type { Denials } from "./denials.ts";
 import type { LiveOutput } from "./live-output.ts";
 import type { ResultFile } from "./result-file.ts";
+import type { Permissions } from "./permissions/permissions.ts";
 import { RunAdmission, type AdmissionParts } from "./run-admission.ts";
 import { runScope } from "./run-actor.ts";
 import { RunJournal, type CursoredResult } from "./run-journal.ts";
 import type { Session } from "./session.ts";
 import type { SessionTable } from "./session-table.ts";
 import { shell } from "./shell.ts";
+import type { StagedChanges } from "./staged-changes.ts";
 import { taskLogs } from "./task-logs.ts";
 import type { VmLink } from "./vm-link.ts";
 
@@ -29,6 +33,10 @@ export interface SystemParts extends AdmissionParts {
   readonly runtime: Runtime;
   readonly content: Content;
   readonly results: ResultFile;
+  readonly denials: Denials;
+  readonly denialFile: DenialFile;
+  readonly permissions: Permissions;
+  readonly diffs: StagedChanges;
   readonly table: SessionTable;
   readonly link: VmLink;
   readonly live: LiveOutput;
@@ -88,7 +96,7 @@ export class CohortSystem implements System {
       rows.map(async ({ name, row }): Promise<ChildSummary> => {
         const { run, index, attempt, state, startedAtMs, lastSignAtMs } = row;
         const title = await this.#titleOf(run, index);
-        return { child: name, run, index, attempt, title, state, startedAtMs, lastSignAtMs };
+        return { child: name, run, index, attempt, title, state, startedAtMs, lastSignAtMs, deniedTimes: this.#parts.denials.times(name) };
       }),
     );
   }
@@ -125,11 +133,11 @@ export class CohortSystem implements System {
   }
 
   get grants(): Grants {
-    throw new CohortError("INTERNAL", { on: "grants are not wired yet" });
+    return this.#parts.permissions.grants;
   }
 
   get approvals(): Approvals {
-    throw new CohortError("INTERNAL", { on: "approvals are not wired yet" });
+    return this.#parts.permissions.approvals;
   }
 
   async freezeChild(child: string): Promise<void> {
@@ -159,17 +167,24 @@ export class CohortSystem implements System {
     return doctorReport(this.#parts.link.current, child, this.#parts.runtime.stats().eventLoopDelayP99Ms);
   }
 
+  connected(): boolean {
+    return this.#parts.link.current !== null;
+  }
+
   busy(): boolean {
     return this.#parts.busyRuns.size > 0;
   }
 
   async stop(): Promise<void> {
-    const { runtime, link, table, results, content, log } = this.#parts;
+    const { runtime, link, table, results, denialFile, permissions, diffs, content, log } = this.#parts;
     this.#stopping.abort(new CohortError("CANCELLED", { on: "the system stops" }));
+    permissions.stop();
     await link.stop();
     await runtime.stop();
     await table.closeAll();
     await results.closeAll();
+    await denialFile.closeAll();
+    await diffs.close();
     await content.closeAll();
     log.close();
   }

@@ -68,6 +68,10 @@ export class Content {
     return join(this.#directory, run, "results.jsonl");
   }
 
+  denialsPath(run: string): string {
+    return join(this.#directory, run, "denials.jsonl");
+  }
+
   outDirectory(run: string, index: number): string {
     return join(this.#directory, run, "out", String(index));
   }

@@ -86,6 +86,8 @@ export interface System {
   exec(request: ExecRequest, signal: AbortSignal): AsyncIterable<ExecItem>;
   resizeExec(child: string, execId: number, rows: number, columns: number): Promise<void>;
   doctor(child: string | undefined): Promise<DoctorReport>;
+  /** True while there is a connection to the warden. */
+  connected(): boolean;
   /** True while a run lives: the daemon does not exit when idle then. */
   busy(): boolean;
   /** Children go on; the next system re-attaches. */

@@ -31,6 +31,8 @@ interface Writer {
 
 const RECENT_MAX = 256;
 
+const unknownToEarlierVersions = { denied: [], deniedTimes: 0 } as const;
+
 const READ_BLOCK_BYTES = 1024 * 1024;
 
 export class ResultFile {
@@ -76,7 +78,7 @@ export class ResultFile {
       for (const { offset, bytes } of refs) {
         const line = Buffer.allocUnsafe(bytes);
         await file.read(line, 0, bytes, offset);
-        results.push(JSON.parse(line.toString("utf8")) as TaskResult);
+        results.push({ ...unknownToEarlierVersions, ...(JSON.parse(line.toString("utf8")) as TaskResult) });
       }
       return results;
     } finally {

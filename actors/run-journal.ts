@@ -6,6 +6,9 @@ import type { ResultFacts, RunLogRow, RunRow } from "../machines/messages/facts.
 import type { RunEvent, RunSummary, TaskResult } from "../machines/messages/result.ts";
 import type { RunEventItem } from "../machines/messages/api.ts";
 import type { Content } from "./content.ts";
+import { PermissionContent } from "./permissions/permission-content.ts";
+import { permissionEvent } from "./permissions/permission-events.ts";
+import { DenialFile } from "./denial-file.ts";
 import type { ResultFile } from "./result-file.ts";
 
 /** Rows of one read: most are other events than results, and a page's join reads as many lines. */
@@ -20,11 +23,15 @@ export class RunJournal {
   readonly #runtime: Runtime;
   readonly #content: Content;
   readonly #results: ResultFile;
+  readonly #words: PermissionContent;
+  readonly #denials: DenialFile;
 
   constructor(runtime: Runtime, content: Content, results: ResultFile) {
     this.#runtime = runtime;
     this.#content = content;
     this.#results = results;
+    this.#words = new PermissionContent(content, false);
+    this.#denials = new DenialFile(content);
   }
 
   /** Throws RUN_UNKNOWN. */
@@ -132,6 +139,15 @@ export class RunJournal {
         const { index, attempt, status } = row.facts;
         return { type: row.type, index, attempt, status, detail: joined?.result.detail ?? "", atMs: row.atMs };
       }
+      case "denied": {
+        const { index, attempt, child, times, words, atMs } = row;
+        return { type: row.type, index, attempt, child, ...(await this.#denials.read(run, words)), repeated: times, atMs };
+      }
+      case "approval-requested":
+      case "approval-answered":
+      case "grant-attached":
+      case "grant-ended":
+        return permissionEvent(this.#words, run, row);
       case "run-started":
       case "task-started":
       case "run-cancelling":
@@ -169,5 +185,7 @@ function withoutContent(facts: ResultFacts): TaskResult {
     out: [],
     outSkipped: [],
     outDirectory: null,
+    denied: [],
+    deniedTimes: 0,
   };
 }

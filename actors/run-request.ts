@@ -15,12 +15,12 @@ function invalid(field: string, why: string): never {
   throw new CohortError("REQUEST_INVALID", { on: `${field}: ${why}` });
 }
 
-function isBelow(path: string, directory: string): boolean {
+export function isBelow(path: string, directory: string): boolean {
   return path === directory || path.startsWith(directory.endsWith("/") ? directory : `${directory}/`);
 }
 
 /** Collected files may be given to a later task; nothing else of the state directory: there lie the token, what other children wrote, and code that cohortd runs. */
-function showsState(mount: Mount, stateDirectory: string): boolean {
+export function showsState(mount: Pick<Mount, "path" | "mode">, stateDirectory: string): boolean {
   const path = mount.path
     .split("/")
     .filter((part) => part !== "" && part !== ".")

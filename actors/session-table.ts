@@ -13,12 +13,13 @@ import { isCohortError } from "../runtime/kernel/error.ts";
 import type { ActorEvent, ActorRef } from "../runtime/kernel/actions.ts";
 import type { Origin, Runtime } from "../runtime/contract.ts";
 import type { RuntimeLog } from "../runtime/log/runtime-log.ts";
-import type { ExecExit, ListedSandbox, OutputChunk, Vm, VmEvents } from "../vm/backend.ts";
+import type { ExecExit, GrantEnd, ListedSandbox, OutputChunk, Vm, VmEvents } from "../vm/backend.ts";
 import type { ChildRow } from "../machines/messages/facts.ts";
 import { hasCode, writeDurably, type Content } from "./content.ts";
 import { exitFacts } from "./exit-facts.ts";
 import { Session, type SessionId } from "./session.ts";
 import { AuxiliaryExecs } from "./auxiliary-execs.ts";
+import type { Denials } from "./denials.ts";
 import type { LiveOutput } from "./live-output.ts";
 
 /** The task's own process. */
@@ -38,8 +39,10 @@ const DESTROYS_AT_ONCE = 16;
 const EXIT_ACK_MS_MAX = 15 * 60_000;
 
 export interface SessionTableParts {
+  grantEnded(end: GrantEnd): void;
   readonly content: Content;
   readonly live: LiveOutput;
+  readonly denials: Denials;
   readonly wardenIdPath: string;
   readonly log: RuntimeLog;
 }
@@ -143,6 +146,7 @@ export class SessionTable {
     this.#sessions.delete(name);
     this.#begun.delete(name);
     this.#exited.delete(name);
+    this.#parts.denials.forget(name);
     if (session === undefined) return;
     await session.close();
     this.#parts.live.end(session.id);
@@ -185,8 +189,11 @@ export class SessionTable {
     },
     exit: (exit) => this.#exit(exit),
     died: ({ name, reason, detail }) => this.#parts.log.debug({ child: name, reason, detail }, "a sandbox died"),
-    denied: (denial) => this.#parts.log.debug({ child: denial.name, ...denial }, "a call was refused"),
-    grantEnded: (end) => this.#parts.log.info({ child: end.name, ...end }, "a grant ended"),
+    denied: (denial) => {
+      const session = this.#sessions.get(denial.name);
+      if (session !== undefined) this.#parts.denials.heard(session.id, denial);
+    },
+    grantEnded: (end) => this.#parts.grantEnded(end),
     notice: (name, kind, detail) => this.#parts.log.info({ child: name, kind, detail }, "notice of the warden"),
   };
 

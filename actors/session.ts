@@ -58,6 +58,8 @@ export class Session {
   task: Task | null = null;
   /** A sentence about the attempt lies in its note. */
   noted = false;
+  /** Of the last change of its deadline that was asked for. */
+  deadlineOrder = 0;
   /** A collection of its files was begun; the next needs another id, because the warden executes an id once. */
   collected = false;
   outputBytesMax = Number.POSITIVE_INFINITY;

@@ -37,8 +37,14 @@ export class Settlement {
     const found: RecordRef | null = recovered ? await results.find(run, index, attempt) : null;
     const [record, gone] =
       found === null ? await this.#finish(params, session, signal, recovered) : [found, await this.#tryDestroy(name, signal)];
-    if (gone) await table.close(name);
+    if (gone) await this.#closed(name);
     return { type: "settled", record, gone };
+  }
+
+  /** Its grants end in the journal before it does. */
+  async #closed(name: string): Promise<void> {
+    await this.#parts.table.close(name);
+    await this.#parts.permissions.childGone(name);
   }
 
   async #finish(params: SettleParams, session: Session, signal: AbortSignal, recovered: boolean): Promise<[RecordRef, boolean]> {
@@ -53,7 +59,7 @@ export class Settlement {
   }
 
   async #result(params: SettleParams, session: Session, signal: AbortSignal, recovered: boolean): Promise<TaskResult> {
-    const { content } = this.#parts;
+    const { content, denials } = this.#parts;
     const { run, index, attempt, name, status, exit, startedAtMs, endedAtMs } = params;
     const task = session.task ?? (await content.task(run, index));
     const notes = session.noted ? [await content.readNote(run, index, attempt)] : [];
@@ -65,7 +71,9 @@ export class Settlement {
       exit === null || status === "output-limit" ? await session.writtenBytes() : { stdout: exit.stdoutBytes, stderr: exit.stderrBytes };
     await session.sync();
     const collected = await this.#collect(params, task, session, signal, recovered, notes);
+    notes.push(...(await this.#parts.permissions.collectStaged(name, signal)));
     const previews = await session.previews();
+    await denials.flush(name);
     return {
       index,
       title: task.title,
@@ -82,6 +90,8 @@ export class Settlement {
       stdout: previews.stdout.summary(totals.stdout),
       stderr: previews.stderr.summary(totals.stderr),
       ...collected,
+      denied: [...denials.summary(name)],
+      deniedTimes: denials.times(name),
     };
   }
 
@@ -154,7 +164,7 @@ export class Settlement {
 
   async destroy({ name }: AttemptParams, { signal }: EffectContext): Promise<ActorEvent> {
     await this.#destroy(name, signal);
-    await this.#parts.table.close(name);
+    await this.#closed(name);
     return { type: "destroyed" };
   }
 }

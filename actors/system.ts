@@ -13,11 +13,15 @@ import { CohortSystem } from "./cohort-system.ts";
 import { Content } from "./content.ts";
 import type { OpenSystem, SystemOptions } from "./contract.ts";
 import { LiveOutput } from "./live-output.ts";
+import { permissionDefinitions, Permissions } from "./permissions/permissions.ts";
 import { relayDefinition } from "./relay-actor.ts";
 import { ResultFile } from "./result-file.ts";
 import { runDefinition, runEffectDefinitions } from "./run-actor.ts";
 import { RunJournal } from "./run-journal.ts";
+import { DenialFile } from "./denial-file.ts";
+import { Denials } from "./denials.ts";
 import { SessionTable } from "./session-table.ts";
+import { StagedChanges } from "./staged-changes.ts";
 import { VmLink } from "./vm-link.ts";
 
 /** Rejects with what openRuntime rejects with. The warden may be absent: children wait for it. */
@@ -29,7 +33,17 @@ export const openSystem: OpenSystem = async (options: SystemOptions) => {
   const content = new Content(contentDirectory);
   const results = new ResultFile(content);
   const live = new LiveOutput();
-  const table = new SessionTable({ content, live, wardenIdPath: join(stateDirectory, "warden-id"), log: log.log });
+  const opened = Promise.withResolvers<Runtime>();
+  const denialFile = new DenialFile(content);
+  const denials = new Denials({ file: denialFile, runtime: opened.promise, log: log.log });
+  const table: SessionTable = new SessionTable({
+    content,
+    live,
+    denials,
+    grantEnded: (end) => permissions.heardEnd(end),
+    wardenIdPath: join(stateDirectory, "warden-id"),
+    log: log.log,
+  });
   const link = new VmLink({
     connect: connectVm,
     events: table.events,
@@ -38,24 +52,34 @@ export const openSystem: OpenSystem = async (options: SystemOptions) => {
     absent: () => table.loseAll(),
     log: log.log,
   });
+  const diffs = new StagedChanges({ content, link, execs: table.auxiliary, stateDirectory });
+  const permissions = new Permissions({ stateDirectory: await realpath(stateDirectory), content, table, link, diffs, log: log.log });
   const busyRuns = new Set<string>();
-  const opened = Promise.withResolvers<Runtime>();
   const ended = async (run: string): Promise<void> => {
     busyRuns.delete(run);
     await results.close(run);
+    await denialFile.close(run);
     content.release(run);
   };
   await table.loadWardenId();
   const runtime = await openRuntime({
     directory: join(stateDirectory, "journal"),
-    definitions: [runDefinition, childDefinition, relayDefinition],
-    effects: [...runEffectDefinitions({ runtime: opened.promise, ended }), ...childEffectDefinitions({ content, results, table, link })],
+    definitions: [runDefinition, childDefinition, relayDefinition, ...permissionDefinitions],
+    effects: [
+      ...runEffectDefinitions({ runtime: opened.promise, ended }),
+      ...childEffectDefinitions({ content, results, table, link, denials, permissions }),
+      ...permissions.effects,
+    ],
   });
   const system = new CohortSystem({
     runtime,
     stateDirectory: await realpath(stateDirectory),
     content,
     results,
+    denials,
+    denialFile,
+    permissions,
+    diffs,
     table,
     link,
     live,
@@ -66,7 +90,9 @@ export const openSystem: OpenSystem = async (options: SystemOptions) => {
   try {
     opened.resolve(runtime);
     for (const run of await new RunJournal(runtime, content, results).living()) busyRuns.add(run);
+    await diffs.recover();
     await table.restore(runtime, await childRows(runtime));
+    await permissions.restore(runtime);
   } catch (error) {
     await system.stop();
     throw error;

@@ -9,6 +9,8 @@ const BENCHES: Readonly<Record<string, () => Promise<Measurement>>> = {
   spawn: async () => (await import("./spawn.ts")).measureSpawn(),
   map: async () => (await import("./map.ts")).measureMap(),
   loop: async () => (await import("./map.ts")).measureLoop(),
+  density: async () => (await import("./density.ts")).measureDensity(),
+  cancel: async () => (await import("./cancel.ts")).measureCancel(),
 };
 const BUILD_TIMEOUT_MS = 300_000;
 

@@ -5,6 +5,7 @@ import {
   type AttemptParams,
   type ChildEvent,
   type ChildInput,
+  type DeadlineParams,
   type KillParams,
   type SettleParams,
   type SignalParams,
@@ -36,6 +37,12 @@ export type ChildContext = {
   readonly settles: number;
   /** The result has gone to the relay. */
   readonly delivered: boolean;
+  /** Approvals that a person has not answered yet. */
+  readonly openAsks: readonly string[];
+  /** Since when there are any. */
+  readonly waitingSinceMs: number;
+  /** Of the attempt, in waits that are over. */
+  readonly waitedMs: number;
 };
 
 /** Between SIGTERM and SIGKILL. */
@@ -60,6 +67,9 @@ function freshAttempt(attempt: number, atMs: number) {
     begun: false,
     effects: 0,
     settles: 0,
+    openAsks: [],
+    waitingSinceMs: atMs,
+    waitedMs: 0,
   } as const;
 }
 
@@ -102,10 +112,32 @@ export function reduceChild(context: ChildContext, event: ChildEvent): Partial<C
       return { ...seen, status: context.intervention === "none" ? "refused" : context.intervention, endedAtMs: event.at };
     case "settled":
       return { ...seen, record: event.record };
+    case "askOpened":
+      if (event.attempt !== context.attempt || context.openAsks.includes(event.approval)) return seen;
+      return {
+        ...seen,
+        openAsks: [...context.openAsks, event.approval],
+        waitingSinceMs: context.openAsks.length === 0 ? event.at : context.waitingSinceMs,
+      };
+    case "askClosed":
+      return { ...seen, ...withClosedAsk(context, event.approval, event.at) };
     case "progress":
     case "destroyed":
       return seen;
   }
+}
+
+function withClosedAsk(context: ChildContext, approval: string, atMs: number): Partial<ChildContext> {
+  const openAsks = context.openAsks.filter((other) => other !== approval);
+  if (openAsks.length === context.openAsks.length || openAsks.length > 0) return { openAsks };
+  return { openAsks, waitedMs: context.waitedMs + Math.max(0, atMs - context.waitingSinceMs) };
+}
+
+/** Whether the event begins, or ends, the waiting for a person: others are open before or after it. */
+export function turnsWaiting(context: ChildContext, event: ChildEvent): boolean {
+  if (event.type === "askOpened") return event.attempt === context.attempt && context.openAsks.length === 0;
+  if (event.type === "askClosed") return context.openAsks.length === 1 && context.openAsks[0] === event.approval;
+  return false;
 }
 
 function first(context: ChildContext, intervention: Intervention): Intervention {
@@ -208,8 +240,22 @@ export function sendGone(context: ChildContext): SendParams {
   return { to: `relay:${context.run}` satisfies ActorRef, event: { type: "childGone", index: context.index } };
 }
 
-export function timeoutTimer(context: ChildContext, atMs: number): StartTimerParams {
-  return { name: "timeout", atMs: atMs + context.policy.timeoutMs + TIMEOUT_BACKUP_MS };
+function workEndsAtMs(context: ChildContext): number {
+  return context.startedAtMs + context.policy.timeoutMs + context.waitedMs;
+}
+
+export function timeoutTimer(context: ChildContext): StartTimerParams {
+  return { name: "timeout", atMs: workEndsAtMs(context) + TIMEOUT_BACKUP_MS };
+}
+
+/** The warden's own: none while a person is waited for. */
+export function deadlineEffect(context: ChildContext): EffectParams {
+  const endsAtMs = context.openAsks.length > 0 ? null : workEndsAtMs(context);
+  return effect(context, childEffects.deadline, {
+    ...attemptParams(context),
+    endsAtMs,
+    order: context.effects,
+  } satisfies DeadlineParams);
 }
 
 export function retryTimer(context: ChildContext, atMs: number): StartTimerParams {

@@ -14,6 +14,8 @@ const house = setup({
   guards: {
     exitKnown: ({ context }) => context.exit !== null,
     hasTimeout: ({ event }) => event.type === "started" && event.policy.timeoutMs > 0,
+    startsWaiting: ({ context, event }) => event.type === "started" && event.policy.timeoutMs > 0 && context.openAsks.length > 0,
+    pauses: ({ context, event }) => context.policy.timeoutMs > 0 && child.turnsWaiting(context, event),
     isKill: ({ event }) => event.type === "cancel" && event.mode === "kill",
     timerIs: ({ event }, name: string) => event.type === "timer" && event.name === name,
     effectIs: ({ event }, name: string) => event.type === "effectFailed" && event.name === name,
@@ -48,13 +50,23 @@ export const childMachine = house.createMachine({
             target: "collecting",
             actions: [hear, { type: "append", params: ({ context, event }) => child.startedRow(context, event.at) }],
           },
+          // It asked a person before the news of its start came.
+          {
+            guard: "startsWaiting",
+            target: "running",
+            actions: [
+              hear,
+              { type: "append", params: ({ context, event }) => child.startedRow(context, event.at) },
+              { type: "effect", params: ({ context }) => child.deadlineEffect(context) },
+            ],
+          },
           {
             guard: "hasTimeout",
             target: "running",
             actions: [
               hear,
               { type: "append", params: ({ context, event }) => child.startedRow(context, event.at) },
-              { type: "startTimer", params: ({ context, event }) => child.timeoutTimer(context, event.at) },
+              { type: "startTimer", params: ({ context }) => child.timeoutTimer(context) },
             ],
           },
           {
@@ -64,6 +76,8 @@ export const childMachine = house.createMachine({
         ],
         // The evidence of a very short command may overtake the news of its start.
         exited: { actions: hear },
+        askOpened: { actions: hear },
+        askClosed: { actions: hear },
         startFailed: { target: "collecting", actions: hear },
         effectFailed: { guard: { type: "effectIs", params: childEffects.start }, target: "collecting", actions: hear },
         lost: { target: "collecting", actions: hear },
@@ -77,6 +91,28 @@ export const childMachine = house.createMachine({
         exited: { target: "collecting", actions: hear },
         lost: { target: "collecting", actions: hear },
         progress: { actions: [hear, { type: "project", params: ({ context }) => child.childRow(context, "running") }] },
+        askOpened: [
+          {
+            guard: "pauses",
+            actions: [
+              hear,
+              { type: "stopTimer", params: { name: "timeout" } },
+              { type: "effect", params: ({ context }) => child.deadlineEffect(context) },
+            ],
+          },
+          { actions: hear },
+        ],
+        askClosed: [
+          {
+            guard: "pauses",
+            actions: [
+              hear,
+              { type: "startTimer", params: ({ context }) => child.timeoutTimer(context) },
+              { type: "effect", params: ({ context }) => child.deadlineEffect(context) },
+            ],
+          },
+          { actions: hear },
+        ],
         outputLimit: {
           target: "cancelling",
           actions: [hear, { type: "effect", params: ({ context }) => child.killEffect(context, false) }],

@@ -1,4 +1,4 @@
-/** Delivery of results: takes each child's once, writes it to the run's log, and only then tells the run. Closes with the run. */
+/** Delivery of results, and of what is told about living children: takes each child's once, writes it to the run's log, and only then tells the run. Closes with the run. */
 import { setup } from "xstate";
 import { runtimeActions } from "../runtime/kernel/actions.ts";
 import type { RunLogRow } from "./messages/facts.ts";
@@ -42,6 +42,15 @@ export const relayMachine = house.createMachine({
           actions: {
             type: "send",
             params: ({ context, event }) => ({ to: `run:${context.run}`, event: { type: "childGone", index: event.index } }),
+          },
+        },
+        denied: {
+          actions: {
+            type: "append",
+            params: ({ context, event: { index, attempt, child, times, words, at } }) => ({
+              log: `run:${context.run}`,
+              value: { type: "denied", index, attempt, child, times, words, atMs: at } satisfies RunLogRow,
+            }),
           },
         },
         close: { target: "closed" },

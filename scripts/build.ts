@@ -25,12 +25,16 @@ interface Bundle {
 }
 
 function bundles(): readonly Bundle[] {
-  const workers = readdirSync(join(root, "runtime"), { recursive: true, encoding: "utf8" }).filter((path) => path.endsWith("-worker.ts"));
+  const workers = ["runtime", "vm"].flatMap((folder) =>
+    readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })
+      .filter((path) => path.endsWith("-worker.ts"))
+      .map((path) => join(folder, path)),
+  );
   return [
     { entry: "app/cli/main.ts", output: "cohort" },
     { entry: "app/daemon/main.ts", output: "cohortd" },
     { entry: "sdk/index.ts", output: "sdk" },
-    ...workers.map((path) => ({ entry: join("runtime", path), output: basename(path, ".ts") })),
+    ...workers.map((path) => ({ entry: path, output: basename(path, ".ts") })),
   ];
 }
 
@@ -70,8 +74,8 @@ function optionsFor(wanted: readonly Bundle[], splitting: boolean): BuildOptions
     sourcemap: "external",
     legalComments: "none",
     logLevel: "warning",
-    // Native and optional.
-    external: ["msgpackr-extract"],
+    // Native and optional; and a pool that starts a file of its own.
+    external: ["msgpackr-extract", "piscina"],
     banner: { js: 'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);' },
   };
 }

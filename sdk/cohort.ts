@@ -7,7 +7,9 @@ import { CohortError, isCohortError } from "../runtime/kernel/error.ts";
 import type { DoctorReport } from "../machines/messages/api.ts";
 import type { ChildSummary, RunSummary } from "../machines/messages/result.ts";
 import type { RunSpecInput } from "../machines/messages/task.ts";
+import { Approvals } from "./approvals.ts";
 import { ExecSession } from "./exec-session.ts";
+import { Grants } from "./grants.ts";
 import { Link, type Origin } from "./link.ts";
 import { mapSpec, type MapOptions } from "./map-spec.ts";
 import { onceKey, visibleSummary } from "./run-key.ts";
@@ -46,11 +48,17 @@ export async function connect(options: ConnectOptions = {}): Promise<Cohort> {
 }
 
 export class Cohort {
+  /** Directories given to living children. */
+  readonly grants: Grants;
+  /** What children ask for. */
+  readonly approvals: Approvals;
   readonly #link: Link;
 
   /** Use `connect`. */
   constructor(link: Link) {
     this.#link = link;
+    this.grants = new Grants(link);
+    this.approvals = new Approvals(link);
   }
 
   /** The process that answered last: its id, and a text that is another one after each start of cohortd. */
@@ -108,6 +116,15 @@ export class Cohort {
   /** Children that live now. */
   async children(): Promise<readonly ChildSummary[]> {
     return (await this.#link.call("child.list", {}, { repeatable: true })).children;
+  }
+
+  /** Its processes stand still, whatever they do, until it is thawed. Rejects with CHILD_UNKNOWN. */
+  async freeze(child: string): Promise<void> {
+    await this.#link.call("child.freeze", { child }, { repeatable: true });
+  }
+
+  async thaw(child: string): Promise<void> {
+    await this.#link.call("child.thaw", { child }, { repeatable: true });
   }
 
   /** What this machine offers and which layers are active; with a child's name, for that child, asked from inside and outside. */

@@ -14,6 +14,8 @@
  */
 export { connect, Cohort, type ConnectOptions, type RunOptions } from "./cohort.ts";
 export { Run } from "./run.ts";
+export { Grants, type GrantOptions } from "./grants.ts";
+export { Approvals, type ApproveOptions } from "./approvals.ts";
 export { ExecSession, type ExecExitStatus } from "./exec-session.ts";
 export { wardenDown, wardenUp, type WardenOptions } from "./warden.ts";
 export { fillTemplate, namesItem } from "./template.ts";
@@ -23,4 +25,16 @@ export { CohortError, isCohortError, type ErrorDetails } from "../runtime/kernel
 export type { ErrorCode } from "../runtime/kernel/error-table.ts";
 export type { DoctorReport, DoctorRow, OutputItem, RunEventItem } from "../machines/messages/api.ts";
 export type { ChildSummary, RunCounts, RunEvent, RunSummary, TaskResult, TaskStatus } from "../machines/messages/result.ts";
+export type { ApprovalState, ApprovalSummary, PreAnswer, Risk } from "../machines/messages/approval.ts";
+export type {
+  AppliedEntry,
+  DiffEntry,
+  GrantApplied,
+  GrantDiff,
+  GrantEnd,
+  GrantMode,
+  GrantState,
+  GrantSummary,
+  StagedState,
+} from "../machines/messages/grant.ts";
 export type { Limits, Mount, RunSpec, RunSpecInput, Task, TaskInput } from "../machines/messages/task.ts";

@@ -6,8 +6,8 @@ import { fillTemplate } from "./template.ts";
 /** What every task of the map has in common; times are milliseconds, sizes bytes. Defaults: those of a task and of a run. */
 export interface MapOptions
   extends
-    Partial<Pick<TaskInput, "env" | "stdin" | "cwd" | "mounts" | "limits" | "timeoutMs" | "retries" | "idempotent">>,
-    Partial<Pick<RunSpecInput, "title" | "jobs" | "deadlineMs" | "halt">> {
+    Partial<Pick<TaskInput, "env" | "stdin" | "cwd" | "mounts" | "limits" | "network" | "timeoutMs" | "retries" | "idempotent">>,
+    Partial<Pick<RunSpecInput, "title" | "jobs" | "deadlineMs" | "halt" | "preAnswers">> {
   /** Names the run: the same key again answers with the same run, whatever became of the process that asked first. */
   readonly key?: string;
   /** Abort cancels the run with grace. */
@@ -24,7 +24,7 @@ export async function mapSpec(
   items: Iterable<string> | AsyncIterable<string>,
   options: MapOptions,
 ): Promise<RunSpecInput> {
-  const { key: _key, signal: _signal, taskTitle, title, jobs, deadlineMs, halt, ...common } = options;
+  const { key: _key, signal: _signal, taskTitle, title, jobs, deadlineMs, halt, preAnswers, ...common } = options;
   if (command.length === 0) throw new CohortError("REQUEST_INVALID", { on: "command: it is empty" });
   const tasks: TaskInput[] = [];
   for await (const item of items) {
@@ -33,7 +33,7 @@ export async function mapSpec(
     tasks.push({ ...common, title: titleFrom(shown, tasks.length), command: [...fillTemplate(command, item, tasks.length + 1)] });
   }
   if (tasks.length === 0) throw new CohortError("REQUEST_INVALID", { on: "items: there are none" });
-  return { title: titleFrom(title ?? command.join(" "), 0), tasks, ...defined({ jobs, deadlineMs, halt }) };
+  return { title: titleFrom(title ?? command.join(" "), 0), tasks, ...defined({ jobs, deadlineMs, halt, preAnswers }) };
 }
 
 function titleFrom(text: string, index: number): string {

@@ -136,7 +136,12 @@ async function withFile(path: string, flags: "r" | "w", use: (descriptor: number
 
 function run(program: ApplyProgram, args: readonly string[], input: string, archive: number | "ignore"): Promise<ApplyReport> {
   return new Promise((resolve, reject) => {
-    const child = spawn(program.path, args, { stdio: ["pipe", "pipe", "pipe", archive], env: { ...program.env }, cwd: "/", detached: true });
+    const child = spawn(program.path, args, {
+      stdio: ["pipe", "pipe", "pipe", archive],
+      env: { ...program.env },
+      cwd: "/",
+      detached: true,
+    });
     const timer = setTimeout(() => child.kill("SIGKILL"), APPLY_DEADLINE_MS);
     let output = "";
     let errors = "";
@@ -151,7 +156,8 @@ function run(program: ApplyProgram, args: readonly string[], input: string, arch
     });
     child.on("close", (code, signal) => {
       clearTimeout(timer);
-      if (code !== 0) return reject(new CohortError("APPLY_FAILED", { on: errors.trim() || `it ended with ${signal ?? code ?? "nothing"}` }));
+      if (code !== 0)
+        return reject(new CohortError("APPLY_FAILED", { on: errors.trim() || `it ended with ${signal ?? code ?? "nothing"}` }));
       try {
         resolve(readReport(output));
       } catch (error) {

@@ -244,6 +244,8 @@ export interface Vm {
   freeze(name: string): Promise<void>;
   thaw(name: string): Promise<void>;
   kill(name: string): Promise<void>;
+  /** Moves the warden's own deadline of the sandbox: so long from now, less than 2^32, 0 for none. */
+  setDeadline(name: string, timeoutMs: number): Promise<void>;
   stats(name: string): Promise<SandboxStats>;
   /**
    * Idempotent by (name, grantId): a living grant is answered as the first time.

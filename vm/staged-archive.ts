@@ -55,7 +55,20 @@ export interface StagedEntry {
 }
 
 type Draft = { -readonly [K in keyof StagedEntry]: StagedEntry[K] };
-type Expecting = "magic" | "record" | "pathLength" | "path" | "before" | "number" | "size" | "linkLength" | "link" | "refusal" | "end" | "content" | "nothing";
+type Expecting =
+  | "magic"
+  | "record"
+  | "pathLength"
+  | "path"
+  | "before"
+  | "number"
+  | "size"
+  | "linkLength"
+  | "link"
+  | "refusal"
+  | "end"
+  | "content"
+  | "nothing";
 
 export class StagedArchive {
   readonly entries: StagedEntry[] = [];
@@ -77,6 +90,7 @@ export class StagedArchive {
   }
 
   skip(bytes: number): void {
+    if (bytes === 0) return;
     if (bytes > this.skippable) throw invalid("content that is not there");
     this.#position += bytes;
     this.#contentLeft -= bytes;
@@ -211,7 +225,19 @@ export class StagedArchive {
 
 function emptyEntry(number: number): Draft {
   const before = { kind: "absent", mode: 0, sizeBytes: 0, sha256: "" } as const;
-  return { number, record: "deleted", path: "", conflict: false, moved: false, before, mode: 0, sizeBytes: 0, contentAt: 0, link: "", refusal: "" };
+  return {
+    number,
+    record: "deleted",
+    path: "",
+    conflict: false,
+    moved: false,
+    before,
+    mode: 0,
+    sizeBytes: 0,
+    contentAt: 0,
+    link: "",
+    refusal: "",
+  };
 }
 
 function textLength(length: number): number {

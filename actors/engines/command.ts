@@ -5,7 +5,7 @@ import type { SessionId } from "../session.ts";
 
 /** Of stdout and of stderr each: what a child may be ahead of the transcript. */
 const WINDOW_BYTES = 256 * 1024;
-const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const PATH = "/run/cohort/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 export function mountTarget(mount: Mount): string {
   return mount.as ?? mount.path.replace(/\/+$/, "").replace(/^.*\//, "");

@@ -63,7 +63,7 @@ export async function serve(options: ServeOptions): Promise<void> {
     system,
     token: ensureToken(join(stateDirectory, "token")),
     instance,
-    requireWarden: () => requireWarden(wardenSocket),
+    requireWarden: () => (system.connected() ? Promise.resolve() : requireWarden(wardenSocket)),
     supervision: supervisionRows({ stateDirectory, wardenSocket, ...lease }),
     requestStop: () => ending.resolve("daemon.stop"),
   };

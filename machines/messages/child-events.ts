@@ -24,6 +24,9 @@ export type ChildEvent = Heard<
   | { readonly type: "progress" }
   | { readonly type: "settled"; readonly record: RecordRef; readonly gone: boolean }
   | { readonly type: "destroyed" }
+  /** It waits for a person's answer: its working time stands still until the last of its asks is closed. */
+  | { readonly type: "askOpened"; readonly approval: string; readonly attempt: number }
+  | { readonly type: "askClosed"; readonly approval: string; readonly attempt: number }
   | { readonly type: "timer"; readonly name: string }
   | { readonly type: "cancel"; readonly mode: "grace" | "kill"; readonly reason: string }
   | { readonly type: "effectFailed"; readonly name: string; readonly key: string }
@@ -40,6 +43,8 @@ export type AttemptParams = {
 export type SignalParams = AttemptParams & { readonly signal: number };
 /** beforeStart: the start may be queued or under way, and is to be given up. */
 export type KillParams = AttemptParams & { readonly beforeStart: boolean };
+/** Null: none for now. `order` grows: of two that are on their way the later one counts. */
+export type DeadlineParams = AttemptParams & { readonly endsAtMs: number | null; readonly order: number };
 export type SettleParams = AttemptParams & {
   readonly status: TaskStatus;
   readonly exit: ExitFacts | null;
@@ -52,6 +57,8 @@ export const childEffects = {
   start: "sandbox.start",
   signal: "sandbox.signal",
   kill: "sandbox.kill",
+  /** Moves the warden's own deadline of the sandbox. */
+  deadline: "sandbox.deadline",
   /** Completes with settled. */
   settle: "sandbox.settle",
   /** Completes with destroyed. */

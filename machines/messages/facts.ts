@@ -1,4 +1,6 @@
 /** What actors tell each other and what the journal keeps of a task: ids, counts, sizes and times; never a title, path, command or output. */
+import type { ApprovalState } from "./approval.ts";
+import type { GrantEnd, GrantMode } from "./grant.ts";
 import type { TaskStatus } from "./result.ts";
 
 /** The warden's evidence that a process ended. */
@@ -45,12 +47,64 @@ export type RetryPolicy = {
   readonly timeoutMs: number;
 };
 
-/** Rows of the log `run:<run>` as they are stored; a reader joins task-finished and task-retried with their records. */
+/** Rows of the log `run:<run>` as they are stored; a reader joins those of tasks, approvals and grants with their content. */
 export type RunLogRow =
   | { readonly type: "run-started"; readonly run: string; readonly atMs: number; readonly total: number; readonly jobs: number }
   | { readonly type: "task-started"; readonly index: number; readonly attempt: number; readonly child: string; readonly atMs: number }
   | { readonly type: "task-retried"; readonly atMs: number; readonly facts: ResultFacts }
   | { readonly type: "task-finished"; readonly atMs: number; readonly facts: ResultFacts }
+  | {
+      readonly type: "approval-requested";
+      readonly approval: string;
+      readonly index: number;
+      readonly attempt: number;
+      readonly child: string;
+      readonly mode: GrantMode;
+      readonly expiresAtMs: number;
+      readonly atMs: number;
+    }
+  | {
+      readonly type: "approval-answered";
+      readonly approval: string;
+      readonly index: number;
+      readonly decision: Exclude<ApprovalState, "pending">;
+      readonly by: "person" | "pre-answer" | "expiry" | "system";
+      readonly mode: GrantMode;
+      readonly ttlMs: number;
+      readonly atMs: number;
+    }
+  | {
+      readonly type: "grant-attached";
+      readonly grant: string;
+      readonly index: number;
+      readonly attempt: number;
+      readonly child: string;
+      readonly mode: GrantMode;
+      readonly expiresAtMs: number | null;
+      readonly isCopy: boolean;
+      readonly atMs: number;
+    }
+  | {
+      readonly type: "grant-ended";
+      readonly grant: string;
+      readonly index: number;
+      readonly child: string;
+      readonly mode: GrantMode;
+      readonly end: GrantEnd;
+      readonly processesKilled: number;
+      readonly childKilled: boolean;
+      readonly atMs: number;
+    }
+  | {
+      readonly type: "denied";
+      readonly index: number;
+      readonly attempt: number;
+      readonly child: string;
+      readonly times: number;
+      /** Where its words lie in the run's denials.jsonl. */
+      readonly words: RecordRef;
+      readonly atMs: number;
+    }
   | { readonly type: "run-cancelling"; readonly mode: "grace" | "kill"; readonly reason: string; readonly atMs: number }
   | {
       readonly type: "run-finished";

@@ -103,6 +103,8 @@ export const diffEntrySchema = z.object({
   conflict: z.boolean(),
   /** A name that programs of the person's read as configuration: applied only when it is accepted by name. */
   isProtected: z.boolean(),
+  /** More than `change` says: new permissions, where a link leads, why it is never applied. Empty for most. */
+  detail: z.string(),
 });
 export type DiffEntry = z.infer<typeof diffEntrySchema>;
 
@@ -112,6 +114,8 @@ export interface GrantDiff {
   readonly entries: readonly DiffEntry[];
   /** Not everything fits: so many entries are not shown. */
   readonly entriesMore: number;
+  /** The child left more than the limits allow: what is here can be looked at, not applied. */
+  readonly isIncomplete: boolean;
   readonly bytes: number;
   /** A unified diff of the text files, shortened; empty where it was not asked for. */
   readonly patch: string;
@@ -125,6 +129,8 @@ export interface AppliedEntry {
 export interface GrantApplied {
   readonly grant: string;
   readonly applied: number;
+  /** Entries that could have been applied, and were not because others conflict: all or nothing, but for what `only` leaves out. */
+  readonly held: number;
   /** Whatever was not applied, each with its reason. */
   readonly rest: readonly AppliedEntry[];
 }

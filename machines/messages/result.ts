@@ -35,6 +35,12 @@ export const PREVIEW_CHARS_MAX = 4096;
 
 export const outFileSchema = z.object({ path: z.string(), bytes: z.number(), sha256: z.string() });
 
+/** Refusals of one kind, told apart by program, call and detail. `other calls` when there were too many kinds. */
+export const deniedCallSchema = z.object({ program: z.string(), call: z.string(), detail: z.string(), times: z.number() });
+export type DeniedCall = z.infer<typeof deniedCallSchema>;
+
+export const DENIED_CALLS_SHOWN_MAX = 50;
+
 export const taskResultSchema = z.object({
   /** Position in the run, from 0. */
   index: z.number(),
@@ -59,6 +65,10 @@ export const taskResultSchema = z.object({
   outSkipped: z.array(z.object({ path: z.string(), reason: z.string() })),
   /** Directory on this machine that holds the collected files, or null. */
   outDirectory: z.string().nullable(),
+  /** What the sandbox refused the last attempt's programs, the most frequent first, at most DENIED_CALLS_SHOWN_MAX kinds. Advisory. */
+  denied: z.array(deniedCallSchema),
+  /** How often, all kinds together. */
+  deniedTimes: z.number(),
 });
 export type TaskResult = z.infer<typeof taskResultSchema>;
 
@@ -185,5 +195,7 @@ export const childSummarySchema = z.object({
   startedAtMs: z.number(),
   /** When its last output or state change was seen. */
   lastSignAtMs: z.number(),
+  /** How often its sandbox refused it something, as far as this cohortd has seen. */
+  deniedTimes: z.number(),
 });
 export type ChildSummary = z.infer<typeof childSummarySchema>;

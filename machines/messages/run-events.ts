@@ -1,6 +1,6 @@
 /** Everything that a run and its relay hear. The host adds `at`, milliseconds since the epoch. */
 import type { Halt } from "./task.ts";
-import type { ResultFacts } from "./facts.ts";
+import type { RecordRef, ResultFacts } from "./facts.ts";
 import type { TaskStatus } from "./result.ts";
 
 export type RunInput = {
@@ -34,6 +34,15 @@ export type RelayInput = { readonly run: string };
 export type RelayEvent = Heard<
   | { readonly type: "result"; readonly facts: ResultFacts; readonly gone: boolean }
   | { readonly type: "childGone"; readonly index: number }
+  /** Refusals of one kind, coalesced: it comes a few times a second at most. */
+  | {
+      readonly type: "denied";
+      readonly index: number;
+      readonly attempt: number;
+      readonly child: string;
+      readonly times: number;
+      readonly words: RecordRef;
+    }
   | { readonly type: "close" }
 >;
 

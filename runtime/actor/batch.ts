@@ -4,6 +4,7 @@
  * 1. Of a row that changes several times only the last state is written.
  * 2. A message sent and consumed within one batch leaves no row.
  * 3. Answers and `committed` callbacks come after the transaction, in the order they were added.
+ * 4. It is urgent when somebody waits for its commit: for an answer, or to run an effect.
  */
 import type { AnyMachineSnapshot } from "xstate";
 import type { ActorRef } from "../kernel/actions.ts";
@@ -75,19 +76,26 @@ export class Batch {
   readonly #committed: (() => void)[] = [];
   #waiters: { readonly waiter: Waiter; readonly verdict: number | boolean | CohortError }[] = [];
   #touched = false;
+  #urgent = false;
 
   get empty(): boolean {
     return !this.#touched;
   }
 
-  committed(callback: () => void): void {
+  get urgent(): boolean {
+    return this.#urgent;
+  }
+
+  committed(callback: () => void, when: "urgent" | "lazy" = "urgent"): void {
     this.#touched = true;
+    if (when === "urgent") this.#urgent = true;
     this.#committed.push(callback);
   }
 
   /** An error is an answer too: it is given after what it reports is durable. */
   answer(waiter: Waiter, verdict: number | boolean | CohortError): void {
     this.#touched = true;
+    this.#urgent = true;
     this.#waiters.push({ waiter, verdict });
   }
 

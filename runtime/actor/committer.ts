@@ -4,15 +4,19 @@
  * 1. At most one commit is in flight; what is computed meanwhile is the next batch (group commit).
  * 2. Commits reach the journal in the order they were computed, so that a batch may build on one that is not yet durable.
  * 3. Nothing is told to anyone (answers, effects, log rows) before its own batch is durable.
- * 4. A full disk is waited for, with the batch in hand; any other failure is final, and everything open rejects.
+ * 4. What nobody waits for is committed with the next batch that somebody waits for, or after LAZY_COMMIT_MS. In a crowd commits begin
+ *    COMMIT_SPACING_MS apart, so that they carry more; alone nobody is made to wait.
+ * 5. A full disk is waited for, with the batch in hand; any other failure is final, and everything open rejects.
  */
 import { CohortError, isCohortError } from "../kernel/error.ts";
-import { JOURNAL_FULL_WAIT_MS_MAX, JOURNAL_RETRY_MS } from "../kernel/limits.ts";
+import { COMMIT_SPACING_MS, JOURNAL_FULL_WAIT_MS_MAX, JOURNAL_RETRY_MS, LAZY_COMMIT_MS, SPACED_EVENTS_MAX } from "../kernel/limits.ts";
 import type { BatchRows, CommitAnswer } from "../journal/batch-rows.ts";
 import type { Journal } from "../journal/journal.ts";
 import { Batch, type LoggedRow } from "./batch.ts";
 
 export interface CommitterEvents {
+  /** Many actors live: others will join a commit that waits a little. */
+  crowded(): boolean;
   /** The journal refused a key that was used before: effects of these ids must not run. Called before the batch's callbacks. */
   duplicates(ids: readonly number[]): void;
   logged(rows: readonly LoggedRow[]): void;
@@ -29,6 +33,10 @@ export class Committer {
   #sequence: number;
   #inFlight: Promise<void> | null = null;
   #flying: Batch | null = null;
+  /** Of a batch that may wait. */
+  #timer: NodeJS.Timeout | null = null;
+  #dueAtMs = 0;
+  #sentAtMs = 0;
   #stopping = false;
   #full = false;
   #failure: CohortError | null = null;
@@ -66,6 +74,28 @@ export class Committer {
 
   flush(): void {
     if (this.#inFlight !== null || this.#failure !== null || this.#batch.empty) return;
+    const waitMs = this.#waitMs();
+    if (waitMs <= 0) return this.#send();
+    const dueAtMs = performance.now() + waitMs;
+    if (this.#timer !== null && this.#dueAtMs <= dueAtMs) return;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#dueAtMs = dueAtMs;
+    this.#timer = setTimeout(() => {
+      this.#timer = null;
+      if (this.#inFlight === null && this.#failure === null && !this.#batch.empty) this.#send();
+    }, waitMs);
+  }
+
+  #waitMs(): number {
+    if (this.#stopping || this.#batch.events >= SPACED_EVENTS_MAX) return 0;
+    if (!this.#batch.urgent) return LAZY_COMMIT_MS;
+    return this.#events.crowded() ? this.#sentAtMs + COMMIT_SPACING_MS - performance.now() : 0;
+  }
+
+  #send(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+    this.#sentAtMs = performance.now();
     const batch = this.#batch;
     let rows: BatchRows;
     try {

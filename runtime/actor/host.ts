@@ -13,7 +13,7 @@ import type { LoadedState } from "../journal/batch-rows.ts";
 import type { Clock } from "../kernel/clock.ts";
 import { CohortError } from "../kernel/error.ts";
 import { encodeJson } from "../kernel/json.ts";
-import { BATCH_CHARS_MAX, BATCH_EVENTS_MAX, EDGE_QUEUE_MAX } from "../kernel/limits.ts";
+import { BATCH_CHARS_MAX, BATCH_EVENTS_MAX, CROWD_ACTORS_MIN, EDGE_QUEUE_MAX } from "../kernel/limits.ts";
 import type { RuntimeLog } from "../log/runtime-log.ts";
 import { Scopes } from "../scopes/scopes.ts";
 import { TimerHeap } from "../timers/timer-heap.ts";
@@ -61,6 +61,7 @@ export class Host {
       blocked: () => this.#blocked(),
     });
     this.#committer = new Committer(parts.journal, loaded.sequence, {
+      crowded: () => this.#registry.size >= CROWD_ACTORS_MIN,
       duplicates: (ids) => this.#refuse(ids),
       logged: parts.logged,
       resumed: () => this.#loop.wake(),

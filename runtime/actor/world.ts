@@ -294,6 +294,6 @@ export class World {
       return;
     }
     batch.effectState(effect.id, "done");
-    batch.committed(() => effects.forget(effect));
+    batch.committed(() => effects.forget(effect), "lazy");
   }
 }

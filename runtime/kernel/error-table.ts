@@ -61,6 +61,11 @@ export const errorTable = {
     "give it staged or read-only: the child then works on a copy",
   ),
   GRANT_ENDED: entry("user", false, "the grant has ended", "make a new one"),
+  GRANT_REFUSED: entry("user", false, "this cannot be given to a child", "give another directory, or less of it"),
+  GRANT_UNCONFIRMED: entry("user", false, "giving this needs an explicit confirmation", "read what it means, then say so"),
+  GRANT_UNKNOWN: entry("user", false, "no such grant", "list them: cohort grant --list"),
+  APPROVAL_UNKNOWN: entry("user", false, "no such approval", "list them: cohort approvals"),
+  APPROVAL_ANSWERED: entry("user", false, "it has another answer already", "list them: cohort approvals --all"),
   LAYER_MISSING: entry("operator", false, "a layer of the confinement is missing, so nothing was run", "see `cohort doctor`"),
   SANDBOX_FAILED: entry("operator", true, "the sandbox could not be built", "see the message and `cohort doctor`"),
   EXEC_FAILED: entry(
@@ -81,7 +86,6 @@ export const errorTable = {
     "the diff of the staged directory is not valid",
     "the child broke it, or ended early; nothing of it is applied",
   ),
-  STAGED_GONE: entry("user", false, "there is no such diff", "it was discarded, or it went with its sandbox"),
   STAGED_INCOMPLETE: entry(
     "user",
     false,

@@ -9,6 +9,15 @@ export const EDGE_QUEUE_MAX = 8192;
 /** Events computed ahead of the commit in flight; a batch beyond this gains nothing (measured: 256 are near the top of the curve). */
 export const BATCH_EVENTS_MAX = 512;
 
+/** What nobody waits for (that a command runs, say) is committed this late at most: a commit of its own would cost more than the event. */
+export const LAZY_COMMIT_MS = 5;
+
+/** In a crowd a commit begins this long after the one before, unless it has many events already: each costs processor time of its own. */
+export const COMMIT_SPACING_MS = 3;
+export const SPACED_EVENTS_MAX = 64;
+/** Actors that make a crowd: a run of a task or two has four. */
+export const CROWD_ACTORS_MIN = 8;
+
 /** Characters of events and parameters in one batch, so that a few large events cannot hold much memory. */
 export const BATCH_CHARS_MAX = 8 * 1024 ** 2;
 

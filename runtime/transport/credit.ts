@@ -116,11 +116,11 @@ export class InboundQueue implements AsyncIterableIterator<unknown> {
     return this;
   }
 
-  // Credit goes back in quarters of the window, so that small items do not cost a message each; an empty queue gives all back, so that nobody starves.
+  // Credit goes back in quarters of the window, so that small items do not cost a message each. Nobody starves meanwhile: of a window whose
+  // items were all read at least three quarters are left, and an item larger than that gives its own back at once.
   #account(bytes: number): void {
     this.#readBytes += bytes;
-    if (this.#end !== null) return;
-    if (this.#items.length > 0 && this.#readBytes < this.#windowBytes / 4) return;
+    if (this.#end !== null || this.#readBytes < this.#windowBytes / 4) return;
     this.#allowedBytes += this.#readBytes;
     this.#grant(this.#readBytes);
     this.#readBytes = 0;

@@ -80,6 +80,8 @@ export class SimulatedWarden {
   readonly executed: string[] = [];
   destroyed = 0;
   absent = false;
+  /** Every change of a deadline that was asked for. */
+  readonly deadlines: { readonly name: string; readonly timeoutMs: number }[] = [];
   createDelayMs = 0;
   destroyFails = 0;
   /** What the next revocations find. */
@@ -148,6 +150,7 @@ export class SimulatedWarden {
       setWindow: () => {},
       signal: (name, _execId, signal) => ask(() => this.#signal(this.#alive(name), signal)),
       resize: () => ask(() => {}),
+      setDeadline: (name, timeoutMs) => ask(() => void this.deadlines.push({ name: this.#alive(name).plan.name, timeoutMs })),
       freeze: () => ask(() => {}),
       thaw: () => ask(() => {}),
       kill: (name) => ask(() => this.#end(this.#alive(name), "signaled", 9, true)),

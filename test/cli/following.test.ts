@@ -55,6 +55,8 @@ function resultOf(index: number, fields: Partial<TaskResult> = {}): TaskResult {
     out: [],
     outSkipped: [],
     outDirectory: null,
+    denied: [],
+    deniedTimes: 0,
     ...fields,
   };
 }
@@ -425,6 +427,7 @@ describe("names that people write", () => {
       state: "running" as const,
       startedAtMs: 0,
       lastSignAtMs: 0,
+      deniedTimes: 0,
     });
     expect(chooseChild("calm", [child("calm-blue-curie"), child("keen-red-bohr")]).child).toBe("calm-blue-curie");
     expect(() => chooseChild("calm", [child("calm-a-b"), child("calm-c-d")])).toThrow(/may be/);

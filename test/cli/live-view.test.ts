@@ -30,6 +30,8 @@ function resultOf(index: number, fields: Partial<TaskResult> = {}): TaskResult {
     out: [],
     outSkipped: [],
     outDirectory: null,
+    denied: [],
+    deniedTimes: 0,
     ...fields,
   };
 }
@@ -96,6 +98,7 @@ describe("the state of the view", () => {
       state: "collecting",
       startedAtMs: 0,
       lastSignAtMs: 7,
+      deniedTimes: 0,
     } as const;
     view.observe([
       { ...seen, run: "other000" },

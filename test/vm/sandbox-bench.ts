@@ -1,7 +1,7 @@
 /** A warden, one connection to it, and short ways to build sandboxes and run commands in them. Acknowledges what comes, unless told not to. */
 import type { ExecExit, ExecPlan, MountPlan, OutputChunk, SandboxLimits, SandboxPlan, Vm } from "../../vm/backend.ts";
 import { RecordedEvents } from "./recorded-events.ts";
-import { WardenProcess } from "./warden-process.ts";
+import { WardenProcess, type WardenOptions } from "./warden-process.ts";
 
 export const limits: SandboxLimits = {
   memoryBytes: 256 * 1024 * 1024,
@@ -24,6 +24,7 @@ export interface RunOptions {
   readonly cwd?: string;
   readonly stdin?: Uint8Array;
   readonly windowBytes?: number;
+  readonly tools?: "stream";
   readonly pty?: ExecPlan["pty"];
   readonly deadlineMs?: number;
 }
@@ -42,8 +43,8 @@ export class SandboxBench {
     this.warden = warden;
   }
 
-  static async start(): Promise<SandboxBench> {
-    const bench = new SandboxBench(await WardenProcess.start());
+  static async start(options: WardenOptions = {}): Promise<SandboxBench> {
+    const bench = new SandboxBench(await WardenProcess.start(options));
     await bench.connect();
     return bench;
   }
@@ -102,6 +103,7 @@ export class SandboxBench {
       pty: options.pty ?? null,
       stdin: options.stdin === undefined ? "none" : "stream",
       windowBytes: options.windowBytes ?? 65_536,
+      ...(options.tools === undefined ? {} : { tools: options.tools }),
     };
   }
 

@@ -22,31 +22,40 @@ const STOP_DEADLINE_MS = 20_000;
 /** Why the real warden cannot run here, or null. */
 export const wardenUnavailable: string | null = process.getuid?.() === 0 ? null : "needs root: the warden builds sandboxes";
 
+export interface WardenOptions {
+  /** Default: the product's. */
+  readonly binary?: string;
+  /** Default: the product needs none. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
 const running: WardenProcess[] = [];
 
 export class WardenProcess {
   readonly directory: string;
   readonly socketPath: string;
   readonly #binary: string;
+  readonly #env: Readonly<Record<string, string>>;
   readonly #uidBase: number;
   #process: ChildProcess;
   #stderr = "";
 
-  private constructor(binary: string, directory: string, uidBase: number) {
+  private constructor(binary: string, env: Readonly<Record<string, string>>, directory: string, uidBase: number) {
     this.#binary = binary;
+    this.#env = env;
     this.directory = directory;
     this.socketPath = join(directory, "warden.sock");
     this.#uidBase = uidBase;
     this.#process = this.#spawn();
   }
 
-  static async start(): Promise<WardenProcess> {
-    const binary = await buildWarden();
+  static async start(options: WardenOptions = {}): Promise<WardenProcess> {
+    const binary = options.binary ?? (await buildWarden());
     const directory = mkdtempSync(join(tmpdir(), "warden-test-"));
     // Root's, so that nobody else can change the way to the socket; others may pass, not look.
     chmodSync(directory, 0o711);
     const uidBase = 2_000_000_000 + (process.pid % 5000) * UIDS_PER_PROCESS + running.length * UIDS_PER_WARDEN;
-    const warden = new WardenProcess(binary, directory, uidBase);
+    const warden = new WardenProcess(binary, options.env ?? {}, directory, uidBase);
     running.push(warden);
     return warden;
   }
@@ -110,7 +119,7 @@ export class WardenProcess {
     args.push("--uid-file", join(this.directory, "uid-next"), "--uid-base", `${this.#uidBase}`, "--uid-count", `${UIDS_PER_WARDEN}`);
     // A test process that was killed leaves no warden for long.
     args.push("--exit-when-idle-ms", "30000");
-    const child = spawn(this.#binary, args, { stdio: ["ignore", "ignore", "pipe"] });
+    const child = spawn(this.#binary, args, { stdio: ["ignore", "ignore", "pipe"], env: { ...process.env, ...this.#env } });
     child.stderr?.on("data", (chunk: Buffer) => {
       this.#stderr = (this.#stderr + chunk.toString()).slice(-10_000);
     });

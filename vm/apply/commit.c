@@ -179,8 +179,13 @@ static struct outcome run_one(const struct run *run, const struct operation *ope
 	const char *name;
 	struct outcome outcome = failed;
 	int parent_fd = target_open_parent(run->target, operation->path, &name);
-	if (parent_fd < 0)
+	if (parent_fd < 0) {
+		bool removes = operation->kind == OPERATION_REMOVE || operation->kind == OPERATION_REMOVE_DIRECTORY;
+		/* It went before, and then the directory that held it. */
+		if (run->again && removes && (errno == ENOENT || errno == ENOTDIR))
+			return done;
 		return errno == EACCES ? failed : changed;
+	}
 	switch ((enum operation_kind)operation->kind) {
 	case OPERATION_PUT:
 		outcome = put(run, operation, parent_fd, name);

@@ -23,16 +23,7 @@ import type {
   VmEvents,
   VmIdentity,
 } from "../backend.ts";
-import {
-  readDestroyed,
-  readGrantInfo,
-  readListing,
-  readNothing,
-  readProbe,
-  readRevoked,
-  readSandboxInfo,
-  readStats,
-} from "../wire/answers.ts";
+import * as answers from "../wire/answers.ts";
 import { WIRE_VERSION, type NamedRequest, type StreamNumber, type SupervisorFrame, type WardenFrame } from "../wire/frames.ts";
 import { encodeSupervisorFrame } from "../wire/supervisor-frame.ts";
 import { wardenError } from "../wire/warden-error.ts";
@@ -170,12 +161,12 @@ class WardenConnection implements Vm {
 
   async create(plan: SandboxPlan): Promise<SandboxInfo> {
     const values = await this.#ask(`CREATE ${plan.name}`, CREATE_DEADLINE_MS, (seq) => ({ type: "create", seq, plan }));
-    return readSandboxInfo(plan.name, values);
+    return answers.readSandboxInfo(plan.name, values);
   }
 
   async exec(name: string, plan: ExecPlan): Promise<void> {
     const what = `EXEC ${plan.execId} in ${name}`;
-    readNothing(await this.#ask(what, CREATE_DEADLINE_MS, (seq) => ({ type: "exec", seq, name, plan })));
+    answers.readNothing(await this.#ask(what, CREATE_DEADLINE_MS, (seq) => ({ type: "exec", seq, name, plan })));
   }
 
   writeStdin(name: string, execId: number, offset: number, bytes: Uint8Array, fin: boolean): void {
@@ -209,53 +200,59 @@ class WardenConnection implements Vm {
   }
 
   async signal(name: string, execId: number, signal: number): Promise<void> {
-    readNothing(await this.#ask(`SIGNAL ${name}`, REQUEST_DEADLINE_MS, (seq) => ({ type: "signal", seq, name, execId, signal })));
+    answers.readNothing(await this.#ask(`SIGNAL ${name}`, REQUEST_DEADLINE_MS, (seq) => ({ type: "signal", seq, name, execId, signal })));
   }
 
   async resize(name: string, execId: number, rows: number, columns: number): Promise<void> {
-    readNothing(await this.#ask(`RESIZE ${name}`, REQUEST_DEADLINE_MS, (seq) => ({ type: "resize", seq, name, execId, rows, columns })));
+    answers.readNothing(
+      await this.#ask(`RESIZE ${name}`, REQUEST_DEADLINE_MS, (seq) => ({ type: "resize", seq, name, execId, rows, columns })),
+    );
   }
 
   async freeze(name: string): Promise<void> {
-    readNothing(await this.#askNamed("freeze", name));
+    answers.readNothing(await this.#askNamed("freeze", name));
   }
 
   async thaw(name: string): Promise<void> {
-    readNothing(await this.#askNamed("thaw", name));
+    answers.readNothing(await this.#askNamed("thaw", name));
   }
 
   async kill(name: string): Promise<void> {
-    readNothing(await this.#askNamed("kill", name));
+    answers.readNothing(await this.#askNamed("kill", name));
+  }
+
+  async setDeadline(name: string, timeoutMs: number): Promise<void> {
+    answers.readNothing(await this.#ask(`DEADLINE ${name}`, REQUEST_DEADLINE_MS, (seq) => ({ type: "deadline", seq, name, timeoutMs })));
   }
 
   async grant(name: string, plan: GrantPlan): Promise<GrantInfo> {
     const what = `GRANT ${plan.grantId} in ${name}`;
-    return readGrantInfo(await this.#ask(what, GRANT_DEADLINE_MS, (seq) => ({ type: "grant", seq, name, plan })));
+    return answers.readGrantInfo(await this.#ask(what, GRANT_DEADLINE_MS, (seq) => ({ type: "grant", seq, name, plan })));
   }
 
   async revoke(name: string, grantId: number): Promise<RevokedGrant> {
     const what = `REVOKE ${grantId} in ${name}`;
-    return readRevoked(await this.#ask(what, REVOKE_DEADLINE_MS, (seq) => ({ type: "revoke", seq, name, grantId })));
+    return answers.readRevoked(await this.#ask(what, REVOKE_DEADLINE_MS, (seq) => ({ type: "revoke", seq, name, grantId })));
   }
 
   async stats(name: string): Promise<SandboxStats> {
-    return readStats(await this.#askNamed("stats", name));
+    return answers.readStats(await this.#askNamed("stats", name));
   }
 
   async probe(name: string): Promise<{ readonly inside: readonly string[]; readonly outside: readonly string[] }> {
-    return readProbe(await this.#askNamed("probe", name));
+    return answers.readProbe(await this.#askNamed("probe", name));
   }
 
   async destroy(name: string): Promise<void> {
-    readDestroyed(name, await this.#askNamed("destroy", name));
+    answers.readDestroyed(name, await this.#askNamed("destroy", name));
   }
 
   async list(): ReturnType<Vm["list"]> {
-    return readListing(await this.#ask("LIST", REQUEST_DEADLINE_MS, (seq) => ({ type: "list", seq })));
+    return answers.readListing(await this.#ask("LIST", REQUEST_DEADLINE_MS, (seq) => ({ type: "list", seq })));
   }
 
   async shutdown(): Promise<void> {
-    readNothing(await this.#ask("SHUTDOWN", REQUEST_DEADLINE_MS, (seq) => ({ type: "shutdown", seq })));
+    answers.readNothing(await this.#ask("SHUTDOWN", REQUEST_DEADLINE_MS, (seq) => ({ type: "shutdown", seq })));
   }
 
   close(): void {

@@ -181,6 +181,10 @@ bool init_send(struct codec *codec, struct sandbox *sandbox, const void *data, s
 /* denials.c */
 /* What the witness has told so far goes to the supervisor. Without one it stays where it is. */
 void denials_pass_on(struct codec *codec);
+/* A process ended: what it was refused comes before its exit. */
+void denials_ask(struct codec *codec, struct exec *exec);
+/* The same without the witness, which is too slow. */
+void denials_tick(struct codec *codec, struct sandbox *sandbox);
 /* Listens to the witness as long as there is a supervisor that reads. */
 void denials_watch(struct codec *codec);
 

@@ -33,7 +33,7 @@ struct codec_config {
 	int listen_fd;  /* AF_UNIX stream, bound and listening, non-blocking, 0600 and owned by the person */
 	int broker_fd;  /* SEQPACKET, non-blocking: create_request out, refused create_reply in */
 	int zygote_fd;  /* SEQPACKET, non-blocking: op_request out; create_reply, op_reply, died_notice in */
-	int witness_fd; /* SEQPACKET, non-blocking: denial_notice in; -1: there is no witness */
+	int witness_fd; /* SEQPACKET, non-blocking: denial_notice in, count_request out; -1: there is no witness */
 	int devpts_fd;  /* root of a devpts instance of this warden: openat(devpts_fd, "ptmx"), slave by TIOCGPTPEER */
 	uint32_t person_uid;              /* the only uid that SO_PEERCRED may show */
 	char warden_id[33];               /* random hex, new for each start */

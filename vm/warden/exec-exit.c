@@ -15,7 +15,7 @@ static void set_detail(struct exec *exec, const char *detail)
 
 void exec_settle(struct codec *codec, struct exec *exec)
 {
-	if (exec->state != EXEC_REAPED || exec->stats_asked)
+	if (exec->state != EXEC_REAPED || exec->stats_asked || exec->denials_until_ms != 0)
 		return;
 	for (size_t index = 0; index < OUT_COUNT; index++)
 		if (!exec->out[index].ended)
@@ -83,8 +83,7 @@ void exec_exited(struct codec *codec, struct exec *exec, const struct init_messa
 	};
 	exec->exit.flags |= message->out_is_empty != 0 ? EXIT_OUT_EMPTY : 0u;
 	set_detail(exec, message->detail);
-	/* What it was refused comes before its end. */
-	denials_pass_on(codec);
+	denials_ask(codec, exec);
 	/* A process that ended well was not hurt by a limit: most exits cost no question. */
 	if (status != 0)
 		ask_for_stats(codec, exec);

@@ -223,11 +223,17 @@ struct listener_notice {
 	uint32_t reserved;
 };
 
+/* From the codec to the witness: a process of this sandbox has ended, so tell now what you counted. */
+struct count_request {
+	uint32_t uid;
+	uint32_t reserved;
+};
+
 /* From the witness to the codec. Texts are printable ASCII. */
 struct denial_notice {
 	uint32_t uid;
 	uint32_t ordinal;         /* counts the notices of this sandbox, from 1 */
-	uint32_t repeated;        /* how often it was refused since the last notice of the same */
+	uint32_t repeated;        /* how often it was refused since the last notice of the same; 0: all was told that a count_request asked for */
 	int32_t pid;              /* as the sandbox counts; 0: unknown */
 	char program[DENIAL_PROGRAM_SIZE];
 	char call[DENIAL_CALL_SIZE];

@@ -66,9 +66,11 @@ static size_t ruleset_size(int abi)
 
 int landlock_apply(const char *home)
 {
-	/* Read and execute where something is to be read. /run, with the canary, is not among them. Those that are symbolic links
-	 * here lead to /usr; those that this machine lacks are skipped. */
-	static const char *const readable[] = { "/usr", "/etc", "/proc", "/dev", "/sessions", "/bin", "/sbin", "/lib", "/lib64", "/lib32", "/libx32" };
+	/* Read and execute where something is to be read. /run, with the canary, is not among them: of it only where cohort-child lies. Those
+	 * that are symbolic links here lead to /usr; those that this machine lacks are skipped. */
+	static const char *const readable[] = {
+		"/usr", "/etc", "/proc", "/dev", "/sessions", "/bin", "/sbin", "/lib", "/lib64", "/lib32", "/libx32", "/run/cohort/bin",
+	};
 	int abi = landlock_abi();
 	struct ruleset ruleset = handled(abi);
 	uint64_t read_rights = FS_READ_FILE | FS_READ_DIR | FS_EXECUTE;

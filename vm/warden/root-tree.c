@@ -104,7 +104,7 @@ static void copy_regular(int from_dir, int to_dir, const char *name, const struc
 			break;
 		left -= count;
 	}
-	if (fchmod(to, status->st_mode & 0555) != 0)
+	if (fchmod(to, status->st_mode & 0444) != 0)
 		die_errno("cannot copy %s of /etc", name);
 }
 
@@ -238,7 +238,8 @@ void root_tree_enter(void)
 	umask(0);
 	if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
 		die_errno("cannot make a mount namespace for the sandboxes' root");
-	CLEANUP_FD int root_fd = make_tmpfs("48m", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+	/* Not noexec, for cohort-child: nothing else in it has an execute bit, and a child can execute what it writes itself anyway. */
+	CLEANUP_FD int root_fd = make_tmpfs("48m", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
 	for (size_t i = 0; i < ARRAY_LENGTH(directories); i++)
 		make_dir(root_fd, directories[i], 0755);
 	make_link("/tmp", root_fd, "var/tmp");
@@ -246,6 +247,7 @@ void root_tree_enter(void)
 	make_file(root_fd, LANDLOCK_CANARY + 1, "");
 	make_file(root_fd, "run/blank", "");
 	make_dir(root_fd, "run/empty", 0555);
+	child_tool_place(root_fd);
 	build_etc(root_fd);
 	/* Attached before anything is mounted in it: kernels before 6.15 mount nothing in a detached tree. Any directory of the
 	 * host serves as the place, in this namespace of ours alone. */

@@ -202,6 +202,7 @@ void sandbox_settle(struct codec *codec, struct sandbox *sandbox)
 static void tick(struct codec *codec, struct sandbox *sandbox)
 {
 	uint64_t now_ms = codec->now_ms;
+	denials_tick(codec, sandbox);
 	if (sandbox->state == SANDBOX_ALIVE && sandbox->init_lost_ms != 0 && now_ms >= sandbox->init_lost_ms + INIT_LOST_MS)
 		sandbox_end(codec, sandbox, "its init closed its socket");
 	if (sandbox->destroy_retry_ms != 0 && now_ms >= sandbox->destroy_retry_ms)

@@ -51,6 +51,7 @@ struct exec {
 	bool in_readable;        /* stands in the codec's list of pipes to read */
 	struct waiter *waiters;  /* EXEC frames of this connection that were not answered yet */
 	bool stats_asked;        /* the zygote is counting for the exit record */
+	uint64_t denials_until_ms; /* the witness is asked for what it counted, which comes before the exit; 0: no */
 	bool exit_sent;          /* on this connection */
 	uint64_t started_us;
 	uint64_t linger_until_ms; /* a reaped pty: its last bytes come a moment later */
@@ -98,6 +99,7 @@ struct sandbox {
 	bool destroying;          /* OP_DESTROY is under way */
 	bool destroy_wanted;      /* as soon as it stands */
 	bool kill_wanted;         /* the same */
+	bool was_denied;          /* the witness told of it, and may have counted more */
 	bool ending;              /* somebody asked for its death: the end of its init is no news */
 	uint32_t death_flags;     /* enum exit_flag */
 	uint64_t destroy_retry_ms;

@@ -95,5 +95,7 @@ int collect_archive(const char *home, int fd, const char *max_bytes, const char 
 
 /* root-tree.c: moves the calling process into the template root and detaches the host. */
 void root_tree_enter(void);
+/* Writes cohort-child below run/cohort/bin of the root that is being built; child-tool.c. */
+void child_tool_place(int root_fd);
 
 #endif

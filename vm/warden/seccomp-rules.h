@@ -113,6 +113,13 @@ RULE(openat, OPENAT)
 RULE(fcntl, FCNTL)
 RULE(prlimit64, PRLIMIT)
 RULE(renameat2, RENAMEAT2)
+RULE(prctl, PRCTL)
+RULE(madvise, MADVISE)
+
+/* Huge pages come from a store of the whole machine, and no limit of a sandbox counts them. ENOMEM, as where none are set aside. */
+RULE(mmap, MMAP)
+RULE(memfd_create, MEMFD)
+RULE(shmget, SHMGET)
 
 /* By number, equal on all machines. */
 #define __NR_cohort_memfd_secret 447

@@ -6,13 +6,15 @@
  * allowed for some arguments. Above the ceiling, and for x32, the answer is
  * ENOSYS, which libc takes as "this kernel is older". Pure but for seccomp(). */
 #include "confine.h"
+#include "seccomp-emit.h"
 
 #include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
-#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -29,7 +31,8 @@ enum { OUR_ARCH = (int)AUDIT_ARCH_AARCH64, OLD_NUMBERS_END = 295 };
 enum { NEW_NUMBERS = 424, CEILING = 467, PROGRAM_MAX = 512 };
 
 enum action {
-	ALLOW, REFUSE, NOTIFY, ABSENT, CLONE, SOCKETPAIR, IOCTL, MKNOD, MKNODAT, CHMOD, FCHMODAT, OPEN, OPENAT, FCNTL, PRLIMIT, RENAMEAT2, ACTION_COUNT,
+	ALLOW, REFUSE, NOTIFY, ABSENT, CLONE, SOCKETPAIR, IOCTL, MKNOD, MKNODAT, CHMOD, FCHMODAT, OPEN, OPENAT, FCNTL, PRLIMIT, RENAMEAT2,
+	MMAP, MEMFD, SHMGET, MADVISE, PRCTL, ACTION_COUNT,
 };
 
 static const struct {
@@ -52,38 +55,32 @@ static struct interval {
 } intervals[CEILING + 1];
 static size_t interval_count;
 
-static void emit(uint16_t code, uint8_t if_true, uint8_t if_false, uint32_t operand)
+void emit(uint16_t code, uint8_t if_true, uint8_t if_false, uint32_t operand)
 {
 	if (program_length >= PROGRAM_MAX)
 		die("the system call filter is too long");
 	program[program_length++] = (struct sock_filter){ code, if_true, if_false, operand };
 }
 
-static void emit_return(uint32_t value)
+void emit_return(uint32_t value)
 {
 	emit(BPF_RET | BPF_K, 0, 0, value);
 }
 
-static void emit_refusal(int error_number)
+void emit_refusal(int error_number)
 {
 	emit_return(SECCOMP_RET_ERRNO | (uint32_t)error_number);
 }
 
 /* Without a listener, and for whoever answers late, it is the same error. */
-static void emit_notified_refusal(void)
+void emit_notified_refusal(void)
 {
 	emit_return(has_listener ? SECCOMP_RET_USER_NOTIF : SECCOMP_RET_ERRNO | EPERM);
 }
 
-/* The low half of an argument: the kernel's parameter is 32 bits wide in all that we compare. */
-static void emit_load_argument(unsigned int index)
+void emit_load_argument(unsigned int index)
 {
 	emit(BPF_LD | BPF_W | BPF_ABS, 0, 0, (uint32_t)(offsetof(struct seccomp_data, args) + 8 * index));
-}
-
-static void emit_load_argument_high(unsigned int index)
-{
-	emit(BPF_LD | BPF_W | BPF_ABS, 0, 0, (uint32_t)(offsetof(struct seccomp_data, args) + 8 * index + 4));
 }
 
 /* In a directory mounted read-write, a file belongs to the person on the host: a set-user-id program there would hand whoever runs it
@@ -119,34 +116,6 @@ static void emit_mknod(unsigned int mode_argument)
 	emit(BPF_JMP | BPF_JEQ | BPF_K, 1, 0, 0); /* no type means a regular file */
 	emit_notified_refusal();
 	emit_return(SECCOMP_RET_ALLOW);
-}
-
-/* Refuses some values of the second argument. */
-static void emit_commands(const uint32_t *refused, size_t count, bool notified)
-{
-	emit_load_argument(1);
-	for (size_t i = 0; i < count; i++)
-		emit(BPF_JMP | BPF_JEQ | BPF_K, (uint8_t)(count - i), 0, refused[i]);
-	emit_return(SECCOMP_RET_ALLOW);
-	if (notified)
-		emit_notified_refusal();
-	else
-		emit_refusal(EPERM);
-}
-
-static void emit_ioctl(void)
-{
-	/* Pushing input into a terminal, the console's selection, other line disciplines, redirected console output. */
-	static const uint32_t refused[] = { TIOCSTI, TIOCLINUX, TIOCSETD, TIOCCONS };
-	emit_commands(refused, ARRAY_LENGTH(refused), true);
-}
-
-static void emit_fcntl(void)
-{
-	/* A lease on a file of a mount, even a read-only one, makes every open of it on the host wait (fs.lease-break-time, 45 s). 1040 is
-	 * F_SETDELEG of Linux 6.19, the same for directories. */
-	static const uint32_t refused[] = { F_SETLEASE, 1040 };
-	emit_commands(refused, ARRAY_LENGTH(refused), false);
 }
 
 static void emit_socketpair(void)
@@ -216,15 +185,7 @@ static void emit_action(enum action action)
 		emit_fcntl();
 		return;
 	case PRLIMIT:
-		/* Reading is open; setting only with pid 0, oneself: the init has the same uid as its children. */
-		emit_load_argument(2);
-		emit(BPF_JMP | BPF_JEQ | BPF_K, 0, 2, 0);
-		emit_load_argument_high(2);
-		emit(BPF_JMP | BPF_JEQ | BPF_K, 3, 0, 0);
-		emit_load_argument(0);
-		emit(BPF_JMP | BPF_JEQ | BPF_K, 1, 0, 0);
-		emit_refusal(EPERM);
-		emit_return(SECCOMP_RET_ALLOW);
+		emit_prlimit();
 		return;
 	case RENAMEAT2:
 		/* RENAME_WHITEOUT makes a character device where the file was. */
@@ -232,6 +193,21 @@ static void emit_action(enum action action)
 		emit(BPF_JMP | BPF_JSET | BPF_K, 0, 1, 1u << 2);
 		emit_refusal(EPERM);
 		emit_return(SECCOMP_RET_ALLOW);
+		return;
+	case MMAP:
+		emit_refused_bits(3, MAP_HUGETLB, ENOMEM);
+		return;
+	case MEMFD:
+		emit_refused_bits(1, MFD_HUGETLB, ENOMEM);
+		return;
+	case SHMGET:
+		emit_refused_bits(2, SHM_HUGETLB, ENOMEM);
+		return;
+	case MADVISE:
+		emit_madvise();
+		return;
+	case PRCTL:
+		emit_prctl();
 		return;
 	case ACTION_COUNT:
 		break;

@@ -28,7 +28,7 @@
 enum {
 	KINDS_MAX = 16,            /* different refusals of one sandbox that wait to be told */
 	ANSWERS_PER_WINDOW = 64, WINDOW_MS = 20,
-	NOTICES_BURST = 64, NOTICE_REFILL_MS = 50,
+	NOTICES_BURST = 16, NOTICE_REFILL_MS = 50,
 	EVENTS_MAX = 64,
 	STUCK_US = 2000,
 };
@@ -48,6 +48,7 @@ struct watched {
 	uint32_t notices;          /* that may be sent now */
 	uint64_t window_ms, refilled_ms;
 	bool resting;              /* nobody is answered until the window's end */
+	bool asked;                /* the codec waits for what was counted */
 	struct kind *kinds;        /* KINDS_MAX of them, from the first that has to wait */
 	uint32_t kinds_used;
 	uint32_t thread;           /* who called last, and what it was called: mostly, who calls next */
@@ -170,6 +171,48 @@ static void tell_kept(struct watched *watched)
 		memmove(watched->kinds, watched->kinds + told, watched->kinds_used * sizeof(*watched->kinds));
 }
 
+static struct watched *find(uint32_t uid)
+{
+	struct watched *watched = first;
+	while (watched != NULL && watched->uid != uid)
+		watched = watched->next;
+	return watched;
+}
+
+static void answer_codec(struct watched *watched)
+{
+	const struct denial_notice all_told = { .uid = watched->uid };
+	tell_kept(watched);
+	if (watched->kinds_used > 0)
+		return;
+	if (send_packet(config->codec_fd, &all_told, sizeof(all_told), NULL, 0) == 0)
+		watched->asked = false;
+	else if (errno != EAGAIN)
+		die_errno("witness: the codec is gone");
+}
+
+static void on_codec(void)
+{
+	struct count_request request;
+	ssize_t size = receive_packet(config->codec_fd, &request, sizeof(request), NULL, 0, NULL);
+	if (size < 0 && errno == EAGAIN)
+		return;
+	if (size == 0) {
+		/* It ended. The broker knows whether in order, and ends us. */
+		if (epoll_ctl(epoll_fd, EPOLL_CTL_DEL, config->codec_fd, NULL) != 0)
+			die_errno("witness: cannot stop watching the codec");
+		return;
+	}
+	if (size != (ssize_t)sizeof(request))
+		die("witness: a count_request of %zd bytes", size);
+	struct watched *watched = find(request.uid);
+	if (watched == NULL)
+		return;
+	watched->asked = true;
+	watched->notices = NOTICES_BURST;
+	answer_codec(watched);
+}
+
 static void know_caller(struct watched *watched, uint32_t thread)
 {
 	char comm[DENIAL_PROGRAM_SIZE];
@@ -235,7 +278,9 @@ static void run_timers(struct watched *watched)
 		watched->notices = more > NOTICES_BURST - watched->notices ? NOTICES_BURST : watched->notices + (uint32_t)more;
 		watched->refilled_ms = now_ms;
 	}
-	if (watched->kinds_used > 0)
+	if (watched->asked)
+		answer_codec(watched);
+	else if (watched->kinds_used > 0)
 		tell_kept(watched);
 	if (watched->resting && watched->listener_fd >= 0 && now_ms >= watched->window_ms + WINDOW_MS) {
 		watched->resting = false;
@@ -254,7 +299,7 @@ static bool run_all_timers(void)
 		if (watched->listener_fd < 0 && watched->kinds_used == 0)
 			free_watched(watched);
 		else
-			waits = waits || watched->resting || watched->kinds_used > 0 || watched->notices < NOTICES_BURST;
+			waits = waits || watched->resting || watched->asked || watched->kinds_used > 0 || watched->notices < NOTICES_BURST;
 	}
 	return waits;
 }
@@ -278,8 +323,9 @@ int witness_main(const struct witness_config *own_config)
 	bool waits = false;
 	config = own_config;
 	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	struct epoll_event from_zygote = { .events = EPOLLIN };
-	if (epoll_fd < 0 || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, config->zygote_fd, &from_zygote) != 0 || sigaction(SIGALRM, &alarm_action, NULL) != 0)
+	struct epoll_event from_zygote = { .events = EPOLLIN }, from_codec = { .events = EPOLLIN, .data.ptr = &config };
+	if (epoll_fd < 0 || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, config->zygote_fd, &from_zygote) != 0 ||
+	    epoll_ctl(epoll_fd, EPOLL_CTL_ADD, config->codec_fd, &from_codec) != 0 || sigaction(SIGALRM, &alarm_action, NULL) != 0)
 		die_errno("witness: cannot start");
 	for (;;) {
 		struct epoll_event events[EVENTS_MAX];
@@ -289,7 +335,9 @@ int witness_main(const struct witness_config *own_config)
 		now_ms = boot_ms();
 		set_alarm(STUCK_US);
 		for (int i = 0; i < count; i++) {
-			if (events[i].data.ptr != NULL)
+			if (events[i].data.ptr == &config)
+				on_codec();
+			else if (events[i].data.ptr != NULL)
 				on_listener(events[i].data.ptr, events[i].events);
 			else if (!take_listener())
 				return EXIT_SUCCESS;

@@ -8,7 +8,7 @@
 
 struct witness_config {
 	int zygote_fd;  /* SEQPACKET: a listener_notice with the listener of each new sandbox */
-	int codec_fd;   /* SEQPACKET: denial_notice out */
+	int codec_fd;   /* SEQPACKET, non-blocking: denial_notice out, count_request in */
 	int proc_fd;    /* root of a procfs of the host's pid namespace that shows processes only; -1: names stay unknown */
 };
 

@@ -26,6 +26,7 @@ export const frameTypes = {
   shutdown: 18,
   grant: 19,
   revoke: 20,
+  deadline: 21,
   helloOk: 65,
   ok: 66,
   error: 67,
@@ -84,6 +85,7 @@ export type SupervisorFrame =
   | { readonly type: NamedRequest; readonly seq: number; readonly name: string }
   | { readonly type: "grant"; readonly seq: number; readonly name: string; readonly plan: GrantPlan }
   | { readonly type: "revoke"; readonly seq: number; readonly name: string; readonly grantId: number }
+  | { readonly type: "deadline"; readonly seq: number; readonly name: string; readonly timeoutMs: number }
   | { readonly type: "list" | "shutdown"; readonly seq: number }
   | { readonly type: "exitAck"; readonly name: string; readonly execId: number }
   | { readonly type: "renew" }

@@ -64,6 +64,8 @@ function supervisorFrameFields(frame: SupervisorFrame): readonly unknown[] {
       return grantFields(frame.seq, frame.name, frame.plan);
     case "revoke":
       return [frameTypes.revoke, frame.seq, name(frame.name), grantId(frame.grantId)];
+    case "deadline":
+      return [frameTypes.deadline, frame.seq, name(frame.name), uint32("timeoutMs", frame.timeoutMs)];
     case "list":
     case "shutdown":
       return [frameTypes[frame.type], frame.seq];

@@ -8,6 +8,7 @@ import { stdoutColumns } from "../terminal.ts";
 import { formatDuration, formatSize } from "../text/measure.ts";
 import { jsonLine, neutraliseLine } from "../text/neutralise.ts";
 import { table, type Column } from "../text/table.ts";
+import { refusalText } from "../view/refusals.ts";
 import { reasonOf, shortRun, verdictOf } from "../view/run-view.ts";
 
 export interface PsOptions {
@@ -43,6 +44,7 @@ function childColumns(nowMs: number): readonly Column<ChildSummary>[] {
     { title: "task", cell: (child) => `${shortRun(child.run)}/${child.index}` },
     { title: "state", cell: (child) => child.state },
     { title: "for", align: "right", cell: (child) => formatDuration(nowMs - child.startedAtMs) },
+    { title: "refused", align: "right", cell: (child) => (child.deniedTimes === 0 ? "–" : String(child.deniedTimes)) },
     { title: "last sign", align: "right", cell: (child) => `${formatDuration(nowMs - child.lastSignAtMs)} ago` },
     { title: "title", cell: (child) => child.title },
   ];
@@ -90,6 +92,7 @@ const resultColumns: readonly Column<TaskResult>[] = [
   { title: "cpu", align: "right", cell: (result) => (isMeasured(result) ? formatDuration(result.cpuMs) : "–") },
   { title: "memory", align: "right", cell: (result) => (isMeasured(result) ? formatSize(result.maxRssBytes) : "–") },
   { title: "output", align: "right", cell: (result) => formatSize(result.stdout.bytes + result.stderr.bytes) },
+  { title: "refused", align: "right", cell: (result) => (result.deniedTimes === 0 ? "–" : String(result.deniedTimes)) },
   { title: "files", align: "right", cell: (result) => String(result.out.length) },
   {
     title: "title",
@@ -104,6 +107,13 @@ function files(result: TaskResult): string {
     ...result.outSkipped.map((file) => `  not collected (${neutraliseLine(file.reason)}): ${neutraliseLine(file.path)}`),
   ];
   return `\nfiles in ${neutraliseLine(result.outDirectory)}\n${lines.join("\n")}\n`;
+}
+
+function refusals({ denied, deniedTimes }: TaskResult): string {
+  if (deniedTimes === 0) return "";
+  const shown = denied.reduce((sum, { times }) => sum + times, 0);
+  const rest = deniedTimes > shown ? [`  ${deniedTimes - shown} more`] : [];
+  return `\nrefused by its sandbox\n${[...denied.map((kind) => `  ${refusalText(kind)}`), ...rest].join("\n")}\n`;
 }
 
 function noSuchTask({ run, counts }: RunSummary, index: number): CohortError {
@@ -138,7 +148,7 @@ export function resultsCommand(written: string, options: ResultsOptions): Promis
     if (found.length === 0) writeNow(2, `cohort: ${nothingFound(summary, target.index, options.failed === true)}\n`);
     else writeNow(1, table(found, resultColumns, stdoutColumns()));
     const [only] = found;
-    if (target.index !== null && only !== undefined) writeNow(1, files(only));
+    if (target.index !== null && only !== undefined) writeNow(1, `${files(only)}${refusals(only)}`);
     return 0;
   });
 }

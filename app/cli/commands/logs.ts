@@ -1,5 +1,6 @@
 /** `cohort logs`: what tasks wrote, byte by byte to a pipe, made harmless for a terminal. */
 import { isatty } from "node:tty";
+import type { TaskResult } from "../../../machines/messages/result.ts";
 import type { Run } from "../../../sdk/index.ts";
 import { OutputRecords } from "../follow/json-output.ts";
 import { Outlet } from "../follow/outlet.ts";
@@ -7,7 +8,9 @@ import { outputOf } from "../follow/output-order.ts";
 import { Printer } from "../follow/printer.ts";
 import { Sink } from "../follow/sink.ts";
 import { findRun, splitTarget, withCohort } from "../session.ts";
-import { jsonLine } from "../text/neutralise.ts";
+import { writeNow } from "../report.ts";
+import { jsonLine, neutraliseLine } from "../text/neutralise.ts";
+import { refusalsLine } from "../view/refusals.ts";
 import { resultsByNow } from "./list.ts";
 
 export interface LogsOptions {
@@ -18,6 +21,7 @@ export interface LogsOptions {
 }
 
 const EXIT_STATUS_BROKEN_PIPE = 141;
+const REFUSALS_SHOWN_MAX = 20;
 
 interface Sinks {
   readonly stdout: Sink;
@@ -42,6 +46,12 @@ async function oneTask(run: Run, index: number, options: LogsOptions, sinks: Sin
   }
 }
 
+/** Where a person looks for why: behind what the task itself wrote, and never among it. */
+function writeRefusals(result: TaskResult): void {
+  const line = refusalsLine(result);
+  if (line !== "") writeNow(2, `cohort: ${neutraliseLine(result.title)}: ${line}\n`);
+}
+
 async function allTasks(run: Run, options: LogsOptions, sinks: Sinks): Promise<void> {
   const results = options.follow === true ? run.results() : resultsByNow(run);
   if (options.json === true) {
@@ -51,6 +61,7 @@ async function allTasks(run: Run, options: LogsOptions, sinks: Sinks): Promise<v
     }
     return;
   }
+  const refused: TaskResult[] = [];
   const outlet = new Outlet(run, {
     ...sinks,
     stdoutIsTerminal: isatty(1),
@@ -61,10 +72,16 @@ async function allTasks(run: Run, options: LogsOptions, sinks: Sinks): Promise<v
   });
   for await (const result of results) {
     outlet.output(outputOf(result));
+    if (result.deniedTimes > 0 && refused.length < REFUSALS_SHOWN_MAX) refused.push(result);
     await outlet.ready();
     if (sinks.stdout.broken) break;
   }
   await outlet.drained();
+  for (const result of refused) writeRefusals(result);
+}
+
+async function refusalsOf(run: Run, index: number): Promise<void> {
+  for await (const result of resultsByNow(run)) if (result.index === index) writeRefusals(result);
 }
 
 /** Ctrl-C ends the reading, never the run. */
@@ -76,6 +93,7 @@ export function logsCommand(written: string, options: LogsOptions): Promise<numb
     const sinks = { stdout: new Sink(1, () => {}), stderr: new Sink(2, () => {}) };
     if (target.index === null) await allTasks(run, options, sinks);
     else await oneTask(run, target.index, options, sinks);
+    if (target.index !== null && options.json !== true) await refusalsOf(run, target.index);
     return sinks.stdout.broken ? EXIT_STATUS_BROKEN_PIPE : 0;
   });
 }

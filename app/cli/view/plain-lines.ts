@@ -2,6 +2,7 @@
 import type { RunEvent } from "../../../machines/messages/result.ts";
 import { formatDuration } from "../text/measure.ts";
 import { neutraliseLine } from "../text/neutralise.ts";
+import { refusalsLine } from "./refusals.ts";
 import { reasonOf, shortRun, verdictOf, type RunView } from "./run-view.ts";
 
 /** Null: nothing worth a line. Every line has its final newline. */
@@ -17,7 +18,9 @@ export function plainLine(event: RunEvent, view: RunView): string | null {
       const { result } = event;
       const reason = reasonOf(result);
       const detail = reason === "" ? "" : `: ${neutraliseLine(reason)}`;
-      return `cohort: ${verdictOf(result)} ${event.index} ${neutraliseLine(result.title)} ${formatDuration(result.wallMs)}${detail}\n`;
+      const refusals = refusalsLine(result);
+      const line = `cohort: ${verdictOf(result)} ${event.index} ${neutraliseLine(result.title)} ${formatDuration(result.wallMs)}${detail}\n`;
+      return refusals === "" ? line : `${line}cohort:   ${refusals}\n`;
     }
     case "approval-requested":
       return `cohort: ask ${event.index} ${event.approval}: ${neutraliseLine(event.child)} wants ${neutraliseLine(event.path)} (${event.mode}): ${neutraliseLine(event.why)}\n`;

@@ -98,6 +98,9 @@ export class RunView {
   /** The latest, for the live view. */
   readonly latestFailures: FailedTask[] = [];
   readonly slowest: SlowTask[] = [];
+  /** The first tasks that were refused something, and how many there were. */
+  readonly refusals: TaskResult[] = [];
+  refusedTasks = 0;
   counts: RunCounts;
   startedAtMs: number | null = null;
   finishedAtMs: number | null = null;
@@ -185,6 +188,10 @@ export class RunView {
       if (this.failures.length < FAILURES_KEPT_MAX) this.failures.push(result);
       this.latestFailures.push({ index, title: result.title, verdict: verdictOf(result) });
       if (this.latestFailures.length > FAILURES_KEPT_MAX) this.latestFailures.shift();
+    }
+    if (result.deniedTimes > 0) {
+      this.refusedTasks += 1;
+      if (this.refusals.length < FAILURES_KEPT_MAX) this.refusals.push(result);
     }
     this.slowest.push({ index, title: result.title, wallMs: result.wallMs });
     this.slowest.sort((left, right) => right.wallMs - left.wallMs);

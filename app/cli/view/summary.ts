@@ -3,10 +3,12 @@ import type { TaskResult } from "../../../machines/messages/result.ts";
 import { formatDuration } from "../text/measure.ts";
 import { neutraliseLine } from "../text/neutralise.ts";
 import { truncate } from "../text/width.ts";
+import { refusalsLine } from "./refusals.ts";
 import { reasonOf, shortRun, verdictOf, type RunView } from "./run-view.ts";
 import type { Style } from "./style.ts";
 
 export const FAILURES_SHOWN_MAX = 5;
+const REFUSALS_SHOWN_MAX = 5;
 
 export interface SummaryOptions {
   readonly style: Style;
@@ -40,6 +42,18 @@ function failureLines(result: TaskResult, view: RunView, options: SummaryOptions
   ];
 }
 
+/** One line a task: that a program was refused something is seldom what it says itself. */
+function refusalLines(view: RunView, { style, columns }: SummaryOptions): readonly string[] {
+  const shown = view.refusals.slice(0, REFUSALS_SHOWN_MAX);
+  const lines = shown.map((result) => {
+    const named = view.counts.total === 1 ? "" : `${neutraliseLine(result.title)}  `;
+    return `  ${style.yellow("·")} ${truncate(`${named}${refusalsLine(result)}`, columns - 4)}`;
+  });
+  if (view.refusedTasks > shown.length)
+    lines.push(`  … and ${view.refusedTasks - shown.length} more were refused something: cohort results ${shortRun(view.run)}`);
+  return lines;
+}
+
 /** Lines with their final newline. */
 export function summaryText(view: RunView, options: SummaryOptions): string {
   const { counts } = view;
@@ -61,6 +75,7 @@ export function summaryText(view: RunView, options: SummaryOptions): string {
   for (const failed of view.failures.slice(0, FAILURES_SHOWN_MAX)) lines.push(...failureLines(failed, view, options));
   if (counts.failed > FAILURES_SHOWN_MAX)
     lines.push(`  … and ${counts.failed - FAILURES_SHOWN_MAX} more: cohort results ${shortRun(view.run)} --failed`);
+  lines.push(...refusalLines(view, options));
   if (counts.cancelled + counts.waiting + counts.failed > 0)
     lines.push(`  to run again what did not succeed: cohort resume ${shortRun(view.run)}`);
   return `${lines.join("\n")}\n`;

@@ -1,0 +1,24 @@
+/* What the two files that write the system call filter share: seccomp.c, which numbers have which answer, and seccomp-requests.c, which
+ * commands and flags within a call are refused. */
+#ifndef COHORT_SECCOMP_EMIT_H
+#define COHORT_SECCOMP_EMIT_H
+
+#include "base.h"
+
+void emit(uint16_t code, uint8_t if_true, uint8_t if_false, uint32_t operand);
+void emit_return(uint32_t value);
+void emit_refusal(int error_number);
+/* Of what is worth knowing of: asks the listener, where there is one. */
+void emit_notified_refusal(void);
+/* The low half of an argument: the kernel's parameter is 32 bits wide in all that we compare. */
+void emit_load_argument(unsigned int index);
+
+void emit_ioctl(void);
+void emit_fcntl(void);
+void emit_prctl(void);
+void emit_madvise(void);
+void emit_prlimit(void);
+/* Refuses when one of the bits is set in the argument. */
+void emit_refused_bits(unsigned int argument, uint32_t bits, int error_number);
+
+#endif
