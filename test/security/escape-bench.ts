@@ -6,7 +6,7 @@ import type { MountPlan } from "../../vm/backend.ts";
 import { SandboxBench, type Outcome, type RunOptions } from "../vm/sandbox-bench.ts";
 import { PERSON_UID } from "../vm/warden-process.ts";
 
-const programs = ["attempt", "escape", "swap"] as const;
+const programs = ["attempt", "escape", "swap", "hold"] as const;
 export type Program = (typeof programs)[number];
 
 export class EscapeBench {
