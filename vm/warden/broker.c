@@ -46,28 +46,33 @@ static void refuse(const struct broker *broker, const struct create_request *req
 		complain("cannot answer the codec: %s", strerror(errno));
 }
 
-static void pass_on(const struct broker *broker, const struct create_request *request, const int *mounts)
+static void pass_on(const struct broker *broker, const struct create_request *request, const int *fds)
 {
 	struct fault fault;
-	if (send_packet(broker->zygote_fd, request, create_request_size(request->mount_count), mounts, request->mount_count) != 0) {
+	if (send_packet(broker->zygote_fd, request, create_request_size(request->mount_count), fds, create_fd_count(request)) != 0) {
 		fail(&fault, E_INTERNAL, errno, "cannot reach the zygote");
 		refuse(broker, request, &fault);
 	}
 }
 
-_Noreturn static void worker_main(const struct broker *broker, const struct create_request *request)
+_Noreturn static void worker_main(const struct broker *broker, struct create_request *request)
 {
 	struct fault fault = { 0 };
-	int mounts[MOUNTS_MAX];
+	int fds[CREATE_FDS_MAX];
 	sigset_t none;
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0)
 		_exit(EXIT_FAILURE);
-	if (mount_sources_prepare(broker->person, request, mounts, &fault) != 0)
-		refuse(broker, request, &fault);
+	bool good = mount_sources_prepare(broker->person, request, fds, &fault) == 0;
+	if (good && request->network == NETWORK_PROXIED) {
+		fds[request->mount_count] = endpoint_open(broker->person, request, &fault);
+		good = fds[request->mount_count] >= 0;
+	}
+	if (good)
+		pass_on(broker, request, fds);
 	else
-		pass_on(broker, request, mounts);
+		refuse(broker, request, &fault);
 	_exit(EXIT_SUCCESS);
 }
 
@@ -81,7 +86,7 @@ static void on_create(const struct broker *broker, struct worker *worker)
 	if (size < (ssize_t)create_request_size(0) || request.mount_count > MOUNTS_MAX || size != (ssize_t)create_request_size(request.mount_count))
 		die("the codec sent a create_request of %zd bytes", size);
 	request.name[SESSION_NAME_SIZE - 1] = '\0';
-	if (request.mount_count == 0) {
+	if (create_fd_count(&request) == 0) {
 		pass_on(broker, &request, NULL);
 		return;
 	}
@@ -114,6 +119,11 @@ static void on_zygote(const struct broker *broker)
 		complain("cannot reach the zygote: %s", strerror(errno));
 }
 
+static const char *role_of(const struct broker *broker, pid_t pid)
+{
+	return pid == broker->codec_pid ? "codec" : pid == broker->zygote_pid ? "zygote" : pid == broker->relay_pid ? "relay" : "witness";
+}
+
 /* Returns true when the warden shall end, with *status. */
 static bool reap(const struct broker *broker, int *status)
 {
@@ -122,11 +132,10 @@ static bool reap(const struct broker *broker, int *status)
 		pid_t pid = waitpid(-1, &wait_status, WNOHANG);
 		if (pid <= 0)
 			return false;
-		if (pid == broker->codec_pid || pid == broker->zygote_pid || pid == broker->witness_pid) {
+		if (pid == broker->codec_pid || pid == broker->zygote_pid || pid == broker->witness_pid || pid == broker->relay_pid) {
 			bool asked = pid == broker->codec_pid && WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0;
 			if (!asked)
-				complain("the %s ended (wait status %#x); every sandbox of this warden is ended with it",
-					 pid == broker->codec_pid ? "codec" : pid == broker->zygote_pid ? "zygote" : "witness", (unsigned int)wait_status);
+				complain("the %s ended (wait status %#x); every sandbox of this warden is ended with it", role_of(broker, pid), (unsigned int)wait_status);
 			*status = asked ? EXIT_SUCCESS : EXIT_FAILURE;
 			return true;
 		}

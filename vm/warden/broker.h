@@ -26,11 +26,14 @@ int uids_take_block(struct uid_source *uids, struct uid_block *block, struct fau
 /* mount-source.c: opened with the person's rights, proven fit, cloned. Fills one detached mount for each. */
 int mount_sources_prepare(const struct person *person, const struct create_request *request, int mounts[MOUNTS_MAX], struct fault *fault);
 
+/* endpoint.c: the directory of the endpoint, opened with the person's rights; the request's endpoint becomes its last component. */
+int endpoint_open(const struct person *person, struct create_request *request, struct fault *fault);
+
 struct broker {
 	const struct person *person;
 	struct uid_source *uids;
 	int codec_fd, zygote_fd;
-	pid_t codec_pid, zygote_pid, witness_pid;
+	pid_t codec_pid, zygote_pid, witness_pid, relay_pid;
 	int signal_fd;              /* SIGTERM, SIGINT, SIGCHLD */
 };
 
