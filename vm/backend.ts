@@ -68,12 +68,22 @@ export interface SandboxLimits {
   readonly openFilesMax: number;
 }
 
+/** TCP inside the sandbox alone; 127.0.0.1:3128 leads to the endpoint, and there is no other way out. */
+export interface ProxiedNetwork {
+  readonly type: "proxied";
+  /**
+   * Absolute path of a unix stream socket, without symbolic links and shorter than 108 bytes, which everybody may connect to (0666), in a
+   * directory of the person that everybody may pass (0711), below one that only the person may pass. Looked up anew for each connection.
+   */
+  readonly endpoint: string;
+}
+
 export interface SandboxPlan {
   readonly name: string;
   /** Wall time that the warden itself enforces, in milliseconds from creation; 0 for none. */
   readonly timeoutMs: number;
   readonly limits: SandboxLimits;
-  readonly network: "none";
+  readonly network: "none" | ProxiedNetwork;
   readonly mounts: readonly MountPlan[];
 }
 

@@ -1,6 +1,18 @@
 /** Grants to a sandbox that stands: attached, ended with proof, staged, copied. */
 import { execFileSync } from "node:child_process";
-import { chmodSync, chownSync, existsSync, linkSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { isCohortError } from "../../runtime/kernel/error.ts";
@@ -116,7 +128,10 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
       const name = await bench.sandbox();
       await bench.vm.grant(name, plan(shared()));
       for (const target of ["data", "../up", "a/b", ".hidden", ".staged"])
-        expect([target, await refusal(bench.vm.grant(name, plan(shared(), { grantId: 18, target })))]).toEqual([target, "MOUNT_TARGET_INVALID"]);
+        expect([target, await refusal(bench.vm.grant(name, plan(shared(), { grantId: 18, target })))]).toEqual([
+          target,
+          "MOUNT_TARGET_INVALID",
+        ]);
       expect(await refusal(bench.vm.grant(name, plan(shared(), { grantId: 18, mode: "staged" })))).toBe("MOUNT_TARGET_INVALID");
       expect((await bench.sh(name, "ls -A mnt")).stdout.split("\n")).toContain("data");
       expect((await bench.sh(name, "cat mnt/data/file")).stdout).toBe("content\n");
@@ -127,8 +142,19 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
       const name = await bench.sandbox();
       mkdirSync(join(source, "private"), { mode: 0o700 });
       symlinkSync("/etc", join(source, "link"));
-      const sources = ["/root", join(source, "private"), join(source, "missing"), join(source, "link"), join(source, "link/ssl"), "/", "/proc", "/dev/null"];
-      const refusals = await Promise.all(sources.map((path, at) => refusal(bench.vm.grant(name, plan(path, { grantId: 17 + at, target: `t${at}` })))));
+      const sources = [
+        "/root",
+        join(source, "private"),
+        join(source, "missing"),
+        join(source, "link"),
+        join(source, "link/ssl"),
+        "/",
+        "/proc",
+        "/dev/null",
+      ];
+      const refusals = await Promise.all(
+        sources.map((path, at) => refusal(bench.vm.grant(name, plan(path, { grantId: 17 + at, target: `t${at}` })))),
+      );
       expect(refusals).toEqual([
         "MOUNT_SOURCE_UNREADABLE",
         "MOUNT_SOURCE_UNREADABLE",
@@ -166,7 +192,9 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
       await new Promise((resolve) => setTimeout(resolve, 900));
       await bench.connect();
       await bench.vm.list();
-      const end = await bench.events.until("the end of the grant", () => bench.events.grantEnds.slice(before).find((one) => one.name === name));
+      const end = await bench.events.until("the end of the grant", () =>
+        bench.events.grantEnds.slice(before).find((one) => one.name === name),
+      );
       expect(end).toEqual({ name, grantId: 17, reason: "expired", ...nobody });
       await bench.vm.thaw(name);
       expect((await bench.sh(name, "ls mnt")).stdout).toBe("");
@@ -228,7 +256,10 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
 
     test("of directories with a set-group-id bit, hard links and several owners gives what is the person's own, and never more", async () => {
       const source = shared();
-      for (const [directory, gid] of [["own", PERSON_UID], ["team", 54_321]] as const) {
+      for (const [directory, gid] of [
+        ["own", PERSON_UID],
+        ["team", 54_321],
+      ] as const) {
         mkdirSync(join(source, directory));
         chownSync(join(source, directory), PERSON_UID, gid);
         chmodSync(join(source, directory), 0o2775);
@@ -242,7 +273,11 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
       const { stdout } = await bench.sh(name, script);
       expect(stdout).toBe("2755\n65534 65534\n");
       // The kernel writes nothing whose owner or group the mount does not map: what belongs to a team is for reading only.
-      expect([existsSync(join(source, "own/new")), existsSync(join(source, "team/new")), existsSync(join(source, "taken"))]).toEqual([true, false, false]);
+      expect([existsSync(join(source, "own/new")), existsSync(join(source, "team/new")), existsSync(join(source, "taken"))]).toEqual([
+        true,
+        false,
+        false,
+      ]);
       expect([statSync(join(source, "own/new")).uid, statSync(join(source, "own/new")).gid]).toEqual([PERSON_UID, PERSON_UID]);
       expect(readFileSync(join(source, "file"), "utf8")).toBe("content\nmore\n");
     });
@@ -274,7 +309,10 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
       const script =
         "cd mnt/data && echo changed > file && echo new > new && mv dir moved && test -O file && cat file ../.staged/data/lower/file ../.staged/data/upper/file";
       expect((await bench.sh(name, script)).stdout).toBe("changed\ncontent\nchanged\n");
-      const views = await bench.sh(name, "echo x > mnt/.staged/data/lower/file; echo x > mnt/.staged/data/upper/file; ls mnt/.staged/data; ls mnt/.staged/data/upper");
+      const views = await bench.sh(
+        name,
+        "echo x > mnt/.staged/data/lower/file; echo x > mnt/.staged/data/upper/file; ls mnt/.staged/data; ls mnt/.staged/data/upper",
+      );
       expect(views.stdout).toBe("lower\nupper\ndir\nfile\nmoved\nnew\n");
       expect(views.stderr.match(/Read-only/g)).toHaveLength(2);
       expect(readFileSync(join(source, "file"), "utf8")).toBe("content\n");
@@ -323,7 +361,14 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
       });
       writeFileSync(join(base, "lower/of-root"), "secret\n", { mode: 0o600 });
       overlay = join(base, "merged");
-      execFileSync("mount", ["-t", "overlay", "overlay", "-o", `lowerdir=${base}/lower,upperdir=${base}/upper,workdir=${base}/work`, overlay]);
+      execFileSync("mount", [
+        "-t",
+        "overlay",
+        "overlay",
+        "-o",
+        `lowerdir=${base}/lower,upperdir=${base}/upper,workdir=${base}/work`,
+        overlay,
+      ]);
     });
 
     afterAll(() => {
@@ -345,7 +390,9 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
     test("can be staged over the copy, and is refused for writing", async () => {
       const name = await bench.sandbox();
       expect(await bench.vm.grant(name, plan(overlay, { mode: "staged" }))).toMatchObject({ copied: true });
-      expect((await bench.sh(name, "echo changed > mnt/data/dir/file; cat mnt/data/link mnt/.staged/data/lower/link")).stdout).toBe("changed\ncontent\n");
+      expect((await bench.sh(name, "echo changed > mnt/data/dir/file; cat mnt/data/link mnt/.staged/data/lower/link")).stdout).toBe(
+        "changed\ncontent\n",
+      );
       expect(await refusal(bench.vm.grant(name, plan(overlay, { mode: "rw", grantId: 18, target: "w" })))).toBe("GRANT_FS_UNSUPPORTED");
     });
 

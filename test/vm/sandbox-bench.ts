@@ -75,6 +75,7 @@ export class SandboxBench {
       readonly mounts?: readonly MountPlan[];
       readonly timeoutMs?: number;
       readonly name?: string;
+      readonly network?: SandboxPlan["network"];
     } = {},
   ): SandboxPlan {
     names += 1;
@@ -82,7 +83,7 @@ export class SandboxBench {
       name: changes.name ?? `test-${process.pid}-${names}`,
       timeoutMs: changes.timeoutMs ?? 60_000,
       limits: { ...limits, ...changes.limits },
-      network: "none",
+      network: changes.network ?? "none",
       mounts: changes.mounts ?? [],
     };
   }

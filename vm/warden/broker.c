@@ -63,46 +63,49 @@ static size_t job_size(const union job *job)
 	return job->create.op == OP_CREATE ? create_request_size(job->create.mount_count) : sizeof(job->grant);
 }
 
-/* Fills one detached mount for each that is asked for, and returns their number. */
-static int prepare(const struct broker *broker, union job *job, int mounts[MOUNTS_MAX], struct fault *fault)
+/* Fills a detached mount for each that is asked for, then the endpoint of a proxied network, and returns their number. */
+static int prepare(const struct broker *broker, union job *job, int fds[CREATE_FDS_MAX], struct fault *fault)
 {
 	bool is_creation = job->create.op == OP_CREATE;
 	uint32_t count = is_creation ? job->create.mount_count : 1;
 	for (uint32_t i = 0; i < count; i++) {
 		struct mount_request *mount = is_creation ? &job->create.mounts[i] : &job->grant.mount;
-		mounts[i] = mount_source_prepare(broker->person, broker->idmap_probe_fd, mount, fault);
-		if (mounts[i] < 0)
+		fds[i] = mount_source_prepare(broker->person, broker->idmap_probe_fd, mount, fault);
+		if (fds[i] < 0)
 			return -1; /* the process ends and closes the others */
 	}
-	return (int)count;
+	if (!is_creation || job->create.network != NETWORK_PROXIED)
+		return (int)count;
+	fds[count] = endpoint_open(broker->person, &job->create, fault);
+	return fds[count] < 0 ? -1 : (int)count + 1;
 }
 
-static void pass_on(const struct broker *broker, const union job *job, int *mounts, size_t mount_count)
+static void pass_on(const struct broker *broker, const union job *job, int *fds, size_t fd_count)
 {
 	struct fault fault;
-	if (send_packet(broker->zygote_fd, job, job_size(job), mounts, mount_count) != 0) {
+	if (send_packet(broker->zygote_fd, job, job_size(job), fds, fd_count) != 0) {
 		fail(&fault, E_INTERNAL, errno, "cannot reach the zygote");
 		refuse(broker, job->create.op, job->create.seq, job->create.name, &fault);
 	}
 	/* At once: a mount that somebody has open cannot be revoked. */
-	for (size_t i = 0; i < mount_count; i++)
-		close_fd(&mounts[i]);
+	for (size_t i = 0; i < fd_count; i++)
+		close_fd(&fds[i]);
 }
 
 _Noreturn static void worker_main(const struct broker *broker, union job *job)
 {
 	struct fault fault = { 0 };
-	int mounts[MOUNTS_MAX];
+	int fds[CREATE_FDS_MAX];
 	sigset_t none;
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0)
 		_exit(EXIT_FAILURE);
-	int count = prepare(broker, job, mounts, &fault);
+	int count = prepare(broker, job, fds, &fault);
 	if (count < 0)
 		refuse(broker, job->create.op, job->create.seq, job->create.name, &fault);
 	else
-		pass_on(broker, job, mounts, (size_t)count);
+		pass_on(broker, job, fds, (size_t)count);
 	_exit(EXIT_SUCCESS);
 }
 
@@ -117,7 +120,7 @@ static void on_request(const struct broker *broker, struct worker *worker)
 	    (job.create.op == OP_CREATE && job.create.mount_count > MOUNTS_MAX) || size != (ssize_t)job_size(&job))
 		die("the codec sent a request of %zd bytes", size);
 	job.create.name[SESSION_NAME_SIZE - 1] = '\0';
-	if (job.create.op == OP_CREATE && job.create.mount_count == 0) {
+	if (job.create.op == OP_CREATE && create_fd_count(&job.create) == 0) {
 		pass_on(broker, &job, NULL, 0);
 		return;
 	}
@@ -149,6 +152,11 @@ static void on_zygote(const struct broker *broker)
 		complain("cannot reach the zygote: %s", strerror(errno));
 }
 
+static const char *role_of(const struct broker *broker, pid_t pid)
+{
+	return pid == broker->codec_pid ? "codec" : pid == broker->zygote_pid ? "zygote" : pid == broker->relay_pid ? "relay" : "witness";
+}
+
 /* Returns true when the warden shall end, with *status. */
 static bool reap(const struct broker *broker, int *status)
 {
@@ -157,11 +165,10 @@ static bool reap(const struct broker *broker, int *status)
 		pid_t pid = waitpid(-1, &wait_status, WNOHANG);
 		if (pid <= 0)
 			return false;
-		if (pid == broker->codec_pid || pid == broker->zygote_pid || pid == broker->witness_pid) {
+		if (pid == broker->codec_pid || pid == broker->zygote_pid || pid == broker->witness_pid || pid == broker->relay_pid) {
 			bool asked = pid == broker->codec_pid && WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0;
 			if (!asked)
-				complain("the %s ended (wait status %#x); every sandbox of this warden is ended with it",
-					 pid == broker->codec_pid ? "codec" : pid == broker->zygote_pid ? "zygote" : "witness", (unsigned int)wait_status);
+				complain("the %s ended (wait status %#x); every sandbox of this warden is ended with it", role_of(broker, pid), (unsigned int)wait_status);
 			*status = asked ? EXIT_SUCCESS : EXIT_FAILURE;
 			return true;
 		}

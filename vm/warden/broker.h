@@ -50,12 +50,15 @@ int attach_privately(int mount_fd, struct fault *fault);
  * namespace that tells what can be idmapped. Sets mount->flags. */
 int mount_source_prepare(const struct person *person, int idmap_probe_fd, struct mount_request *mount, struct fault *fault);
 
+/* endpoint.c: the directory of the endpoint, opened with the person's rights; the request's endpoint becomes its last component. */
+int endpoint_open(const struct person *person, struct create_request *request, struct fault *fault);
+
 struct broker {
 	int idmap_probe_fd;
 	const struct person *person;
 	struct uid_source *uids;
 	int codec_fd, zygote_fd;
-	pid_t codec_pid, zygote_pid, witness_pid;
+	pid_t codec_pid, zygote_pid, witness_pid, relay_pid;
 	int signal_fd;              /* SIGTERM, SIGINT, SIGCHLD */
 };
 

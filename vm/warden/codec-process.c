@@ -33,7 +33,7 @@ void codec_process_main(struct codec_config *config, uint32_t uid)
 		_exit(EXIT_FAILURE);
 	/* It is the one process that parses what children and the supervisor wrote: a hole in it shall find nothing to call. */
 	seccomp_prepare(FILTER_CODEC);
-	if (seccomp_apply() != 0)
+	if (seccomp_apply(FILTER_CODEC) != 0)
 		die_errno("codec: cannot load its system call filter");
 	_exit(codec_main(config));
 }

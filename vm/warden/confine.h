@@ -4,15 +4,15 @@
 
 #include "base.h"
 
-/* The codec's: as a sandbox's, but it may accept connections, and may neither execute nor make processes. */
-enum filter_profile { FILTER_SANDBOX, FILTER_CODEC };
+/* Proxied: a sandbox's with TCP. The codec's: as a sandbox's, but it may accept connections, and may neither execute nor make processes. */
+enum filter_profile { FILTER_SANDBOX, FILTER_PROXIED, FILTER_CODEC, FILTER_PROFILES };
 
-/* Builds the filter; once, before the first use. */
+/* Builds a filter; once, before its first use. */
 void seccomp_prepare(enum filter_profile profile);
 /* Needs no_new_privs. -1 with errno. */
-int seccomp_apply(void);
+int seccomp_apply(enum filter_profile profile);
 /* The same for a sandbox's filter; returns the listener that its notified refusals ask, with CLOEXEC. */
-int seccomp_apply_listening(void);
+int seccomp_apply_listening(enum filter_profile profile);
 /* Sixth argument of a socket() that is to be refused like any other, but without asking the listener: the truth check's. */
 #define FILTER_QUIETLY 0x636f6871u
 /* And of one that asks the listener to go: for a program in the sandbox that wants to listen itself. From then on what was EPERM is ENOSYS. */
@@ -21,7 +21,7 @@ int seccomp_apply_listening(void);
 /* The ABI of this kernel's Landlock, 0 when there is none. */
 int landlock_abi(void);
 /* One domain for the sandbox whose home is given; paths are those of the calling process. -1 with errno. */
-int landlock_apply(const char *home);
+int landlock_apply(const char *home, bool may_use_tcp);
 /* Readable by mode, outside every rule: opening it must give EACCES, and only Landlock can be the cause. */
 #define LANDLOCK_CANARY "/run/landlock-canary"
 

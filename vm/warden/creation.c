@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 
 #include "attach.h"
+#include "codec.h"
 #include "network-stock.h"
 #include "pool.h"
 
@@ -62,7 +63,7 @@ static struct jail *new_jail(struct fault *fault)
 		return NULL;
 	}
 	jail->index = index;
-	jail->pid_fd = jail->status_fd = jail->codec_control_fd = jail->sealed_fd = jail->network_fd = jail->idmap_fd = -1;
+	jail->pid_fd = jail->status_fd = jail->codec_control_fd = jail->sealed_fd = jail->network_fd = jail->relay_listen_fd = jail->idmap_fd = -1;
 	jail->retry_at_ms = jail->give_up_at_ms = jail->deadline_ms = NEVER_MS;
 	return jail;
 }
@@ -75,7 +76,8 @@ static int start(struct jail *jail, struct fault *fault)
 	jail->network_fd = network_stock_take(&zygote.network_maker_fd);
 	packet_pair(control);
 	packet_pair(status);
-	const struct child_fds fds = { .control = control[1], .status = status[1], .zygote_pid = zygote.own_pid_fd, .network = jail->network_fd };
+	const struct child_fds fds = { .control = control[1], .status = status[1], .zygote_pid = zygote.own_pid_fd, .network = jail->network_fd,
+				       .proc = zygote.proc_fd };
 	jail->pid = sandbox_start(&jail->plan, zygote.cgroups, &fds, &jail->pid_fd, fault);
 	close_fd(&control[1]);
 	close_fd(&status[1]);
@@ -90,19 +92,20 @@ static int start(struct jail *jail, struct fault *fault)
 	return 0;
 }
 
-struct jail *jail_prepare(uint32_t uid, const struct sandbox_limits *limits, struct fault *fault)
+struct jail *jail_prepare(uint32_t uid, enum network_mode network, const struct sandbox_limits *limits, struct fault *fault)
 {
 	struct jail *jail = new_jail(fault);
 	if (jail == NULL)
 		return NULL;
 	fill_plan(&jail->plan, uid, limits);
+	jail->plan.network = network;
 	if (start(jail, fault) != 0) {
 		network_stock_give(&jail->network_fd);
 		free(jail);
 		return NULL;
 	}
 	jail->state = PREPARING;
-	zygote.counts[PREPARING]++;
+	zygote.counts[network][PREPARING]++;
 	jail->give_up_at_ms = boot_ms() + START_MS_MAX;
 	zygote.jails[jail->index] = jail;
 	if (jail->index >= zygote.jails_end)
@@ -157,7 +160,7 @@ static int claim(struct jail *jail, const struct create_request *request, const 
 	return tell_init(jail, fault);
 }
 
-void jail_claim(struct jail *jail, const struct create_request *request, const int *mount_fds)
+void jail_claim(struct jail *jail, const struct create_request *request, const int *fds)
 {
 	struct fault fault = { 0 };
 	uint64_t now_ms = boot_ms();
@@ -165,10 +168,33 @@ void jail_claim(struct jail *jail, const struct create_request *request, const i
 	jail->claimed = jail->create_pending = true;
 	jail->create_seq = request->seq;
 	jail_set_state(jail, ALIVE);
-	if (claim(jail, request, mount_fds, &fault) != 0) {
+	if (claim(jail, request, fds, &fault) != 0) {
 		jail_fail(jail, &fault);
 		return;
 	}
 	jail->deadline_ms = request->timeout_ms == 0 || request->timeout_ms > NEVER_MS - now_ms ? NEVER_MS : now_ms + request->timeout_ms;
-	jail_reply_created(jail);
+	/* Answered when the relay has answered, or when it is gone. */
+	if (request->network == NETWORK_NONE)
+		jail_reply_created(jail);
+	else if (jail_relay_open(jail, request->endpoint, fds[request->mount_count], &fault) != 0)
+		jail_fail(jail, &fault);
+}
+
+void jail_order(struct create_request *request, ssize_t size, const int *fds, size_t fd_count)
+{
+	struct fault fault = { 0 };
+	if (size < (ssize_t)create_request_size(0) || request->mount_count > MOUNTS_MAX ||
+	    size != (ssize_t)create_request_size(request->mount_count) || fd_count != create_fd_count(request))
+		die("zygote: a create_request of %zd bytes with %zu mounts", size, fd_count);
+	request->name[SESSION_NAME_SIZE - 1] = '\0';
+	if (jail_find(request->name) != NULL || pool_has_order(request->name))
+		fail(&fault, E_NAME_INVALID, EEXIST, "a sandbox of this name lives or is being removed");
+	else if (sandbox_request_check(request, &fault) == 0)
+		pool_order(request, fds, &fault);
+	if (fault.error == E_NONE)
+		return;
+	struct create_reply reply = { .kind = FROM_CREATE_REPLY, .seq = request->seq, .error = fault.error, .sys_errno = fault.sys_errno };
+	memcpy(reply.name, request->name, sizeof(reply.name));
+	memcpy(reply.detail, fault.detail, sizeof(reply.detail));
+	send_to_codec(&reply, sizeof(reply), NULL, 0);
 }

@@ -41,15 +41,17 @@ static int allow(int ruleset_fd, const char *path, uint64_t rights)
 }
 
 /* What the kernel of this ABI can handle; a bit that it does not know would be EINVAL. */
-static struct ruleset handled(int abi)
+static struct ruleset handled(int abi, bool may_use_tcp)
 {
 	struct ruleset ruleset = { .handled_fs = FS_ABI1 };
 	if (abi >= 2)
 		ruleset.handled_fs |= FS_REFER;
 	if (abi >= 3)
 		ruleset.handled_fs |= FS_TRUNCATE;
-	if (abi >= 4)
-		ruleset.handled_net = NET_TCP; /* and no rule: no TCP */
+	/* And no rule: no TCP. Where it is allowed, rules are by single ports: a list of those that a server of the child's own may choose
+	 * from would cost more than the sandbox, and the network namespace has nothing but the child and the relay. */
+	if (abi >= 4 && !may_use_tcp)
+		ruleset.handled_net = NET_TCP;
 	if (abi >= 5)
 		ruleset.handled_fs |= FS_IOCTL_DEV;
 	if (abi >= 6)
@@ -64,7 +66,7 @@ static size_t ruleset_size(int abi)
 	return abi >= 4 ? offsetof(struct ruleset, scoped) : offsetof(struct ruleset, handled_net);
 }
 
-int landlock_apply(const char *home)
+int landlock_apply(const char *home, bool may_use_tcp)
 {
 	/* Read and execute where something is to be read. /run, with the canary, is not among them: of it only where cohort-child lies. Those
 	 * that are symbolic links here lead to /usr; those that this machine lacks are skipped. */
@@ -72,7 +74,7 @@ int landlock_apply(const char *home)
 		"/usr", "/etc", "/proc", "/dev", "/sessions", "/bin", "/sbin", "/lib", "/lib64", "/lib32", "/libx32", "/run/cohort/bin",
 	};
 	int abi = landlock_abi();
-	struct ruleset ruleset = handled(abi);
+	struct ruleset ruleset = handled(abi, may_use_tcp);
 	uint64_t read_rights = FS_READ_FILE | FS_READ_DIR | FS_EXECUTE;
 	/* No device and no socket is ever made; REFER is granted, else a rename between directories is EXDEV. */
 	uint64_t all_rights = ruleset.handled_fs & ~(uint64_t)(FS_MAKE_CHAR | FS_MAKE_BLOCK | FS_MAKE_SOCK | FS_IOCTL_DEV);

@@ -24,18 +24,20 @@ struct jail *jail_find(const char *name)
 
 void jail_set_state(struct jail *jail, enum jail_state state)
 {
-	zygote.counts[jail->state]--;
-	zygote.counts[state]++;
+	zygote.counts[jail->plan.network][jail->state]--;
+	zygote.counts[jail->plan.network][state]++;
 	jail->state = state;
 }
 
 static void release(struct jail *jail)
 {
 	/* Its network namespace is as it was: with no process left no socket is, and to change anything else in it needs a capability
-	 * that no child has. */
-	network_stock_give(&jail->network_fd);
+	 * that no child has. One that was proxied is not. */
+	if (jail->plan.network == NETWORK_NONE)
+		network_stock_give(&jail->network_fd);
+	close_fd(&jail->network_fd);
 	close_fd(&jail->idmap_fd);
-	zygote.counts[jail->state]--;
+	zygote.counts[jail->plan.network][jail->state]--;
 	zygote.jails[jail->index] = NULL;
 	while (zygote.jails_end > 0 && zygote.jails[zygote.jails_end - 1] == NULL)
 		zygote.jails_end--;
@@ -79,14 +81,15 @@ void jail_fail(struct jail *jail, const struct fault *fault)
 		jail->fault = *fault;
 	jail_kill(jail, DEATH_ASKED);
 	if (is_preparation)
-		pool_failed(fault);
+		pool_failed(jail->plan.network, fault);
 }
 
 /* Tries to remove the cgroups of a reaped sandbox; what is still busy is tried again later. True: it is gone, and freed. */
 static bool try_remove(struct jail *jail, uint64_t now_ms)
 {
 	const char *name = jail->plan.name;
-	uint64_t left = cgroup_remove(zygote.cgroups, jail->plan.cgroup);
+	/* Its place at the relay counts as one more. */
+	uint64_t left = cgroup_remove(zygote.cgroups, jail->plan.cgroup) + (jail_relay_is_closed(jail) ? 0 : 1);
 	if (left > 0 && now_ms < jail->give_up_at_ms) {
 		retry_later(jail, now_ms);
 		return false;
@@ -145,6 +148,8 @@ void jail_on_init_end(struct jail *jail, uint64_t now_ms)
 	close_fd(&jail->codec_control_fd);
 	close_fd(&jail->sealed_fd);
 	grants_on_death(jail);
+	if (jail->create_pending && jail->fault.error == E_NONE)
+		fail(&jail->fault, E_SANDBOX_DEAD, 0, "it ended while it was being created");
 	if (jail->announced)
 		announce_death(jail, wait_status);
 	if (jail->freeze_pending)
@@ -160,15 +165,17 @@ void jail_on_status(struct jail *jail)
 {
 	struct child_status status;
 	struct fault fault;
-	int fds[] = { -1, -1 };
+	int fds[] = { -1, -1, -1 };
+	const size_t wanted = jail->plan.network == NETWORK_PROXIED ? 3 : 2;
 	size_t fd_count = 0;
 	ssize_t size = receive_packet(jail->status_fd, &status, sizeof(status), fds, ARRAY_LENGTH(fds), &fd_count);
 	CLEANUP_FD int listener_fd = fds[1];
 	jail->sealed_fd = fds[0];
+	jail->relay_listen_fd = fds[2];
 	unwatch(&jail->status_fd);
 	if (jail->state != PREPARING || size == 0)
 		return; /* its end is on the way, and says the rest */
-	if (size != (ssize_t)sizeof(status) || (status.fault.error == E_NONE && fd_count != ARRAY_LENGTH(fds)))
+	if (size != (ssize_t)sizeof(status) || (status.fault.error == E_NONE && fd_count != wanted))
 		die("zygote: a status of %zd bytes", size);
 	if (status.fault.error != E_NONE) {
 		jail_fail(jail, &status.fault);
@@ -206,6 +213,13 @@ void jail_freeze(struct jail *jail, uint32_t seq, struct fault *fault)
 		jail->retry_at_ms = now_ms;
 		jail->give_up_at_ms = now_ms + FREEZE_MS_MAX;
 	}
+}
+
+void jail_freeze_at_once(struct jail *jail)
+{
+	jail->frozen = true;
+	if (cgroup_freeze(zygote.cgroups, jail->plan.cgroup, true) != 0)
+		complain("zygote: cannot freeze %s: %s", jail->plan.name, strerror(errno));
 }
 
 void jail_thaw(struct jail *jail, struct fault *fault)

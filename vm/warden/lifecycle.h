@@ -8,6 +8,7 @@
 
 /* PREPARING: cloned, not yet proven. PREPARED: proven, nobody's yet. ALIVE: a session's.
  * DYING: killed, not yet reaped. CLEARING: reaped, its cgroups not yet removed. */
+enum jail_relay { RELAY_UNKNOWN, RELAY_OPENING, RELAY_OPENED, RELAY_CLOSING };
 enum jail_state { PREPARING, PREPARED, ALIVE, DYING, CLEARING, JAIL_STATES };
 
 struct jail {
@@ -19,6 +20,8 @@ struct jail {
 	int codec_control_fd;           /* until the claim, which hands it to the codec */
 	int sealed_fd;                  /* until the claim: a writable clone of its sealed mount */
 	int network_fd;                 /* its network namespace, if the next sandbox shall have it; else -1 */
+	int relay_listen_fd;            /* until the claim: what listens in it, for the relay */
+	enum jail_relay relay;
 	int idmap_fd;                   /* user namespace of its mounts; -1: it never had one */
 	struct jail_grants grants;
 	bool frozen;                    /* asked for, by name or for all */
@@ -31,12 +34,12 @@ struct jail {
 	uint64_t retry_at_ms, retry_delay_ms, give_up_at_ms;
 };
 
-enum source { FROM_BROKER, FROM_CODEC, FROM_NETWORK_MAKER, FROM_STATUS, FROM_PID, FROM_REVOKER };
+enum source { FROM_BROKER, FROM_CODEC, FROM_NETWORK_MAKER, FROM_RELAY, FROM_STATUS, FROM_PID, FROM_REVOKER };
 
 /* The zygote's own state, set up once before the first sandbox. */
 struct zygote {
 	const struct cgroup_set *cgroups;
-	int broker_fd, codec_fd, witness_fd, epoll_fd;
+	int broker_fd, codec_fd, witness_fd, relay_fd, epoll_fd;
 	int proc_fd;                            /* /proc of the host's pid namespace */
 	int own_pid_fd;
 	int network_maker_fd;                   /* -1: every sandbox makes its own network namespace */
@@ -44,7 +47,7 @@ struct zygote {
 	int mount_namespace_fd, uts_namespace_fd; /* its own: the way back from a visit */
 	const struct person *person;
 	struct jail *jails[SANDBOXES_MAX];
-	uint32_t counts[JAIL_STATES];
+	uint32_t counts[NETWORK_MODES][JAIL_STATES];
 	uint32_t jails_end;                 /* one behind the highest index in use */
 };
 
@@ -68,7 +71,14 @@ void jail_kill(struct jail *jail, enum death_reason reason);
 /* These two answer the codec later, unless the fault says that they could not begin. */
 void jail_destroy(struct jail *jail, uint32_t seq, struct fault *fault);
 void jail_freeze(struct jail *jail, uint32_t seq, struct fault *fault);
+/* The same, and nobody waits until every task stands still. */
+void jail_freeze_at_once(struct jail *jail);
 void jail_thaw(struct jail *jail, struct fault *fault);
+/* network-relay.c: of proxied sandboxes only. Opening is answered to the codec when the relay has answered. */
+int jail_relay_open(struct jail *jail, const char *endpoint, int directory_fd, struct fault *fault);
+/* Asks for it if that is still to be asked. */
+bool jail_relay_is_closed(struct jail *jail);
+void relay_on_reply(void);
 /* Does what is due and returns when the next thing is; the sandbox may be gone after it. */
 uint64_t jail_run_timers(struct jail *jail, uint64_t now_ms);
 

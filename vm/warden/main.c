@@ -19,6 +19,7 @@
 #include "codec.h"
 #include "command-line.h"
 #include "options.h"
+#include "relay.h"
 #include "witness.h"
 #include "zygote.h"
 #include "sha256.h"
@@ -78,7 +79,7 @@ static void redirect_output(const struct listener *listener)
 		die_errno("cannot redirect the output to a log");
 }
 
-static pid_t start_zygote(const struct cgroup_set *cgroups, const struct person *person, int broker_fd, int codec_fd, int witness_fd)
+static pid_t start_zygote(const struct cgroup_set *cgroups, const struct person *person, const struct zygote_sockets *sockets)
 {
 	int ready[2];
 	char byte;
@@ -91,7 +92,7 @@ static pid_t start_zygote(const struct cgroup_set *cgroups, const struct person 
 		if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0 || prctl(PR_SET_NAME, "cohort-zygote", 0, 0, 0) != 0 || getppid() != broker_pid)
 			_exit(EXIT_FAILURE);
 		command_line_forget();
-		zygote_main(cgroups, person, broker_fd, codec_fd, witness_fd, ready[1]);
+		zygote_main(cgroups, person, sockets, ready[1]);
 	}
 	close(ready[1]);
 	bool stands = pid > 0 && read(ready[0], &byte, 1) == 1;
@@ -137,6 +138,16 @@ static pid_t start_witness(int zygote_fd, int codec_fd, uint32_t uid)
 	return pid;
 }
 
+static pid_t start_relay(int zygote_fd, uint32_t uid)
+{
+	pid_t pid = fork();
+	if (pid == 0)
+		relay_process_main(zygote_fd, uid);
+	if (pid < 0)
+		die_errno("cannot start the relay");
+	return pid;
+}
+
 static int watch_signals(void)
 {
 	sigset_t watched;
@@ -161,10 +172,10 @@ static void end_process(pid_t pid)
 /* The two processes share all their parent's locks and the socket; each closes what is not its own. */
 static int serve(const struct options *options, struct listener *listener, struct instance *instance, const char id[33], int ready_fd)
 {
-	int to_codec[2], to_zygote[2], between[2], listeners[2], denials[2];
+	int to_codec[2], to_zygote[2], between[2], listeners[2], denials[2], networks[2];
 	struct cgroup_set cgroups;
 	struct fault fault;
-	uint32_t codec_uid, witness_uid;
+	uint32_t codec_uid, witness_uid, relay_uid;
 	struct uid_source uids = options->uids;
 	struct broker broker = { .person = &options->person, .uids = &uids };
 	struct codec_config config = { .listen_fd = listener->socket_fd };
@@ -179,23 +190,28 @@ static int serve(const struct options *options, struct listener *listener, struc
 	packet_pair(between);
 	packet_pair(listeners);
 	packet_pair(denials);
-	if (opened != 0 || uids_next(&uids, &codec_uid, &fault) != 0 || uids_next(&uids, &witness_uid, &fault) != 0)
+	packet_pair(networks);
+	const struct zygote_sockets zygote_ends = { .broker = to_zygote[1], .codec = between[1], .witness = listeners[0], .relay = networks[0] };
+	if (opened != 0 || uids_next(&uids, &codec_uid, &fault) != 0 || uids_next(&uids, &witness_uid, &fault) != 0 ||
+	    uids_next(&uids, &relay_uid, &fault) != 0)
 		complain("%s", fault.detail);
 	else
-		broker.zygote_pid = start_zygote(&cgroups, &options->person, to_zygote[1], between[1], listeners[0]);
+		broker.zygote_pid = start_zygote(&cgroups, &options->person, &zygote_ends);
 	if (broker.zygote_pid > 0) {
 		config.broker_fd = to_codec[1];
 		config.zygote_fd = between[0];
 		config.witness_fd = denials[0];
-		const int ends[] = { to_codec[1], between[0], denials[0], denials[1] };
+		const int ends[] = { to_codec[1], between[0], denials[0], denials[1], networks[0] };
 		for (size_t i = 0; i < ARRAY_LENGTH(ends); i++)
 			if (fcntl(ends[i], F_SETFL, O_NONBLOCK) != 0)
 				die_errno("cannot arrange a socket");
 		broker.witness_pid = start_witness(listeners[1], denials[1], witness_uid);
+		broker.relay_pid = start_relay(networks[1], relay_uid);
 		broker.codec_pid = start_codec(options, &config, codec_uid);
 		broker.codec_fd = to_codec[0];
 		broker.zygote_fd = to_zygote[0];
-		const int given[] = { to_codec[1], to_zygote[1], between[0], between[1], listeners[0], listeners[1], denials[0], denials[1] };
+		const int given[] = { to_codec[1], to_zygote[1], between[0], between[1], listeners[0], listeners[1], denials[0], denials[1],
+				      networks[0], networks[1] };
 		for (size_t i = 0; i < ARRAY_LENGTH(given); i++)
 			close(given[i]);
 		close_fd(&listener->socket_fd);
@@ -212,6 +228,7 @@ static int serve(const struct options *options, struct listener *listener, struc
 	end_process(broker.codec_pid);
 	end_process(broker.zygote_pid);
 	end_process(broker.witness_pid);
+	end_process(broker.relay_pid);
 	if (!cgroup_set_remove(cgroups.paths, REMOVE_MS_MAX)) {
 		complain("cgroups of %s are left; the next start removes them", instance->id);
 		return EXIT_FAILURE;

@@ -23,12 +23,15 @@ enum { PREPARED_MAX = 16, PREPARING_AHEAD_MAX = 2, UIDS_LOW = 32, QUIET_MS = 4 }
 
 struct order {
 	struct order *next;
-	int mount_fds[MOUNTS_MAX];
+	int fds[CREATE_FDS_MAX];
 	struct create_request request; /* last: without the mounts that it does not have */
 };
 
-static struct order *first_order, **last_order = &first_order;
-static uint32_t order_count;
+/* One queue for each network mode: what is prepared for one cannot serve the other. */
+static struct queue {
+	struct order *first, **last;
+	uint32_t count;
+} queues[NETWORK_MODES] = { { .last = &queues[NETWORK_NONE].first }, { .last = &queues[NETWORK_PROXIED].first } };
 static struct uid_block uids, next_uids; /* the broker's blocks: in use, and ordered ahead */
 static bool uids_asked, filling_stopped;
 static uint64_t fill_at_ms;
@@ -40,18 +43,18 @@ static struct sandbox_limits likely_limits = {
 
 static void free_order(struct order *order)
 {
-	for (size_t i = 0; i < MOUNTS_MAX; i++)
-		close_fd(&order->mount_fds[i]);
+	for (size_t i = 0; i < CREATE_FDS_MAX; i++)
+		close_fd(&order->fds[i]);
+	queues[order->request.network].count--;
 	free(order);
-	order_count--;
 }
 
-static struct order *take_first(void)
+static struct order *take_first(struct queue *queue)
 {
-	struct order *order = first_order;
-	first_order = order->next;
-	if (first_order == NULL)
-		last_order = &first_order;
+	struct order *order = queue->first;
+	queue->first = order->next;
+	if (queue->first == NULL)
+		queue->last = &queue->first;
 	return order;
 }
 
@@ -64,7 +67,7 @@ static void refuse(struct order *order, const struct fault *fault)
 	free_order(order);
 }
 
-int pool_order(const struct create_request *request, const int *mount_fds, struct fault *fault)
+int pool_order(const struct create_request *request, const int *fds, struct fault *fault)
 {
 	struct order *order = malloc(offsetof(struct order, request) + create_request_size(request->mount_count));
 	if (order == NULL)
@@ -72,61 +75,70 @@ int pool_order(const struct create_request *request, const int *mount_fds, struc
 	order->next = NULL;
 	memcpy(&order->request, request, create_request_size(request->mount_count));
 	bool copied = true;
-	for (size_t i = 0; i < MOUNTS_MAX; i++) {
-		order->mount_fds[i] = i < request->mount_count ? fcntl(mount_fds[i], F_DUPFD_CLOEXEC, 0) : -1;
-		copied = copied && (i >= request->mount_count || order->mount_fds[i] >= 0);
+	for (size_t i = 0; i < CREATE_FDS_MAX; i++) {
+		order->fds[i] = i < create_fd_count(request) ? fcntl(fds[i], F_DUPFD_CLOEXEC, 0) : -1;
+		copied = copied && (i >= create_fd_count(request) || order->fds[i] >= 0);
 	}
-	order_count++;
+	struct queue *queue = &queues[request->network];
+	queue->count++;
 	if (!copied) {
 		free_order(order);
 		return fail(fault, E_SETUP_FAILED, EMFILE, "no descriptor for the mounts of another sandbox");
 	}
-	*last_order = order;
-	last_order = &order->next;
+	*queue->last = order;
+	queue->last = &order->next;
 	likely_limits = request->limits;
 	filling_stopped = false;
 	return 0;
 }
 
-static struct order **find_order(const char *name)
+/* Where it hangs, and in which queue; NULL: nowhere. */
+static struct order **find_order(const char *name, struct queue **queue)
 {
-	struct order **at = &first_order;
-	while (*at != NULL && strcmp((*at)->request.name, name) != 0)
-		at = &(*at)->next;
-	return at;
+	for (size_t i = 0; i < NETWORK_MODES; i++)
+		for (struct order **at = &queues[i].first; *at != NULL; at = &(*at)->next)
+			if (strcmp((*at)->request.name, name) == 0) {
+				*queue = &queues[i];
+				return at;
+			}
+	return NULL;
 }
 
 bool pool_has_order(const char *name)
 {
-	return *find_order(name) != NULL;
+	struct queue *queue;
+	return find_order(name, &queue) != NULL;
 }
 
 void pool_cancel(const char *name)
 {
-	struct order **at = find_order(name);
-	struct order *order = *at;
-	if (order == NULL)
+	struct queue *queue;
+	struct order **at = find_order(name, &queue);
+	if (at == NULL)
 		return;
+	struct order *order = *at;
 	*at = order->next;
-	if (last_order == &order->next)
-		last_order = at;
+	if (queue->last == &order->next)
+		queue->last = at;
 	refuse(order, &(struct fault){ .error = E_SANDBOX_DEAD, .detail = "it was destroyed while it was being created" });
 }
 
-void pool_failed(const struct fault *fault)
+void pool_failed(enum network_mode network, const struct fault *fault)
 {
+	struct queue *queue = &queues[network];
 	filling_stopped = true;
-	if (first_order == NULL)
+	if (queue->first == NULL)
 		complain("zygote: a sandbox could not be prepared: %s", fault->detail);
-	else if (zygote.counts[PREPARING] < order_count)
-		refuse(take_first(), fault);
+	else if (zygote.counts[network][PREPARING] < queue->count)
+		refuse(take_first(queue), fault);
 }
 
 static void refuse_all(const struct fault *fault)
 {
 	filling_stopped = true;
-	while (first_order != NULL)
-		refuse(take_first(), fault);
+	for (size_t i = 0; i < NETWORK_MODES; i++)
+		while (queues[i].first != NULL)
+			refuse(take_first(&queues[i]), fault);
 }
 
 void pool_take_uids(const struct uid_block *block)
@@ -161,54 +173,64 @@ static bool take_uid(uint32_t *uid)
 }
 
 /* False: not now. */
-static bool prepare_one(void)
+static bool prepare_one(enum network_mode network)
 {
 	uint32_t uid;
 	struct fault fault = { 0 };
 	if (!take_uid(&uid))
 		return false;
-	if (jail_prepare(uid, &likely_limits, &fault) != NULL)
+	if (jail_prepare(uid, network, &likely_limits, &fault) != NULL)
 		return true;
-	if (fault.error == E_LIMIT_SANDBOXES && first_order == NULL)
+	if (fault.error == E_LIMIT_SANDBOXES && queues[network].first == NULL)
 		filling_stopped = true; /* no place is left for one that nobody asked for */
 	else
-		pool_failed(&fault);
+		pool_failed(network, &fault);
 	return false;
 }
 
 /* The oldest: its uid is the lowest. */
-static struct jail *find_prepared(void)
+static struct jail *find_prepared(enum network_mode network)
 {
 	struct jail *oldest = NULL;
 	for (uint32_t i = 0; i < zygote.jails_end; i++) {
 		struct jail *jail = zygote.jails[i];
-		if (jail != NULL && jail->state == PREPARED && (oldest == NULL || jail->plan.uid < oldest->plan.uid))
+		if (jail != NULL && jail->state == PREPARED && jail->plan.network == network && (oldest == NULL || jail->plan.uid < oldest->plan.uid))
 			oldest = jail;
 	}
 	return oldest;
 }
 
-void pool_turn(uint64_t now_ms)
+static void serve(enum network_mode network, uint64_t now_ms)
 {
-	while (first_order != NULL && zygote.counts[PREPARED] > 0) {
-		struct order *order = take_first();
-		jail_claim(find_prepared(), &order->request, order->mount_fds);
+	struct queue *queue = &queues[network];
+	while (queue->first != NULL && zygote.counts[network][PREPARED] > 0) {
+		struct order *order = take_first(queue);
+		jail_claim(find_prepared(network), &order->request, order->fds);
 		free_order(order);
 		fill_at_ms = now_ms + QUIET_MS;
 	}
-	while (zygote.counts[PREPARING] < order_count)
-		if (!prepare_one())
+	while (zygote.counts[network][PREPARING] < queue->count)
+		if (!prepare_one(network))
 			break;
-	bool is_low = zygote.counts[PREPARED] + zygote.counts[PREPARING] < PREPARED_MAX / 2;
-	while (!filling_stopped && (is_low || now_ms >= fill_at_ms) && zygote.counts[PREPARING] < PREPARING_AHEAD_MAX &&
-	       zygote.counts[PREPARED] + zygote.counts[PREPARING] < PREPARED_MAX)
-		if (!prepare_one())
+}
+
+/* Ahead are only those without a network: most tasks have none, and one with a network waits for two milliseconds more. */
+void pool_turn(uint64_t now_ms)
+{
+	const uint32_t *counts = zygote.counts[NETWORK_NONE];
+	for (enum network_mode network = NETWORK_NONE; network < NETWORK_MODES; network++)
+		serve(network, now_ms);
+	bool is_low = counts[PREPARED] + counts[PREPARING] < PREPARED_MAX / 2;
+	while (!filling_stopped && (is_low || now_ms >= fill_at_ms) && counts[PREPARING] < PREPARING_AHEAD_MAX &&
+	       counts[PREPARED] + counts[PREPARING] < PREPARED_MAX)
+		if (!prepare_one(NETWORK_NONE))
 			break;
 }
 
 uint64_t pool_due_ms(void)
 {
-	bool fills = !filling_stopped && uids.count + next_uids.count > 0 && zygote.counts[PREPARING] < PREPARING_AHEAD_MAX &&
-		     zygote.counts[PREPARED] + zygote.counts[PREPARING] < PREPARED_MAX;
+	const uint32_t *counts = zygote.counts[NETWORK_NONE];
+	bool fills = !filling_stopped && uids.count + next_uids.count > 0 && counts[PREPARING] < PREPARING_AHEAD_MAX &&
+		     counts[PREPARED] + counts[PREPARING] < PREPARED_MAX;
 	return fills ? fill_at_ms : NEVER_MS;
 }

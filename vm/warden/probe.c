@@ -16,7 +16,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
@@ -104,18 +103,6 @@ static bool landlock_refuses(void)
 	return fd < 0 && errno == EACCES;
 }
 
-static bool sockets_are_refused(void)
-{
-	static const int families[] = { AF_UNIX, AF_INET, AF_INET6, AF_NETLINK };
-	for (size_t i = 0; i < ARRAY_LENGTH(families); i++) {
-		CLEANUP_FD int fd = (int)syscall(__NR_socket, families[i], SOCK_DGRAM | SOCK_CLOEXEC, 0, 0, 0, FILTER_QUIETLY);
-		if (fd >= 0 || errno != EPERM)
-			return false;
-	}
-	CLEANUP_FD int ring = (int)syscall(__NR_io_uring_setup, 1, NULL);
-	return ring < 0 && errno == ENOSYS;
-}
-
 static bool only_low_descriptors(int dir_fd, const char *path, int allowed)
 {
 	int fd = openat(dir_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -189,7 +176,7 @@ uint32_t layers_seen_inside(const struct sandbox_plan *plan, int fds_allowed)
 		{ LAYER_LANDLOCK, landlock_refuses() },
 		{ LAYER_NO_INHERITED_FD, only_low_descriptors(AT_FDCWD, "/proc/self/fd", fds_allowed) },
 		{ LAYER_INIT_NOT_DUMPABLE, prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0 },
-		{ LAYER_NO_SOCKET, sockets_are_refused() },
+		{ LAYER_NO_SOCKET, sockets_are_restricted(plan->network) },
 		{ LAYER_ROOT_READ_ONLY, sealed },
 		{ LAYER_RLIMITS, limit_is(RLIMIT_CORE, 1) && limit_is(RLIMIT_NOFILE, plan->limits.open_files_max) && limit_is(RLIMIT_RTPRIO, 0) &&
 				     limit_is(RLIMIT_NICE, 0) && limit_is(RLIMIT_NPROC, processes_max(&plan->limits)) },
@@ -294,6 +281,8 @@ uint32_t layers_seen_outside(const struct sandbox_plan *plan, const struct cgrou
 	/* An init has stdio, its socket, the status socket at the start, its signalfd, and a pipe for each exec that starts. */
 	if (only_low_descriptors(proc_fd, path, 6 + EXECS_MAX))
 		layers |= LAYER_BIT(LAYER_NO_INHERITED_FD);
+	if (plan->network != NETWORK_NONE && !network_is_empty(proc_fd, process))
+		layers &= ~LAYER_BIT(LAYER_NET_NS);
 	if (cgroup_holds(cgroups, plan->cgroup, proc_fd, pid, &plan->cgroup_limits))
 		layers |= LAYER_BIT(LAYER_CGROUP_LIMITS);
 	return layers;

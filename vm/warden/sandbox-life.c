@@ -46,7 +46,7 @@ void sandbox_create(struct codec *codec)
 	}
 	create->seq = operation_ticket(codec, operation);
 	/* Only what names a path of the host needs the broker. */
-	bool direct = create->mount_count == 0;
+	bool direct = create->mount_count == 0 && create->network == 0;
 	struct packet_queue *queue = direct ? &codec->to_zygote : &codec->to_broker;
 	if (packet_send(queue, create, create_request_size(create->mount_count), NULL, 0) < 0)
 		die_errno("the %s does not take a request", direct ? "zygote" : "broker");

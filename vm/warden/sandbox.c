@@ -16,7 +16,7 @@
 #include <sys/syscall.h>
 
 /* Where a child's descriptors stand once it has closed all others. */
-enum { FD_CONTROL = 3, FD_STATUS, FD_ZYGOTE_PID, FD_SEALED, FD_FIRST_CLOSED };
+enum { FD_CONTROL = 3, FD_STATUS, FD_ZYGOTE_PID, FD_SEALED, FD_NETWORK, FD_FIRST_CLOSED };
 
 static bool is_session_name(const char *name)
 {
@@ -58,8 +58,8 @@ int sandbox_request_check(const struct create_request *request, struct fault *fa
 		return fail(fault, E_SETUP_FAILED, 0, "memory under 1 MiB, a disk or /tmp under 4 KiB, or one over 1 PiB");
 	if (limits->pids_max < 2 || limits->pids_max > PIDS_MAX || limits->open_files_max < 16 || limits->disk_inodes < 16)
 		return fail(fault, E_SETUP_FAILED, 0, "at least 2 processes, 16 open files and 16 inodes are needed");
-	if (request->network != 0)
-		return fail(fault, E_SETUP_FAILED, 0, "network mode %u is not known; only 0 is, none", request->network);
+	if (request->network >= NETWORK_MODES)
+		return fail(fault, E_SETUP_FAILED, 0, "network mode %u is not known; 0 is none, 1 proxied", request->network);
 	return check_mounts(request, fault);
 }
 
@@ -80,22 +80,23 @@ void sandbox_plan_name(struct sandbox_plan *plan, const char *name)
 }
 
 /* Descriptors to their fixed places, everything else closed: no cgroup directory, pidfd, mount or socket of the warden survives this. */
-static int keep_descriptors(const struct child_fds *fds, int sealed_fd)
+static int keep_descriptors(const struct child_fds *fds, int sealed_fd, int network_fd)
 {
-	int sources[] = { fds->control, fds->status, fds->zygote_pid, sealed_fd };
+	int sources[] = { fds->control, fds->status, fds->zygote_pid, sealed_fd, network_fd };
+	size_t count = ARRAY_LENGTH(sources) - (network_fd < 0 ? 1 : 0);
 	/* Away from the low numbers first, so that no dup overwrites a source. */
-	for (size_t i = 0; i < ARRAY_LENGTH(sources); i++) {
+	for (size_t i = 0; i < count; i++) {
 		sources[i] = fcntl(sources[i], F_DUPFD_CLOEXEC, FD_FIRST_CLOSED);
 		if (sources[i] < 0)
 			return -1;
 	}
-	for (size_t i = 0; i < ARRAY_LENGTH(sources); i++)
+	for (size_t i = 0; i < count; i++)
 		if (dup3(sources[i], FD_CONTROL + (int)i, O_CLOEXEC) < 0)
 			return -1;
 	/* 0 and 1 are the template root's /dev/null already; 2 is the warden's own stderr. */
 	if (dup2(STDIN_FILENO, STDERR_FILENO) < 0)
 		return -1;
-	return (int)syscall(__NR_close_range, FD_FIRST_CLOSED, ~0u, 0);
+	return (int)syscall(__NR_close_range, FD_CONTROL + (int)count, ~0u, 0);
 }
 
 /* Children are killed before the host's own processes when the machine runs out of memory. Raising needs no privilege. */
@@ -108,8 +109,8 @@ static int raise_oom_score(struct fault *fault)
 
 static int confine(const struct sandbox_plan *plan, const struct cgroup_set *cgroups, const struct child_fds *fds, int *listener_fd, struct fault *fault)
 {
-	static const struct child_fds kept = { FD_CONTROL, FD_STATUS, FD_ZYGOTE_PID, -1 };
-	CLEANUP_FD int sealed = -1;
+	static const struct child_fds kept = { FD_CONTROL, FD_STATUS, FD_ZYGOTE_PID, -1, -1 };
+	CLEANUP_FD int sealed = -1, network = -1;
 	/* Again after setresuid, which clears it; this one covers the way there. */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0)
 		return fail(fault, E_SETUP_FAILED, errno, "cannot ask to die with the warden");
@@ -117,6 +118,11 @@ static int confine(const struct sandbox_plan *plan, const struct cgroup_set *cgr
 		return fail(fault, E_SETUP_FAILED, errno, "cannot start a session");
 	if (fds->network >= 0 && setns(fds->network, CLONE_NEWNET) != 0)
 		return fail(fault, E_SETUP_FAILED, errno, "cannot enter a network namespace");
+	if (plan->network == NETWORK_PROXIED) {
+		network = network_proxied_build(fds->proc, fault);
+		if (network < 0)
+			return -1;
+	}
 	if (cgroup_join_v1(cgroups, plan->cgroup) != 0)
 		return fail(fault, E_CGROUP_UNAVAILABLE, errno, "cannot join the v1 cgroups of %s", plan->cgroup);
 	/* After the joins, so that the sandbox's own cgroups are the roots that it sees. */
@@ -126,9 +132,9 @@ static int confine(const struct sandbox_plan *plan, const struct cgroup_set *cgr
 		return fail(fault, E_SETUP_FAILED, errno, "cannot set the host name");
 	if (mounts_build(plan, &sealed, fault) != 0 || raise_oom_score(fault) != 0)
 		return -1;
-	if (keep_descriptors(fds, sealed) != 0)
+	if (keep_descriptors(fds, sealed, network) != 0)
 		return fail(fault, E_SETUP_FAILED, errno, "cannot close inherited descriptors");
-	sealed = -1; /* closed, and its copy stands at FD_SEALED */
+	sealed = network = -1; /* closed, and their copies stand at FD_SEALED and FD_NETWORK */
 	return privileges_drop(plan, &kept, listener_fd, fault);
 }
 
@@ -144,12 +150,13 @@ _Noreturn static void child_main(struct sandbox_plan *plan, const struct cgroup_
 	}
 	close(FD_ZYGOTE_PID);
 	status.layers = layers_seen_inside(plan, listener + 1);
-	/* Neither stays with anybody in here. Until the listener has arrived, this process makes no call that would ask it. */
-	const int sent[] = { FD_SEALED, listener };
-	if (send_packet(FD_STATUS, &status, sizeof(status), sent, ARRAY_LENGTH(sent)) != 0)
+	/* None stays with anybody in here. Until the listener has arrived, this process makes no call that would ask it. */
+	const int sent[] = { FD_SEALED, listener, FD_NETWORK };
+	size_t count = plan->network == NETWORK_PROXIED ? ARRAY_LENGTH(sent) : ARRAY_LENGTH(sent) - 1;
+	if (send_packet(FD_STATUS, &status, sizeof(status), sent, count) != 0)
 		_exit(EXIT_FAILURE);
-	close(FD_SEALED);
-	close(listener);
+	for (size_t i = 0; i < count; i++)
+		close(sent[i]);
 	close(FD_STATUS);
 	init_main(plan, FD_CONTROL);
 }

@@ -4,6 +4,7 @@
 
 #include "base.h"
 #include "cgroup.h"
+#include "network-proxied.h"
 
 enum namespace_kind { NS_MOUNT, NS_PID, NS_IPC, NS_UTS, NS_NET, NS_CGROUP, NS_COUNT };
 
@@ -15,6 +16,7 @@ struct sandbox_plan {
 	char home[HOME_SIZE];                   /* /sessions/<name> */
 	char cgroup[16];                        /* s<uid>: as unique as the uid */
 	uint32_t uid;
+	enum network_mode network;
 	struct sandbox_limits limits;           /* open_files_max within our own hard limit */
 	struct cgroup_limits cgroup_limits;
 	uint64_t outer_namespaces[NS_COUNT];    /* inode numbers of the zygote's: every one must differ */
@@ -26,8 +28,8 @@ enum { PIDS_MAX = 1 << 22 };
 /* No session has this name: it is not a session name. */
 #define PREPARED_NAME "0"
 
-/* The child says this once over its status socket: what it saw from inside when all was in place, or what failed. With it comes
- * one descriptor: a writable clone of its sealed mount, for the claim. */
+/* The child says this once over its status socket: what it saw from inside when all was in place, or what failed. With it come
+ * a writable clone of its sealed mount, for the claim; the listener of its filter; and, if it is proxied, the socket for the relay. */
 struct child_status {
 	uint32_t layers;
 	struct fault fault;
@@ -39,6 +41,7 @@ struct child_fds {
 	int status;
 	int zygote_pid;   /* pidfd of the zygote: readable means that it died */
 	int network;      /* an empty network namespace to enter, -1: one was made by the clone; not kept */
+	int proc;         /* the host's /proc; not kept */
 };
 
 /* sandbox.c */
@@ -85,6 +88,10 @@ int limits_of_session_set(const struct sandbox_limits *limits);
 uint32_t layers_seen_inside(const struct sandbox_plan *plan, int fds_allowed);
 uint32_t layers_seen_outside(const struct sandbox_plan *plan, const struct cgroup_set *cgroups, int proc_fd, pid_t pid);
 int namespace_ids(int proc_fd, const char *process, uint64_t ids[NS_COUNT]);
+/* network-truth.c: no other family or type of socket than the mode allows, no interface but loopback, no way out. */
+bool sockets_are_restricted(enum network_mode network);
+/* Of the process, a path below proc_fd. */
+bool network_is_empty(int proc_fd, const char *process);
 /* "layers missing: landlock, no socket" */
 void layers_missing_text(uint32_t missing, char detail[DETAIL_SIZE]);
 

@@ -1,5 +1,5 @@
-/* What the two files that write the system call filter share: seccomp.c, which numbers have which answer, and seccomp-requests.c, which
- * commands and flags within a call are refused. */
+/* What the files that write the system call filter share: seccomp.c, which numbers have which answer, seccomp-requests.c, which
+ * commands and flags within a call are refused, and seccomp-sockets.c, which sockets. */
 #ifndef COHORT_SECCOMP_EMIT_H
 #define COHORT_SECCOMP_EMIT_H
 
@@ -10,6 +10,8 @@ void emit_return(uint32_t value);
 void emit_refusal(int error_number);
 /* Of what is worth knowing of: asks the listener, where there is one. */
 void emit_notified_refusal(void);
+/* The same for a whole call, but for the truth check. */
+void emit_told_refusal(void);
 /* The low half of an argument: the kernel's parameter is 32 bits wide in all that we compare. */
 void emit_load_argument(unsigned int index);
 
@@ -20,5 +22,9 @@ void emit_madvise(void);
 void emit_prlimit(void);
 /* Refuses when one of the bits is set in the argument. */
 void emit_refused_bits(unsigned int argument, uint32_t bits, int error_number);
+
+void emit_socketpair(void);
+void emit_socket_tcp(void);
+void emit_setsockopt(void);
 
 #endif

@@ -15,7 +15,6 @@
 #include <linux/seccomp.h>
 #include <sys/mman.h>
 #include <sys/shm.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -31,8 +30,8 @@ enum { OUR_ARCH = (int)AUDIT_ARCH_AARCH64, OLD_NUMBERS_END = 295 };
 enum { NEW_NUMBERS = 424, CEILING = 467, PROGRAM_MAX = 512 };
 
 enum action {
-	ALLOW, REFUSE, NOTIFY, ABSENT, CLONE, SOCKETPAIR, IOCTL, MKNOD, MKNODAT, CHMOD, FCHMODAT, OPEN, OPENAT, FCNTL, PRLIMIT, RENAMEAT2,
-	MMAP, MEMFD, SHMGET, MADVISE, PRCTL, ACTION_COUNT,
+	ALLOW, REFUSE, NOTIFY, ABSENT, CLONE, SOCKETPAIR, SOCKET_TCP, SETSOCKOPT, IOCTL, MKNOD, MKNODAT, CHMOD, FCHMODAT, OPEN, OPENAT, FCNTL,
+	PRLIMIT, RENAMEAT2, MMAP, MEMFD, SHMGET, MADVISE, PRCTL, ACTION_COUNT,
 };
 
 static const struct {
@@ -44,10 +43,12 @@ static const struct {
 #undef RULE
 };
 
-static struct sock_filter program[PROGRAM_MAX];
-static unsigned short program_length;
-/* The sandbox's: a refusal that is worth knowing of asks the listener which error it shall be. */
-static bool has_listener;
+static struct program {
+	struct sock_filter instructions[PROGRAM_MAX];
+	unsigned short length;
+	/* A sandbox's: a refusal that is worth knowing of asks the listener which error it shall be. */
+	bool has_listener;
+} programs[FILTER_PROFILES], *program;
 
 static struct interval {
 	uint32_t first;
@@ -57,9 +58,9 @@ static size_t interval_count;
 
 void emit(uint16_t code, uint8_t if_true, uint8_t if_false, uint32_t operand)
 {
-	if (program_length >= PROGRAM_MAX)
+	if (program->length >= PROGRAM_MAX)
 		die("the system call filter is too long");
-	program[program_length++] = (struct sock_filter){ code, if_true, if_false, operand };
+	program->instructions[program->length++] = (struct sock_filter){ code, if_true, if_false, operand };
 }
 
 void emit_return(uint32_t value)
@@ -75,12 +76,21 @@ void emit_refusal(int error_number)
 /* Without a listener, and for whoever answers late, it is the same error. */
 void emit_notified_refusal(void)
 {
-	emit_return(has_listener ? SECCOMP_RET_USER_NOTIF : SECCOMP_RET_ERRNO | EPERM);
+	emit_return(program->has_listener ? SECCOMP_RET_USER_NOTIF : SECCOMP_RET_ERRNO | EPERM);
 }
 
 void emit_load_argument(unsigned int index)
 {
 	emit(BPF_LD | BPF_W | BPF_ABS, 0, 0, (uint32_t)(offsetof(struct seccomp_data, args) + 8 * index));
+}
+
+/* The truth check must be refused by the same rule as everybody, and must not be heard of. */
+void emit_told_refusal(void)
+{
+	emit_load_argument(5);
+	emit(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, FILTER_QUIETLY);
+	emit_refusal(EPERM);
+	emit_notified_refusal();
 }
 
 /* In a directory mounted read-write, a file belongs to the person on the host: a set-user-id program there would hand whoever runs it
@@ -118,19 +128,6 @@ static void emit_mknod(unsigned int mode_argument)
 	emit_return(SECCOMP_RET_ALLOW);
 }
 
-static void emit_socketpair(void)
-{
-	/* A datagram pair could sendto() a host daemon's socket path through a mount; streams cannot. */
-	emit_load_argument(0);
-	emit(BPF_JMP | BPF_JEQ | BPF_K, 0, 4, AF_UNIX);
-	emit_load_argument(1);
-	emit(BPF_ALU | BPF_AND | BPF_K, 0, 0, 0xf);
-	emit(BPF_JMP | BPF_JEQ | BPF_K, 2, 0, SOCK_STREAM);
-	emit(BPF_JMP | BPF_JEQ | BPF_K, 1, 0, SOCK_SEQPACKET);
-	emit_notified_refusal();
-	emit_return(SECCOMP_RET_ALLOW);
-}
-
 static void emit_action(enum action action)
 {
 	switch (action) {
@@ -141,11 +138,7 @@ static void emit_action(enum action action)
 		emit_refusal(EPERM);
 		return;
 	case NOTIFY:
-		/* The truth check must be refused by the same rule, and must not be heard of. */
-		emit_load_argument(5);
-		emit(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, FILTER_QUIETLY);
-		emit_refusal(EPERM);
-		emit_notified_refusal();
+		emit_told_refusal();
 		return;
 	case ABSENT:
 		emit_refusal(ENOSYS);
@@ -159,6 +152,12 @@ static void emit_action(enum action action)
 		return;
 	case SOCKETPAIR:
 		emit_socketpair();
+		return;
+	case SOCKET_TCP:
+		emit_socket_tcp();
+		return;
+	case SETSOCKOPT:
+		emit_setsockopt();
 		return;
 	case IOCTL:
 		emit_ioctl();
@@ -225,24 +224,32 @@ static void emit_tree(size_t from, size_t to, unsigned int depth)
 		return;
 	}
 	size_t middle = from + (to - from) / 2;
-	unsigned short node = program_length;
+	unsigned short node = program->length;
 	emit(BPF_JMP | BPF_JGE | BPF_K, 0, 0, intervals[middle].first);
 	emit_tree(from, middle, depth + 1);
-	unsigned int skipped = (unsigned int)program_length - node - 1;
+	unsigned int skipped = (unsigned int)program->length - node - 1;
 	if (skipped > UINT8_MAX)
 		die("a branch of the system call filter is too long");
-	program[node].jt = (uint8_t)skipped;
+	program->instructions[node].jt = (uint8_t)skipped;
 	emit_tree(middle, to, depth + 1);
 }
 
+/* What a profile has instead. */
 static const struct {
+	enum filter_profile profile;
 	int number;
 	enum action action;
-} codec_rules[] = {
-	{ __NR_accept4, ALLOW }, { __NR_execve, REFUSE }, { __NR_execveat, REFUSE }, { __NR_clone, REFUSE }, { __NR_kill, REFUSE },
+} profile_rules[] = {
+	{ FILTER_CODEC, __NR_accept4, ALLOW }, { FILTER_CODEC, __NR_execve, REFUSE }, { FILTER_CODEC, __NR_execveat, REFUSE },
+	{ FILTER_CODEC, __NR_clone, REFUSE }, { FILTER_CODEC, __NR_kill, REFUSE },
 #ifdef __NR_fork
-	{ __NR_fork, REFUSE }, { __NR_vfork, REFUSE },
+	{ FILTER_CODEC, __NR_fork, REFUSE }, { FILTER_CODEC, __NR_vfork, REFUSE },
 #endif
+	/* In a network namespace of its own, where TCP leads to the relay or to itself. A pair of unix sockets is connected for ever: bind()
+	 * on one needs the right to make a socket file, which Landlock keeps, and connect() on one is EISCONN. */
+	{ FILTER_PROXIED, __NR_socket, SOCKET_TCP }, { FILTER_PROXIED, __NR_setsockopt, SETSOCKOPT }, { FILTER_PROXIED, __NR_connect, ALLOW },
+	{ FILTER_PROXIED, __NR_bind, ALLOW }, { FILTER_PROXIED, __NR_listen, ALLOW }, { FILTER_PROXIED, __NR_accept, ALLOW },
+	{ FILTER_PROXIED, __NR_accept4, ALLOW },
 };
 
 static void collect_intervals(enum filter_profile profile)
@@ -255,8 +262,9 @@ static void collect_intervals(enum filter_profile profile)
 			die("the system call filter names number %d, above its ceiling", rules[i].number);
 		by_number[rules[i].number] = rules[i].action;
 	}
-	for (size_t i = 0; profile == FILTER_CODEC && i < ARRAY_LENGTH(codec_rules); i++)
-		by_number[codec_rules[i].number] = codec_rules[i].action;
+	for (size_t i = 0; i < ARRAY_LENGTH(profile_rules); i++)
+		if (profile_rules[i].profile == profile)
+			by_number[profile_rules[i].number] = profile_rules[i].action;
 	interval_count = 0;
 	for (uint32_t number = 0; number <= CEILING; number++)
 		if (number == 0 || by_number[number] != by_number[number - 1])
@@ -265,8 +273,9 @@ static void collect_intervals(enum filter_profile profile)
 
 void seccomp_prepare(enum filter_profile profile)
 {
-	program_length = 0;
-	has_listener = profile == FILTER_SANDBOX;
+	program = &programs[profile];
+	program->length = 0;
+	program->has_listener = profile != FILTER_CODEC;
 	/* Another architecture (int 0x80) has other numbers: checked first, or all below means something else. */
 	emit(BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(struct seccomp_data, arch));
 	emit(BPF_JMP | BPF_JEQ | BPF_K, 1, 0, (uint32_t)OUR_ARCH);
@@ -276,15 +285,15 @@ void seccomp_prepare(enum filter_profile profile)
 	emit_tree(0, interval_count, 0);
 }
 
-int seccomp_apply(void)
+int seccomp_apply(enum filter_profile profile)
 {
-	struct sock_fprog filter = { .len = program_length, .filter = program };
+	struct sock_fprog filter = { .len = programs[profile].length, .filter = programs[profile].instructions };
 	return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter);
 }
 
-int seccomp_apply_listening(void)
+int seccomp_apply_listening(enum filter_profile profile)
 {
-	struct sock_fprog filter = { .len = program_length, .filter = program };
+	struct sock_fprog filter = { .len = programs[profile].length, .filter = programs[profile].instructions };
 	/* A signal that comes while a call is being answered waits until it is: else every answer to a busy caller could come too late. */
 	const unsigned int flags = SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
 	return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &filter);

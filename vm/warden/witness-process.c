@@ -28,7 +28,7 @@ void witness_process_main(struct witness_config *config, uint32_t uid)
 	if (getppid() != broker_pid)
 		_exit(EXIT_FAILURE);
 	seccomp_prepare(FILTER_CODEC);
-	if (seccomp_apply() != 0)
+	if (seccomp_apply(FILTER_CODEC) != 0)
 		die_errno("witness: cannot load its system call filter");
 	_exit(witness_main(config));
 }

@@ -77,26 +77,6 @@ static union {
 	struct grant_request grant;
 } received;
 
-static void create(ssize_t size, const int *mount_fds, size_t fd_count)
-{
-	struct create_request *request = &received.create;
-	struct fault fault = { 0 };
-	if (size < (ssize_t)create_request_size(0) || request->mount_count > MOUNTS_MAX ||
-	    size != (ssize_t)create_request_size(request->mount_count) || fd_count != request->mount_count)
-		die("zygote: a create_request of %zd bytes with %zu mounts", size, fd_count);
-	request->name[SESSION_NAME_SIZE - 1] = '\0';
-	if (jail_find(request->name) != NULL || pool_has_order(request->name))
-		fail(&fault, E_NAME_INVALID, EEXIST, "a sandbox of this name lives or is being removed");
-	else if (sandbox_request_check(request, &fault) == 0)
-		pool_order(request, mount_fds, &fault);
-	if (fault.error == E_NONE)
-		return;
-	struct create_reply reply = { .kind = FROM_CREATE_REPLY, .seq = request->seq, .error = fault.error, .sys_errno = fault.sys_errno };
-	memcpy(reply.name, request->name, sizeof(reply.name));
-	memcpy(reply.detail, fault.detail, sizeof(reply.detail));
-	send_to_codec(&reply, sizeof(reply), NULL, 0);
-}
-
 static void grant(int mount_fd)
 {
 	received.grant.name[SESSION_NAME_SIZE - 1] = '\0';
@@ -105,9 +85,9 @@ static void grant(int mount_fd)
 
 static void on_broker(void)
 {
-	int fds[MOUNTS_MAX];
+	int fds[CREATE_FDS_MAX];
 	size_t fd_count = 0;
-	ssize_t size = receive_packet(zygote.broker_fd, &received, sizeof(received), fds, MOUNTS_MAX, &fd_count);
+	ssize_t size = receive_packet(zygote.broker_fd, &received, sizeof(received), fds, CREATE_FDS_MAX, &fd_count);
 	if (size == 0)
 		_exit(EXIT_SUCCESS); /* the broker ended; so do we */
 	if (size == (ssize_t)sizeof(received.uids) && received.uids.op == OP_UIDS)
@@ -115,7 +95,7 @@ static void on_broker(void)
 	else if (size == (ssize_t)sizeof(received.grant) && received.grant.op == OP_GRANT && fd_count == 1)
 		grant(fds[0]);
 	else
-		create(size, fds, fd_count);
+		jail_order(&received.create, size, fds, fd_count);
 	for (size_t i = 0; i < fd_count; i++)
 		close_fd(&fds[i]);
 }
@@ -161,14 +141,6 @@ static bool operate(const struct op_request *request, struct jail *jail, struct 
 	return true;
 }
 
-/* For all nobody waits until every task stands still. */
-static void freeze_at_once(struct jail *jail)
-{
-	jail->frozen = true;
-	if (cgroup_freeze(zygote.cgroups, jail->plan.cgroup, true) != 0)
-		complain("zygote: cannot freeze %s: %s", jail->plan.name, strerror(errno));
-}
-
 static void operate_on_all(const struct op_request *request)
 {
 	uint64_t values[7] = { 0 };
@@ -184,7 +156,7 @@ static void operate_on_all(const struct op_request *request)
 		else if (request->op == OP_THAW_ALL)
 			jail_thaw(jail, &ignored);
 		else
-			freeze_at_once(jail);
+			jail_freeze_at_once(jail);
 	}
 	reply_op(request->op, request->seq, "", NULL, values);
 }
@@ -202,7 +174,7 @@ static void on_codec(void)
 		return;
 	}
 	if (size >= (ssize_t)create_request_size(0) && received.create.op == OP_CREATE) {
-		create(size, NULL, 0);
+		jail_order(&received.create, size, NULL, 0);
 		return;
 	}
 	request = received.op;
@@ -254,6 +226,9 @@ static void dispatch(const struct epoll_event *event)
 		if (zygote.network_maker_fd >= 0)
 			network_stock_receive(&zygote.network_maker_fd);
 		return;
+	case FROM_RELAY:
+		relay_on_reply();
+		return;
 	case FROM_STATUS:
 		/* An earlier event of the same round may have ended it. */
 		if (zygote.jails[index] != NULL && zygote.jails[index]->status_fd >= 0)
@@ -270,12 +245,13 @@ static void dispatch(const struct epoll_event *event)
 	}
 }
 
-void zygote_main(const struct cgroup_set *cgroups, const struct person *person, int broker_fd, int codec_fd, int witness_fd, int ready_fd)
+void zygote_main(const struct cgroup_set *cgroups, const struct person *person, const struct zygote_sockets *sockets, int ready_fd)
 {
-	zygote = (struct zygote){ .cgroups = cgroups, .person = person, .broker_fd = broker_fd, .codec_fd = codec_fd, .witness_fd = witness_fd };
+	zygote = (struct zygote){ .cgroups = cgroups, .person = person, .broker_fd = sockets->broker, .codec_fd = sockets->codec,
+				  .witness_fd = sockets->witness, .relay_fd = sockets->relay };
 	const struct timeval timeout = { .tv_sec = SEND_TIMEOUT_S };
 	/* The locks, the listening socket and the broker's own ends are closed first. */
-	const int kept[] = { broker_fd, codec_fd, witness_fd, ready_fd, cgroups->v2_fd, cgroups->v1_fd[0], cgroups->v1_fd[1], cgroups->v1_fd[2] };
+	const int kept[] = { sockets->broker, sockets->codec, sockets->witness, sockets->relay, ready_fd, cgroups->v2_fd, cgroups->v1_fd[0], cgroups->v1_fd[1], cgroups->v1_fd[2] };
 	if (close_all_but(kept, ARRAY_LENGTH(kept)) != 0)
 		die_errno("zygote: cannot close inherited descriptors");
 	/* The one thing of the host that stays within reach: its /proc, as a descriptor, for the truth check from outside. */
@@ -283,11 +259,12 @@ void zygote_main(const struct cgroup_set *cgroups, const struct person *person, 
 	zygote.own_pid_fd = pidfd_open(getpid(), 0);
 	zygote.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (zygote.proc_fd < 0 || zygote.own_pid_fd < 0 || zygote.epoll_fd < 0 ||
-	    setsockopt(codec_fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) != 0 ||
-	    setsockopt(witness_fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) != 0)
+	    setsockopt(sockets->codec, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) != 0 ||
+	    setsockopt(sockets->witness, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) != 0)
 		die_errno("zygote: cannot start");
 	root_tree_enter();
 	seccomp_prepare(FILTER_SANDBOX);
+	seccomp_prepare(FILTER_PROXIED);
 	struct fault fault;
 	if (privileges_prepare(&fault) != 0)
 		die("zygote: %s", fault.detail);
@@ -304,8 +281,9 @@ void zygote_main(const struct cgroup_set *cgroups, const struct person *person, 
 	zygote.network_maker_fd = network_stock_open(zygote.proc_fd);
 	if (zygote.network_maker_fd >= 0)
 		watch(zygote.network_maker_fd, FROM_NETWORK_MAKER, 0);
-	watch(broker_fd, FROM_BROKER, 0);
-	watch(codec_fd, FROM_CODEC, 0);
+	watch(sockets->broker, FROM_BROKER, 0);
+	watch(sockets->codec, FROM_CODEC, 0);
+	watch(sockets->relay, FROM_RELAY, 0);
 	if (write(ready_fd, "", 1) != 1)
 		die_errno("zygote: the broker is gone");
 	close(ready_fd);

@@ -4,9 +4,13 @@
 
 #include "cgroup.h"
 
+struct zygote_sockets {
+	int broker, codec, witness, relay;
+};
+
 /* Sends one byte on ready_fd once the template root stands, then serves until both other processes are gone. */
 struct person;
-_Noreturn void zygote_main(const struct cgroup_set *cgroups, const struct person *person, int broker_fd, int codec_fd,
-			    int witness_fd, int ready_fd);
+_Noreturn void zygote_main(const struct cgroup_set *cgroups, const struct person *person,
+			    const struct zygote_sockets *sockets, int ready_fd);
 
 #endif

@@ -7,6 +7,9 @@ import { frameTypes, WIRE_FRAME_BYTES_MAX, type SupervisorFrame } from "./frames
 const NAME = /^[a-z][a-z0-9-]{0,62}$/;
 const UINT32_MAX = 0xffff_ffff;
 const MOUNTS_MAX = 16;
+const ENDPOINT_BYTES_MAX = 107;
+const NETWORK_NONE = 0;
+const NETWORK_PROXIED = 1;
 const mountModes: Readonly<Record<MountMode, number>> = { ro: 0, rw: 1, staged: 2 };
 /** As the wire numbers them. */
 const EXEC_KINDS: readonly ExecPlan["kind"][] = ["command", "collect", "diff"];
@@ -84,8 +87,6 @@ function supervisorFrameFields(frame: SupervisorFrame): readonly unknown[] {
 function createFields(seq: number, plan: SandboxPlan): readonly unknown[] {
   const { limits, mounts } = plan;
   if (mounts.length > MOUNTS_MAX) throw refused(`${mounts.length} mounts, at most ${MOUNTS_MAX} are possible`);
-  const network = 0;
-  const endpoint = "";
   return [
     frameTypes.create,
     seq,
@@ -98,10 +99,17 @@ function createFields(seq: number, plan: SandboxPlan): readonly unknown[] {
     uint32("pidsMax", limits.pidsMax),
     uint32("cpuPermille", limits.cpuPermille),
     uint32("openFilesMax", limits.openFilesMax),
-    network,
+    plan.network === "none" ? NETWORK_NONE : NETWORK_PROXIED,
     mounts.map(mountFields),
-    endpoint,
+    plan.network === "none" ? "" : endpoint(plan.network.endpoint),
   ];
+}
+
+function endpoint(path: string): string {
+  if (!path.startsWith("/") || Buffer.byteLength(path) > ENDPOINT_BYTES_MAX) {
+    throw refused(`the endpoint ${JSON.stringify(path)} is no absolute path of at most ${ENDPOINT_BYTES_MAX} bytes`);
+  }
+  return text("endpoint", path);
 }
 
 function mountFields(mount: MountPlan): readonly unknown[] {
