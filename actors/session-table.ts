@@ -40,6 +40,8 @@ const EXIT_ACK_MS_MAX = 15 * 60_000;
 
 export interface SessionTableParts {
   grantEnded(end: GrantEnd): void;
+  /** The session is closed: its tools channel, too. */
+  closed(name: string): void;
   readonly content: Content;
   readonly live: LiveOutput;
   readonly denials: Denials;
@@ -147,6 +149,7 @@ export class SessionTable {
     this.#begun.delete(name);
     this.#exited.delete(name);
     this.#parts.denials.forget(name);
+    this.#parts.closed(name);
     if (session === undefined) return;
     await session.close();
     this.#parts.live.end(session.id);

@@ -22,6 +22,7 @@ import { DenialFile } from "./denial-file.ts";
 import { Denials } from "./denials.ts";
 import { SessionTable } from "./session-table.ts";
 import { StagedChanges } from "./staged-changes.ts";
+import { ToolsChannels } from "./tools-channels.ts";
 import { VmLink } from "./vm-link.ts";
 
 /** Rejects with what openRuntime rejects with. The warden may be absent: children wait for it. */
@@ -41,14 +42,19 @@ export const openSystem: OpenSystem = async (options: SystemOptions) => {
     live,
     denials,
     grantEnded: (end) => permissions.heardEnd(end),
+    closed: (name) => channels.close(name),
     wardenIdPath: join(stateDirectory, "warden-id"),
     log: log.log,
   });
+  const channels = new ToolsChannels({ table, asks: () => permissions.asks, log: log.log });
   const link = new VmLink({
     connect: connectVm,
-    events: table.events,
+    events: { ...table.events, ...channels.events },
     reconcile: (vm) => table.reconcile(vm),
-    disconnected: () => table.disconnected(),
+    disconnected: () => {
+      table.disconnected();
+      channels.disconnected();
+    },
     absent: () => table.loseAll(),
     log: log.log,
   });

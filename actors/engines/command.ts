@@ -54,6 +54,7 @@ export function commandPlan(task: Task, id: SessionId, execId: number): ExecPlan
     cwd: task.cwd === undefined ? home : task.cwd.startsWith("/") ? task.cwd : `${home}/${task.cwd.replace(/^~\/?/, "")}`,
     pty: null,
     stdin: task.stdin === undefined ? "none" : "stream",
+    tools: "stream",
     windowBytes: WINDOW_BYTES,
   };
 }
