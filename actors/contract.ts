@@ -49,6 +49,8 @@ export interface Grants {
   diff(grant: string, patch: boolean): Promise<GrantDiff>;
   apply(grant: string, accept: readonly string[], only: readonly string[] | undefined, origin: Origin): Promise<GrantApplied>;
   discard(grant: string, origin: Origin): Promise<GrantSummary>;
+  /** Of a directory that was given for writing: what was overwritten or deleted comes back. */
+  undo(grant: string): Promise<GrantApplied>;
 }
 
 export interface ApprovalList {

@@ -106,6 +106,7 @@ export class SessionTable {
     const { run, index } = session.id;
     try {
       const task = await this.#parts.content.task(run, index);
+      session.task = task;
       session.outputBytesMax = task.limits.outputBytes;
       if (task.stdin !== undefined && runs) session.giveStdin(task.stdin);
     } catch (error) {

@@ -12,7 +12,7 @@ import {
   type StagedOutcome,
   type ToldParams,
 } from "./messages/grant-events.ts";
-import type { GrantEnd, GrantState } from "./messages/grant.ts";
+import type { GrantEnd, GrantState, UndoState } from "./messages/grant.ts";
 
 export type GrantContext = GrantInput & {
   readonly attachedAtMs: number | null;
@@ -25,6 +25,7 @@ export type GrantContext = GrantInput & {
   readonly processesKilled: number;
   readonly childKilled: boolean;
   readonly staged: StagedOutcome;
+  readonly undo: UndoState;
   readonly discard: boolean;
   readonly revokes: number;
 };
@@ -49,6 +50,7 @@ export function grantContext(input: GrantInput): GrantContext {
     processesKilled: 0,
     childKilled: false,
     staged: "none",
+    undo: "none",
     discard: false,
     revokes: 0,
   };
@@ -72,9 +74,9 @@ function took(context: GrantContext, event: Took): Took {
 export function reduceGrant(context: GrantContext, event: GrantEvent): Partial<GrantContext> {
   switch (event.type) {
     case "attached": {
-      const { isCopy, isProtectionPartial } = event;
+      const { isCopy, isProtectionPartial, undo } = event;
       const expiresAtMs = context.ttlMs === 0 ? null : event.at + context.ttlMs;
-      return { attachedAtMs: event.at, expiresAtMs, isCopy, isProtectionPartial };
+      return { attachedAtMs: event.at, expiresAtMs, isCopy, isProtectionPartial, undo };
     }
     case "refused":
       return { end: first(context, "failed") };
@@ -142,7 +144,7 @@ export function revokeTimer(context: GrantContext, atMs: number): StartTimerPara
 
 export function grantRow(context: GrantContext, state: GrantState): GrantRow {
   const { grant, wireId, run, index, attempt, child, mode, by, approval, atMs, attachedAtMs, expiresAtMs, endedAtMs, end } = context;
-  const { usesLeft, isCopy, isProtectionPartial, processesKilled, childKilled, staged } = context;
+  const { usesLeft, isCopy, isProtectionPartial, processesKilled, childKilled, staged, undo } = context;
   return {
     grant,
     wireId,
@@ -166,6 +168,7 @@ export function grantRow(context: GrantContext, state: GrantState): GrantRow {
     processesKilled,
     childKilled,
     staged,
+    undo,
   };
 }
 

@@ -58,4 +58,9 @@ export class Grants {
   async discard(grant: string): Promise<GrantSummary> {
     return this.#link.call("grant.discard", { grant }, { repeatable: true, timeoutMs: REVOKE_TIMEOUT_MS });
   }
+
+  /** Brings back what stood in a directory before it was given for writing (`undo` is "copied"), after its end. What was added stays. */
+  async undo(grant: string): Promise<GrantApplied> {
+    return this.#link.call("grant.undo", { grant }, { repeatable: true, timeoutMs: STAGED_TIMEOUT_MS });
+  }
 }

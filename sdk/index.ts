@@ -36,5 +36,6 @@ export type {
   GrantState,
   GrantSummary,
   StagedState,
+  UndoState,
 } from "../machines/messages/grant.ts";
 export type { Limits, Mount, RunSpec, RunSpecInput, Task, TaskInput } from "../machines/messages/task.ts";

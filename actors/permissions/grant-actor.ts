@@ -14,6 +14,7 @@ import {
   type StagedOutcome,
   type ToldParams,
 } from "../../machines/messages/grant-events.ts";
+import type { UndoState } from "../../machines/messages/grant.ts";
 import type { StagedGrant } from "../staged-diffs.ts";
 import { isSandboxGone, sentenceOf } from "../warden-refusal.ts";
 import type { PermissionParts } from "./permission-parts.ts";
@@ -48,6 +49,7 @@ export class GrantEffects {
     const session = table.find(child);
     if (session === undefined) return this.#refuse(params, "its child has ended");
     await settledWithin(session.start.promise, START_WAIT_MS, signal);
+    const undo = mode === "rw" ? await this.#undoCopy(params, path) : "none";
     const plan = {
       grantId: wireId,
       source: path,
@@ -58,7 +60,7 @@ export class GrantEffects {
     };
     try {
       const { copied, protectionPartial } = await link.call(signal, (vm) => vm.grant(child, plan));
-      return { type: "attached", isCopy: copied, isProtectionPartial: protectionPartial };
+      return { type: "attached", isCopy: copied, isProtectionPartial: protectionPartial, undo };
     } catch (error) {
       if (signal.aborted || !isCohortError(error)) throw error;
       if (isSandboxGone(error)) return this.#refuse(params, "its child has ended");
@@ -129,6 +131,16 @@ export class GrantEffects {
           if (isSandboxGone(error) || isCohortError(error, "WARDEN_ABSENT")) return this.outcomeOf(params);
           throw error;
         }
+    }
+  }
+
+  /** Whatever the child does with it later can be taken back by a person; that there is no copy is told, and refuses nothing. */
+  async #undoCopy({ grant, run }: AttachParams, path: string): Promise<UndoState> {
+    try {
+      return await this.#parts.undo.make({ grant, run, path });
+    } catch (error) {
+      this.#parts.log.warn({ grant, error }, "no copy could be made of what is given for writing");
+      return "none";
     }
   }
 

@@ -90,6 +90,14 @@ export class GrantDesk implements Grants {
     return this.revoke(grant, true, origin);
   }
 
+  async undo(grant: string): Promise<GrantApplied> {
+    const row = await grantRow(await this.#parts.runtime, grant);
+    if (row.undo !== "copied") throw new CohortError("CONTENT_GONE", { on: `there is no copy of what ${grant} gave for writing` });
+    if (row.state !== "ended") throw new CohortError("REQUEST_INVALID", { on: `${grant} is ${row.state}`, hint: "revoke it first" });
+    const { path } = await this.#parts.words.grant(row.run, grant);
+    return this.#parts.undo.restore({ grant, run: row.run, path });
+  }
+
   async #collect(staged: StagedGrant): Promise<void> {
     try {
       await this.#parts.diffs.collect(staged, this.#stopping);

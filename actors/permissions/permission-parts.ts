@@ -4,6 +4,7 @@ import type { RuntimeLog } from "../../runtime/log/runtime-log.ts";
 import type { Content } from "../content.ts";
 import type { SessionTable } from "../session-table.ts";
 import type { StagedDiffs } from "../staged-diffs.ts";
+import type { UndoCopies } from "../undo-copies.ts";
 import type { VmLink } from "../vm-link.ts";
 import type { Announcements } from "./announcements.ts";
 import type { LivingGrants } from "./living-grants.ts";
@@ -21,5 +22,6 @@ export interface PermissionParts {
   readonly table: SessionTable;
   readonly link: VmLink;
   readonly diffs: StagedDiffs;
+  readonly undo: Pick<UndoCopies, "make" | "restore">;
   readonly log: RuntimeLog;
 }

@@ -17,6 +17,7 @@ import type { Approvals, Grants } from "../contract.ts";
 import type { SessionId } from "../session.ts";
 import type { SessionTable } from "../session-table.ts";
 import type { StagedDiffs } from "../staged-diffs.ts";
+import type { UndoCopies } from "../undo-copies.ts";
 import type { VmLink } from "../vm-link.ts";
 import { isSandboxGone } from "../warden-refusal.ts";
 import { Announcements } from "./announcements.ts";
@@ -41,6 +42,7 @@ export interface PermissionsOptions {
   readonly table: SessionTable;
   readonly link: VmLink;
   readonly diffs: StagedDiffs;
+  readonly undo: Pick<UndoCopies, "make" | "restore">;
   readonly log: RuntimeLog;
 }
 

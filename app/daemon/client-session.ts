@@ -145,6 +145,7 @@ export class ClientSession implements RpcSession {
       case "grant.diff":
       case "grant.apply":
       case "grant.discard":
+      case "grant.undo":
       case "approval.list":
       case "approval.answer":
         return answerPermission(system, name, params, this.#origin);

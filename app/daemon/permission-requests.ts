@@ -27,6 +27,8 @@ export async function answerPermission(system: System, name: PermissionCall, par
     }
     case "grant.discard":
       return grants.discard(parseRequest(calls[name], params).grant, origin);
+    case "grant.undo":
+      return grants.undo(parseRequest(calls[name], params).grant);
     case "approval.list":
       return { approvals: await approvals.list(parseRequest(calls[name], params)) };
     case "approval.answer":

@@ -60,6 +60,8 @@ export const calls = {
     only: z.array(z.string().max(4095)).max(1000).optional(),
   }),
   "grant.discard": z.strictObject({ grant: grantIdSchema }),
+  /** Brings back what stood in a directory before it was given for writing, once the grant has ended; what was added stays. */
+  "grant.undo": z.strictObject({ grant: grantIdSchema }),
   /** Unanswered ones, oldest first; with `answered`, also the others, latest first. */
   "approval.list": z.strictObject({
     run: run.optional(),
@@ -148,6 +150,7 @@ export interface CallAnswers {
   "grant.diff": GrantDiff;
   "grant.apply": GrantApplied;
   "grant.discard": GrantSummary;
+  "grant.undo": GrantApplied;
   "approval.list": { readonly approvals: readonly ApprovalSummary[] };
   "approval.answer": ApprovalSummary;
   doctor: DoctorReport;

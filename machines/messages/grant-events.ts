@@ -1,5 +1,5 @@
 /** Everything that a grant hears, the parameters of its effects, and its rows. No path, name or reason: those lie in the content of its run. */
-import type { GrantEnd, GrantMode, GrantState } from "./grant.ts";
+import type { GrantEnd, GrantMode, GrantState, UndoState } from "./grant.ts";
 
 export type GrantInput = {
   readonly grant: string;
@@ -27,7 +27,7 @@ type Heard<T> = T & { readonly at: number };
 export type StagedOutcome = "none" | "kept" | "lost" | "discarded";
 
 export type GrantEvent = Heard<
-  | { readonly type: "attached"; readonly isCopy: boolean; readonly isProtectionPartial: boolean }
+  | { readonly type: "attached"; readonly isCopy: boolean; readonly isProtectionPartial: boolean; readonly undo: UndoState }
   /** The warden, or a rule of ours, refused: nothing was attached. Why lies in the grant's content. */
   | { readonly type: "refused" }
   | { readonly type: "revoke"; readonly discard: boolean }
@@ -87,4 +87,5 @@ export type GrantRow = {
   readonly processesKilled: number;
   readonly childKilled: boolean;
   readonly staged: StagedOutcome;
+  readonly undo: UndoState;
 };

@@ -58,6 +58,9 @@ export type GrantEnd = z.infer<typeof grantEndSchema>;
 export const stagedStateSchema = z.enum(["none", "live", "held", "applied", "discarded", "lost"]);
 export type StagedState = z.infer<typeof stagedStateSchema>;
 
+export const undoStateSchema = z.enum(["copied", "too-large", "none"]);
+export type UndoState = z.infer<typeof undoStateSchema>;
+
 export const grantSummarySchema = z.object({
   grant: grantIdSchema,
   run: z.string(),
@@ -90,6 +93,8 @@ export const grantSummarySchema = z.object({
   processesKilled: z.number(),
   childKilled: z.boolean(),
   staged: stagedStateSchema,
+  /** Of a directory given for writing. copied: `grant.undo` brings back what stood there. none: it is not one, or cannot be copied. */
+  undo: undoStateSchema,
 });
 export type GrantSummary = z.infer<typeof grantSummarySchema>;
 

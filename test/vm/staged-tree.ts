@@ -108,9 +108,17 @@ export function writeTree(root: string, tree: Tree): void {
   }
 }
 
+/** Every path below root, parents first; readdir's own recursion follows links. */
+export function pathsIn(root: string, prefix = ""): readonly string[] {
+  return readdirSync(join(root, prefix), { withFileTypes: true }).flatMap((entry) => {
+    const path = `${prefix}${entry.name}`;
+    return entry.isDirectory() ? [path, ...pathsIn(root, `${path}/`)] : [path];
+  });
+}
+
 export function readTree(root: string): Tree {
   const tree: Record<string, TreeNode> = {};
-  for (const path of readdirSync(root, { recursive: true, encoding: "utf8" })) {
+  for (const path of pathsIn(root)) {
     const full = join(root, path);
     const status = lstatSync(full);
     const mode = status.mode & 0o7777;
