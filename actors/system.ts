@@ -80,10 +80,7 @@ async function wire(options: SystemOptions, runtime: Promise<Runtime>): Promise<
     connect: connectVm,
     events: { ...table.events, ...channels.events },
     reconcile: (vm) => table.reconcile(vm),
-    disconnected: () => {
-      table.disconnected();
-      channels.disconnected();
-    },
+    disconnected: () => [table, channels].forEach((each) => each.disconnected()),
     absent: () => table.loseAll(),
     log: log.log,
   });
