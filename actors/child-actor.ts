@@ -19,6 +19,7 @@ import type { Task } from "../machines/messages/task.ts";
 import type { Content } from "./content.ts";
 import { commandPlan, sandboxPlan } from "./engines/command.ts";
 import type { Denials } from "./denials.ts";
+import type { Endpoints } from "./endpoints.ts";
 import type { Permissions } from "./permissions/permissions.ts";
 import type { ResultFile } from "./result-file.ts";
 import type { Session } from "./session.ts";
@@ -63,6 +64,7 @@ export interface ChildParts {
   readonly link: VmLink;
   readonly denials: Denials;
   readonly permissions: Permissions;
+  readonly endpoints: Endpoints;
 }
 
 /** How long a start waits for a warden before its task is refused. */
@@ -87,13 +89,14 @@ class ChildEffects {
   }
 
   async start(params: AttemptParams, { signal }: EffectContext): Promise<ActorEvent> {
-    const { content, table, link, permissions } = this.#parts;
+    const { content, table, link, permissions, endpoints } = this.#parts;
     const task = await content.task(params.run, params.index);
     const policy = policyOf(task);
     const session = table.open(params);
     session.task = task;
     session.outputBytesMax = task.limits.outputBytes;
     try {
+      const endpoint = task.network === "proxied" ? await endpoints.open(params.name) : null;
       for (;;) {
         if (session.doom.signal.aborted && session.sentTo === null) return { type: "startFailed", status: "cancelled", policy };
         const vm = link.current;
@@ -108,7 +111,7 @@ class ChildEffects {
         if (task.stdin !== undefined && session.stdin === null) session.giveStdin(task.stdin);
         try {
           // One round trip: the warden holds the exec until the sandbox stands.
-          const created = vm.create(sandboxPlan(task, params.name));
+          const created = vm.create(sandboxPlan(task, params.name, endpoint));
           const executed = vm.exec(params.name, commandPlan(task, params, TASK_EXEC_ID));
           executed.catch(() => {});
           await created;

@@ -10,10 +10,12 @@ import type { OpenedLog } from "../runtime/log/runtime-log.ts";
 import type { DoctorReport, ExecItem, OutputItem, RunEventItem, RunStarted } from "../machines/messages/api.ts";
 import type { ChildSummary, RunSummary } from "../machines/messages/result.ts";
 import type { RunSpec } from "../machines/messages/task.ts";
+import type { Asks } from "./asks.ts";
 import { childRows } from "./child-rows.ts";
 import type { Content } from "./content.ts";
 import type { Approvals, ExecRequest, Grants, LogsRequest, System } from "./contract.ts";
 import { doctorReport } from "./doctor.ts";
+import type { Endpoints } from "./endpoints.ts";
 import type { DenialFile } from "./denial-file.ts";
 import type { Denials } from "./denials.ts";
 import type { LiveOutput } from "./live-output.ts";
@@ -37,6 +39,7 @@ export interface SystemParts extends AdmissionParts {
   readonly denialFile: DenialFile;
   readonly permissions: Permissions;
   readonly diffs: StagedChanges;
+  readonly endpoints: Endpoints;
   readonly table: SessionTable;
   readonly link: VmLink;
   readonly live: LiveOutput;
@@ -136,6 +139,11 @@ export class CohortSystem implements System {
     return this.#parts.permissions.grants;
   }
 
+  /** For the tools channels of children. */
+  get asks(): Asks {
+    return this.#parts.permissions.asks;
+  }
+
   get approvals(): Approvals {
     return this.#parts.permissions.approvals;
   }
@@ -182,6 +190,7 @@ export class CohortSystem implements System {
     await link.stop();
     await runtime.stop();
     await table.closeAll();
+    await this.#parts.endpoints.closeAll();
     await results.closeAll();
     await denialFile.closeAll();
     await diffs.close();

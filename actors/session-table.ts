@@ -40,6 +40,8 @@ const EXIT_ACK_MS_MAX = 15 * 60_000;
 
 export interface SessionTableParts {
   grantEnded(end: GrantEnd): void;
+  /** The session is closed: its tools channel, too. */
+  closed(name: string): void;
   readonly content: Content;
   readonly live: LiveOutput;
   readonly denials: Denials;
@@ -104,6 +106,7 @@ export class SessionTable {
     const { run, index } = session.id;
     try {
       const task = await this.#parts.content.task(run, index);
+      session.task = task;
       session.outputBytesMax = task.limits.outputBytes;
       if (task.stdin !== undefined && runs) session.giveStdin(task.stdin);
     } catch (error) {
@@ -147,6 +150,7 @@ export class SessionTable {
     this.#begun.delete(name);
     this.#exited.delete(name);
     this.#parts.denials.forget(name);
+    this.#parts.closed(name);
     if (session === undefined) return;
     await session.close();
     this.#parts.live.end(session.id);

@@ -43,6 +43,7 @@ export class Settlement {
 
   /** Its grants end in the journal before it does. */
   async #closed(name: string): Promise<void> {
+    await this.#parts.endpoints.close(name);
     await this.#parts.table.close(name);
     await this.#parts.permissions.childGone(name);
   }

@@ -9,9 +9,10 @@ import { openRuntimeLog } from "../runtime/log/runtime-log.ts";
 import { openRuntime } from "../runtime/runtime.ts";
 import { childDefinition, childEffectDefinitions } from "./child-actor.ts";
 import { childRows } from "./child-rows.ts";
-import { CohortSystem } from "./cohort-system.ts";
+import { CohortSystem, type SystemParts } from "./cohort-system.ts";
 import { Content } from "./content.ts";
 import type { OpenSystem, SystemOptions } from "./contract.ts";
+import { Endpoints } from "./endpoints.ts";
 import { LiveOutput } from "./live-output.ts";
 import { permissionDefinitions, Permissions } from "./permissions/permissions.ts";
 import { relayDefinition } from "./relay-actor.ts";
@@ -22,39 +23,15 @@ import { DenialFile } from "./denial-file.ts";
 import { Denials } from "./denials.ts";
 import { SessionTable } from "./session-table.ts";
 import { StagedChanges } from "./staged-changes.ts";
+import { ToolsChannels } from "./tools-channels.ts";
 import { VmLink } from "./vm-link.ts";
 
 /** Rejects with what openRuntime rejects with. The warden may be absent: children wait for it. */
 export const openSystem: OpenSystem = async (options: SystemOptions) => {
-  const { stateDirectory, connectVm, cores } = options;
-  const contentDirectory = join(stateDirectory, "content");
-  await mkdir(contentDirectory, { recursive: true, mode: 0o700 });
-  const log = openRuntimeLog(join(stateDirectory, "system.log"));
-  const content = new Content(contentDirectory);
-  const results = new ResultFile(content);
-  const live = new LiveOutput();
+  await mkdir(join(options.stateDirectory, "content"), { recursive: true, mode: 0o700 });
   const opened = Promise.withResolvers<Runtime>();
-  const denialFile = new DenialFile(content);
-  const denials = new Denials({ file: denialFile, runtime: opened.promise, log: log.log });
-  const table: SessionTable = new SessionTable({
-    content,
-    live,
-    denials,
-    grantEnded: (end) => permissions.heardEnd(end),
-    wardenIdPath: join(stateDirectory, "warden-id"),
-    log: log.log,
-  });
-  const link = new VmLink({
-    connect: connectVm,
-    events: table.events,
-    reconcile: (vm) => table.reconcile(vm),
-    disconnected: () => table.disconnected(),
-    absent: () => table.loseAll(),
-    log: log.log,
-  });
-  const diffs = new StagedChanges({ content, link, execs: table.auxiliary, stateDirectory });
-  const permissions = new Permissions({ stateDirectory: await realpath(stateDirectory), content, table, link, diffs, log: log.log });
-  const busyRuns = new Set<string>();
+  const wired = await wire({ ...options, stateDirectory: await realpath(options.stateDirectory) }, opened.promise);
+  const { stateDirectory, content, results, denialFile, busyRuns, table, permissions } = wired;
   const ended = async (run: string): Promise<void> => {
     busyRuns.delete(run);
     await results.close(run);
@@ -65,38 +42,70 @@ export const openSystem: OpenSystem = async (options: SystemOptions) => {
   const runtime = await openRuntime({
     directory: join(stateDirectory, "journal"),
     definitions: [runDefinition, childDefinition, relayDefinition, ...permissionDefinitions],
-    effects: [
-      ...runEffectDefinitions({ runtime: opened.promise, ended }),
-      ...childEffectDefinitions({ content, results, table, link, denials, permissions }),
-      ...permissions.effects,
-    ],
+    effects: [...runEffectDefinitions({ runtime: opened.promise, ended }), ...childEffectDefinitions(wired), ...permissions.effects],
   });
-  const system = new CohortSystem({
-    runtime,
-    stateDirectory: await realpath(stateDirectory),
-    content,
-    results,
-    denials,
-    denialFile,
-    permissions,
-    diffs,
-    table,
-    link,
-    live,
-    log,
-    cores,
-    busyRuns,
-  });
+  const parts: SystemParts = { ...wired, runtime };
+  const system = new CohortSystem(parts);
   try {
     opened.resolve(runtime);
-    for (const run of await new RunJournal(runtime, content, results).living()) busyRuns.add(run);
-    await diffs.recover();
-    await table.restore(runtime, await childRows(runtime));
-    await permissions.restore(runtime);
+    await takeUp(parts);
   } catch (error) {
     await system.stop();
     throw error;
   }
-  link.start();
+  parts.link.start();
   return system;
 };
+
+/** Everything but the runtime, which needs effects that need these. */
+async function wire(options: SystemOptions, runtime: Promise<Runtime>): Promise<Omit<SystemParts, "runtime">> {
+  const { stateDirectory, connectVm, cores } = options;
+  const log = openRuntimeLog(join(stateDirectory, "system.log"));
+  const content = new Content(join(stateDirectory, "content"));
+  const results = new ResultFile(content);
+  const live = new LiveOutput();
+  const denialFile = new DenialFile(content);
+  const denials = new Denials({ file: denialFile, runtime, log: log.log });
+  const table: SessionTable = new SessionTable({
+    content,
+    live,
+    denials,
+    grantEnded: (end) => permissions.heardEnd(end),
+    closed: (name) => channels.close(name),
+    wardenIdPath: join(stateDirectory, "warden-id"),
+    log: log.log,
+  });
+  const channels = new ToolsChannels({ table, asks: () => permissions.asks, log: log.log });
+  const link = new VmLink({
+    connect: connectVm,
+    events: { ...table.events, ...channels.events },
+    reconcile: (vm) => table.reconcile(vm),
+    disconnected: () => [table, channels].forEach((each) => each.disconnected()),
+    absent: () => table.loseAll(),
+    log: log.log,
+  });
+  const endpoints = await Endpoints.clean(stateDirectory, log.log);
+  const diffs = new StagedChanges({ content, link, execs: table.auxiliary, stateDirectory });
+  const permissions: Permissions = new Permissions({
+    stateDirectory,
+    content,
+    table,
+    link,
+    diffs,
+    undo: diffs.undo,
+    log: log.log,
+  });
+  const busyRuns = new Set<string>();
+  return { stateDirectory, content, results, denials, denialFile, permissions, diffs, endpoints, table, link, live, log, cores, busyRuns };
+}
+
+/** What an earlier supervisor left alive. */
+async function takeUp(parts: SystemParts): Promise<void> {
+  const { runtime, content, results, diffs, table, endpoints, permissions, busyRuns } = parts;
+  for (const run of await new RunJournal(runtime, content, results).living()) busyRuns.add(run);
+  await diffs.recover();
+  const children = await childRows(runtime);
+  await table.restore(runtime, children);
+  await endpoints.restore(children, table);
+  await permissions.restore(runtime);
+}

@@ -5,19 +5,23 @@ import type { SessionId } from "../session.ts";
 
 /** Of stdout and of stderr each: what a child may be ahead of the transcript. */
 const WINDOW_BYTES = 256 * 1024;
+/** The warden's relay, inside the sandbox. */
+const PROXY = "http://127.0.0.1:3128";
+const NO_PROXY = "localhost,127.0.0.1,::1";
 const PATH = "/run/cohort/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 export function mountTarget(mount: Mount): string {
   return mount.as ?? mount.path.replace(/\/+$/, "").replace(/^.*\//, "");
 }
 
-export function sandboxPlan(task: Task, name: string): SandboxPlan {
+/** `endpoint`: where a proxied task's network leads; null for one without a network. */
+export function sandboxPlan(task: Task, name: string, endpoint: string | null): SandboxPlan {
   const { memoryBytes, diskBytes, diskInodes, tmpBytes, pidsMax, cpuPermille, openFilesMax } = task.limits;
   return {
     name,
     timeoutMs: task.timeoutMs ?? 0,
     limits: { memoryBytes, diskBytes, diskInodes, tmpBytes, pidsMax, cpuPermille, openFilesMax },
-    network: "none",
+    network: endpoint === null ? "none" : { type: "proxied", endpoint },
     mounts: task.mounts.map((mount) => mountPlan(mount, task.limits.stagedBytes)),
   };
 }
@@ -27,8 +31,19 @@ function mountPlan(mount: Mount, stagedBytes: number): MountPlan {
   return mount.mode === "staged" ? { ...place, mode: "staged", stagedBytes } : { ...place, mode: mount.mode };
 }
 
+/** Both spellings, as programs differ; Node's own clients ask for the last. */
+const proxyEnvironment: Readonly<Record<string, string>> = {
+  HTTP_PROXY: PROXY,
+  HTTPS_PROXY: PROXY,
+  NO_PROXY,
+  http_proxy: PROXY,
+  https_proxy: PROXY,
+  no_proxy: NO_PROXY,
+  NODE_USE_ENV_PROXY: "1",
+};
+
 /** What every process in the sandbox of a task is given, before the task's own. */
-export function sessionEnvironment({ run, index, name }: Omit<SessionId, "attempt">): Record<string, string> {
+export function sessionEnvironment({ run, index, name }: Omit<SessionId, "attempt">, network: Task["network"]): Record<string, string> {
   const home = `/sessions/${name}`;
   return {
     PATH,
@@ -41,6 +56,7 @@ export function sessionEnvironment({ run, index, name }: Omit<SessionId, "attemp
     COHORT_RUN: run,
     COHORT_TASK: String(index),
     COHORT_CHILD: name,
+    ...(network === "proxied" ? proxyEnvironment : {}),
   };
 }
 
@@ -50,10 +66,11 @@ export function commandPlan(task: Task, id: SessionId, execId: number): ExecPlan
     execId,
     kind: "command",
     argv: task.command,
-    env: { ...sessionEnvironment(id), ...task.env },
+    env: { ...sessionEnvironment(id, task.network), ...task.env },
     cwd: task.cwd === undefined ? home : task.cwd.startsWith("/") ? task.cwd : `${home}/${task.cwd.replace(/^~\/?/, "")}`,
     pty: null,
     stdin: task.stdin === undefined ? "none" : "stream",
+    tools: "stream",
     windowBytes: WINDOW_BYTES,
   };
 }

@@ -31,20 +31,20 @@ export class Announcements {
 
   /**
    * Resolves with the first row that `until` accepts: `look` is asked once, after the subscription, so that nothing is missed.
-   * Rejects with the signal's reason.
+   * Rejects with CANCELLED when the signal aborts.
    */
   async wait<T extends ToldRow>(id: string, look: () => Promise<T | null>, until: (row: T) => boolean, signal: AbortSignal): Promise<T> {
     const found = Promise.withResolvers<T>();
     const listener = (row: ToldRow): void => {
       if (until(row as T)) found.resolve(row as T);
     };
-    const abort = (): void => found.reject(signal.reason instanceof Error ? signal.reason : new CohortError("CANCELLED", { on: id }));
+    const abort = (): void => found.reject(new CohortError("CANCELLED", { on: `waiting for ${id}`, cause: signal.reason }));
     const all = this.#listeners.get(id) ?? new Set<Listener>();
     this.#listeners.set(id, all);
     all.add(listener);
     signal.addEventListener("abort", abort);
     try {
-      signal.throwIfAborted();
+      if (signal.aborted) abort();
       look().then(
         (row) => row !== null && until(row) && found.resolve(row),
         (error: unknown) => found.reject(error),

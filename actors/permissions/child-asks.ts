@@ -50,14 +50,17 @@ type Found = { readonly type: "approval" | "grant"; readonly id: string };
 export class ChildAsks implements Asks {
   readonly #parts: PermissionParts;
   readonly #making: GrantMaking;
+  readonly #stopping: AbortSignal;
   readonly #opening = new Map<string, Promise<Found>>();
 
-  constructor(parts: PermissionParts, making: GrantMaking) {
+  constructor(parts: PermissionParts, making: GrantMaking, stopping: AbortSignal) {
     this.#parts = parts;
     this.#making = making;
+    this.#stopping = stopping;
   }
 
-  async directory(child: SessionId, ask: DirectoryAsk, signal: AbortSignal): Promise<AskAnswer> {
+  async directory(child: SessionId, ask: DirectoryAsk, closed: AbortSignal): Promise<AskAnswer> {
+    const signal = AbortSignal.any([closed, this.#stopping]);
     try {
       const path = cleanPath(ask.path);
       if (isNeverGiven(path, ask.mode, this.#parts.place)) return { answer: "denied", reason: NOT_GIVEN };

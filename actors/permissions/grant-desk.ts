@@ -118,11 +118,12 @@ export class GrantDesk implements Grants {
 
   async #until(grant: string, accept: (row: GrantRow) => boolean, timeoutMs: number): Promise<GrantRow> {
     const runtime = await this.#parts.runtime;
-    const signal = AbortSignal.any([this.#stopping, AbortSignal.timeout(timeoutMs)]);
+    const late = AbortSignal.timeout(timeoutMs);
+    const signal = AbortSignal.any([this.#stopping, late]);
     try {
       return await this.#parts.announcements.wait<GrantRow>(grant, () => findGrant(runtime, grant), accept, signal);
     } catch (error) {
-      if (isCohortError(error)) throw error;
+      if (!late.aborted || !isCohortError(error, "CANCELLED")) throw error;
       throw new CohortError("DEADLINE", { on: `grant ${grant}, after ${timeoutMs} ms; it goes on`, cause: error });
     }
   }

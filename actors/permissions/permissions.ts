@@ -71,7 +71,7 @@ export class Permissions {
     this.#making = new GrantMaking(this.#parts);
     this.grants = new GrantDesk(this.#parts, this.#making, this.#stopping.signal);
     this.approvals = new ApprovalDesk(this.#parts, this.#stopping.signal);
-    this.asks = new ChildAsks(this.#parts, this.#making);
+    this.asks = new ChildAsks(this.#parts, this.#making, this.#stopping.signal);
     this.effects = [...grantEffectDefinitions(this.#parts, this.#grantEffects), ...approvalEffectDefinitions(this.#parts)];
   }
 

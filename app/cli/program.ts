@@ -57,8 +57,8 @@ first, second … source. Without any, the item is appended. Items come from :::
 the command line, from files after ::::, or from standard input.
 
 The working directory is mounted read-only and is the task's working directory;
-other paths need --in or --write. There is no network. Files that a task leaves in
-$COHORT_OUT are collected.
+other paths need --in or --write. There is no network, or with --network proxied an
+HTTP proxy. Files that a task leaves in $COHORT_OUT are collected.
 
 Examples:
   cohort map -- wc -l {} ::: *.txt
@@ -92,6 +92,7 @@ function addMap(program: Command, status: SetStatus): void {
     .option("--cpu <cores>", "most cores of a child: 0.5, 2 (default: a fair share)")
     .option("--in <dir>", "mount a directory read-only as ~/mnt/NAME: DIR or DIR:NAME (repeatable)", collect)
     .option("--write <dir>", "mount a directory that tasks may change: DIR or DIR:NAME (repeatable)", collect)
+    .option("--network <mode>", "none, or proxied: HTTP by way of a proxy, as far as the policy allows (default: none)")
     .option("--no-cwd", "do not mount the working directory")
     .option("--out <dir>", "copy collected files there; {#} in it is the number of the task")
     .option("--joblog <file>", "write a line for each finished task, in the columns of GNU parallel")

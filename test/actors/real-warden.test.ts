@@ -31,7 +31,16 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
 
   /** Null when the system took its warden back before the answer. */
   async function sandboxesLeft(): Promise<number | null> {
-    const vm = await warden.connect({ output() {}, stdinAcked() {}, exit() {}, died() {}, grantEnded() {}, denied() {}, notice() {}, closed() {} });
+    const vm = await warden.connect({
+      output() {},
+      stdinAcked() {},
+      exit() {},
+      died() {},
+      grantEnded() {},
+      denied() {},
+      notice() {},
+      closed() {},
+    });
     try {
       return (await vm.list()).length;
     } catch (error) {

@@ -2,7 +2,22 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { CohortError } from "../../runtime/kernel/error.ts";
 import { StagedArchive } from "../../vm/staged-archive.ts";
-import { archiveOf, before, changedMode, deleted, diffOf, directory, END, file, MAGIC, put, refused, symlink, text, u32 } from "./staged-tree.ts";
+import {
+  archiveOf,
+  before,
+  changedMode,
+  deleted,
+  diffOf,
+  directory,
+  END,
+  file,
+  MAGIC,
+  put,
+  refused,
+  symlink,
+  text,
+  u32,
+} from "./staged-tree.ts";
 
 const from = { a: file("old"), d: directory(), "d/x": file("x"), l: symlink("a"), gone: file("gone") };
 const to = { a: file("new", 0o755), d: directory(0o700), "d/x": file("x", 0o600), l: symlink("d/x"), n: directory(), "n/e": file("") };
@@ -100,7 +115,14 @@ describe("the archive of a staged diff", () => {
   });
 
   test("marks conflicts, what was moved, and that it is truncated", () => {
-    const archive = read(Buffer.concat([MAGIC, put("a", file("x"), file("y"), { flags: 1 }), put("b", file("z"), undefined, { flags: 2 }), Buffer.from([0, 1])]));
+    const archive = read(
+      Buffer.concat([
+        MAGIC,
+        put("a", file("x"), file("y"), { flags: 1 }),
+        put("b", file("z"), undefined, { flags: 2 }),
+        Buffer.from([0, 1]),
+      ]),
+    );
     expect(archive.entries.map(({ conflict, moved }) => [conflict, moved])).toEqual([
       [true, false],
       [false, true],
@@ -109,7 +131,9 @@ describe("the archive of a staged diff", () => {
   });
 
   test("never gives a file a set-user-id bit", () => {
-    expect(read(archiveOf(put("a", file("x", 0o4755)), changedMode("b", 0o6755, file("")))).entries.map(({ mode }) => mode)).toEqual([0o755, 0o755]);
+    expect(read(archiveOf(put("a", file("x", 0o4755)), changedMode("b", 0o6755, file("")))).entries.map(({ mode }) => mode)).toEqual([
+      0o755, 0o755,
+    ]);
   });
 
   test("keeps names with line feeds, escape codes, 255 bytes and bytes that are no UTF-8 apart", () => {

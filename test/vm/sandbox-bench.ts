@@ -75,7 +75,8 @@ export class SandboxBench {
       readonly mounts?: readonly MountPlan[];
       readonly timeoutMs?: number;
       readonly name?: string;
-      readonly network?: SandboxPlan["network"];
+      /** "proxied": to an endpoint that does not exist. */
+      readonly network?: SandboxPlan["network"] | "proxied";
     } = {},
   ): SandboxPlan {
     names += 1;
@@ -83,7 +84,7 @@ export class SandboxBench {
       name: changes.name ?? `test-${process.pid}-${names}`,
       timeoutMs: changes.timeoutMs ?? 60_000,
       limits: { ...limits, ...changes.limits },
-      network: changes.network ?? "none",
+      network: changes.network === "proxied" ? { type: "proxied", endpoint: this.warden.endpoint("absent") } : (changes.network ?? "none"),
       mounts: changes.mounts ?? [],
     };
   }

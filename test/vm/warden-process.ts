@@ -4,7 +4,7 @@
  */
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Vm, VmConnectOptions, VmEvents } from "../../vm/backend.ts";
@@ -112,6 +112,17 @@ export class WardenProcess {
     mkdirSync(path);
     chownSync(path, PERSON_UID, PERSON_UID);
     return path;
+  }
+
+  /** Path for the endpoint of a proxied sandbox, in a directory as the warden wants it. Nobody listens there yet. */
+  endpoint(name: string): string {
+    const state = join(this.directory, "state");
+    if (!existsSync(state)) {
+      chmodSync(this.personDirectory("state"), 0o700);
+      const directory = this.personDirectory("state/net");
+      chmodSync(directory, 0o711);
+    }
+    return join(state, "net", name);
   }
 
   #spawn(): ChildProcess {

@@ -54,7 +54,15 @@ const wardenFrame: fc.Arbitrary<WardenFrame> = fc.oneof(
   }),
   fc.record({
     type: fc.constant("denied" as const),
-    denial: fc.record({ name, ordinal: uint32, pid: uint32, program: fc.string(), call: fc.string(), detail: fc.string(), repeated: uint32 }),
+    denial: fc.record({
+      name,
+      ordinal: uint32,
+      pid: uint32,
+      program: fc.string(),
+      call: fc.string(),
+      detail: fc.string(),
+      repeated: uint32,
+    }),
   }),
   fc.record({
     type: fc.constant("grantEnded" as const),

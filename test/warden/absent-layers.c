@@ -33,8 +33,11 @@ __attribute__((constructor)) static void read_wishes(void)
 	const char *wished = getenv("COHORT_ABSENT");
 	absent_layers = wished == NULL ? 0 : (uint32_t)strtoul(wished, NULL, 10);
 	unchecked = getenv("COHORT_UNCHECKED") != NULL;
-	/* An init that is root among the machine's processes would end them all with its kill(-1). */
-	if ((absent_layers & LAYER_BIT(LAYER_PID_NS)) != 0 && (absent_layers & LAYER_BIT(LAYER_UID)) != 0)
+	/* What a child may do then must not be the machine's: an init with rights among its processes would end them all with kill(-1), and a
+	 * test of sethostname() would name it. */
+	const uint32_t shared = LAYER_BIT(LAYER_PID_NS) | LAYER_BIT(LAYER_UTS_NS) | LAYER_BIT(LAYER_NET_NS);
+	const uint32_t powers = LAYER_BIT(LAYER_UID) | LAYER_BIT(LAYER_NO_CAPABILITIES);
+	if ((absent_layers & shared) != 0 && (absent_layers & powers) != 0)
 		abort();
 }
 
@@ -185,11 +188,11 @@ int __wrap_setresgid(gid_t real, gid_t effective, gid_t saved)
 	return absent(LAYER_UID) ? 0 : __real_setresgid(real, effective, saved);
 }
 
-/* What would have been the child's own is root's then, as the child is. */
+/* What would have been the child's own is root's then, as the child is: within its pid namespace, where it is the first process. */
 int __real_fchownat(int dir_fd, const char *path, uid_t owner, gid_t group, int flags);
 int __wrap_fchownat(int dir_fd, const char *path, uid_t owner, gid_t group, int flags)
 {
-	return absent(LAYER_UID) ? 0 : __real_fchownat(dir_fd, path, owner, group, flags);
+	return absent(LAYER_UID) && getpid() == 1 ? 0 : __real_fchownat(dir_fd, path, owner, group, flags);
 }
 
 int __real_fsconfig(int fd, unsigned int command, const char *key, const void *value, int aux);
@@ -208,14 +211,14 @@ int __wrap_fsmount(int fd, unsigned int flags, unsigned int attributes)
 	return __real_fsmount(fd, flags, absent(LAYER_NO_SETUID_GAIN) ? attributes & ~(unsigned int)MOUNT_ATTR_NOSUID : attributes);
 }
 
-/* The host's own directories, which come recursive, stay read-only in every case. */
+/* The host's own directories, which come recursive, stay read-only in every case, and so does what grants are attached in. */
 int __real_mount_setattr(int fd, const char *path, unsigned int flags, struct mount_attr *attributes, size_t size);
 int __wrap_mount_setattr(int fd, const char *path, unsigned int flags, struct mount_attr *attributes, size_t size)
 {
 	struct mount_attr fewer = *attributes;
 	if (absent(LAYER_NO_SETUID_GAIN))
 		fewer.attr_set &= ~(uint64_t)MOUNT_ATTR_NOSUID;
-	if (absent(LAYER_ROOT_READ_ONLY) && (flags & AT_RECURSIVE) == 0 && (fewer.attr_set & MOUNT_ATTR_IDMAP) == 0)
+	if (absent(LAYER_ROOT_READ_ONLY) && flags == 0)
 		fewer.attr_set &= ~(uint64_t)MOUNT_ATTR_RDONLY;
 	return __real_mount_setattr(fd, path, flags, &fewer, size);
 }

@@ -5,6 +5,9 @@ import { layerNames } from "../../vm/wire/layers.ts";
 
 export type Layer = (typeof layerNames)[number];
 
+/** Never absent together with the child's uid or its lack of capabilities: what it then did would be done to the machine. */
+export const machineSafety: readonly Layer[] = ["mount-ns", "pid-ns", "uts-ns", "net-ns"];
+
 export const absentLayersSource = join(import.meta.dirname, "absent-layers.c");
 
 /** Every function that the source wraps, and no other. */

@@ -38,8 +38,12 @@ void exec_output_end(struct codec *codec, struct exec *exec, size_t index)
 	exec->out[index].ended = true;
 	if (index == OUT_STDOUT)
 		exec->linger_until_ms = 0;
-	if (index == OUT_TOOLS)
+	if (index == OUT_TOOLS) {
+		struct output_stream *tools = &exec->out[OUT_TOOLS];
 		exec_input_close(codec, exec, IN_TOOLS); /* it was the same socket */
+		/* Most programs never use it: no frame says so. */
+		tools->fin_sent = tools->fin_ever_sent = tools->fin_acked = tools->ring.end == 0;
+	}
 	output_make_ready(codec, exec->sandbox);
 	exec_settle(codec, exec);
 }

@@ -21,6 +21,7 @@ export interface MapOptions {
   readonly cpu?: string;
   readonly in?: readonly string[];
   readonly write?: readonly string[];
+  readonly network?: string;
   readonly cwd: boolean;
   readonly shell?: boolean;
   readonly idempotent?: boolean;
@@ -53,6 +54,11 @@ function present<T extends object>(fields: T): { [Key in keyof T]?: Exclude<T[Ke
   };
 }
 
+function networkOf(text: string | undefined): "none" | "proxied" | undefined {
+  if (text === undefined || text === "none" || text === "proxied") return text;
+  throw new CohortError("USAGE", { on: `--network ${text}`, hint: "none, or proxied" });
+}
+
 const TITLE_CHARS_MAX = 500;
 
 export function titleOf(text: string): string {
@@ -83,6 +89,7 @@ export function planMap(
     env: chooseEnvironment(options.env ?? [], around.environment),
     cwd,
     mounts: [...mounts],
+    network: networkOf(options.network),
     limits: present({
       memoryBytes: measured("--memory", options.memory, parseSize, "512MiB, 2G"),
       diskBytes: measured("--disk", options.disk, parseSize, "256MiB, 1G"),

@@ -84,6 +84,10 @@ const shared = {
     .describe("Text given to the task's standard input"),
   cwd: z.string().min(1).max(4095).optional().describe("Working directory in the sandbox, absolute or relative to its home; default: home"),
   mounts: z.array(mount).max(16).optional().describe("What the task may see of this machine"),
+  network: z
+    .enum(["none", "proxied"])
+    .optional()
+    .describe("proxied: HTTP by way of a proxy at 127.0.0.1:3128, as far as the policy allows; default none"),
   limits: limits.optional(),
   timeout: duration("Wall time of one attempt").optional(),
   retries: count(0, 100, "Further attempts after a failure; default 0").optional(),

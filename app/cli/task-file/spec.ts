@@ -85,6 +85,7 @@ function taskOf(entry: TaskEntry, defaults: TaskDefaults, index: number, mounts:
     ...(stdin !== undefined && { stdin }),
     ...(cwd !== undefined && { cwd }),
     mounts,
+    network: entry.network ?? defaults.network ?? "none",
     limits: limitsOf({ ...defaults.limits, ...entry.limits }),
     ...(timeoutMs !== undefined && { timeoutMs }),
     retries: entry.retries ?? defaults.retries ?? 0,

@@ -1,21 +1,14 @@
-/* Escapes that take more than one system call. Each mode prints what came of it. */
+/* What a hostile program does to the machine at length: bombs, floods, daemons, crashes. Each mode prints what came of it. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/seccomp.h>
-#include <linux/filter.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,26 +16,6 @@ static void say(const char *what, long result)
 {
 	printf("%s %s\n", what, result == -1 ? strerrorname_np(errno) : "OK");
 	fflush(stdout);
-}
-
-/* The 32-bit doors into the kernel: x32 numbers and int 0x80. */
-static int x32_socket(void)
-{
-	say("x32", syscall(0x40000000 + SYS_socket, AF_INET, SOCK_STREAM, 0));
-	return 0;
-}
-
-static int int80(long number, long a, long b, long c)
-{
-#ifdef __x86_64__
-	long result;
-	__asm__ volatile("int $0x80" : "=a"(result) : "a"(number), "b"(a), "c"(b), "d"(c) : "memory", "r8", "r9", "r10", "r11");
-	printf("int80 %ld\n", result);
-#else
-	(void)number, (void)a, (void)b, (void)c;
-	printf("int80 absent\n");
-#endif
-	return 0;
 }
 
 /* Leaves session and parent behind twice and appends to a file for as long as it lives. */
@@ -154,35 +127,6 @@ static int descriptors(void)
 	return 0;
 }
 
-/* A filter of one's own that allows all: it can only add. */
-static int own_filter(void)
-{
-	struct sock_filter allow = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-	struct sock_fprog program = { .len = 1, .filter = &allow };
-	say("filter", syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program));
-	say("socket", socket(AF_INET, SOCK_STREAM, 0));
-	say("unshare", unshare(CLONE_NEWUSER));
-	return 0;
-}
-
-/* SCM_RIGHTS works within a child; there is no socket that leads out of it. */
-static int datagram_to(const char *path)
-{
-	int pair[2] = { -1, -1 };
-	say("stream pair", socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	strncpy(address.sun_path, path, sizeof address.sun_path - 1);
-	say("sendto", sendto(pair[0], "x", 1, 0, (struct sockaddr *)&address, sizeof address));
-	struct sockaddr unspecified = { .sa_family = AF_UNSPEC };
-	connect(pair[0], &unspecified, sizeof unspecified);
-	say("connect", connect(pair[0], (struct sockaddr *)&address, sizeof address));
-	say("bind", bind(pair[1], (struct sockaddr *)&address, sizeof address));
-	int datagrams[2];
-	say("datagram pair", socketpair(AF_UNIX, SOCK_DGRAM, 0, datagrams));
-	say("raw pair", socketpair(AF_UNIX, SOCK_RAW, 0, datagrams));
-	return 0;
-}
-
 /* In a directory 5,000 levels deep no absolute path reaches, and cleaning up must not recurse. */
 static int deep(int levels)
 {
@@ -236,9 +180,6 @@ int main(int argc, char **argv)
 {
 	const char *mode = argc > 1 ? argv[1] : "";
 	const char *path = argc > 2 ? argv[2] : "";
-	if (strcmp(mode, "x32") == 0) return x32_socket();
-	if (strcmp(mode, "int80-socket") == 0) return int80(359, AF_INET, SOCK_STREAM, 0);
-	if (strcmp(mode, "int80-socketcall") == 0) return int80(102, 1, 0, 0);
 	if (strcmp(mode, "daemonize") == 0) return daemonize(path);
 	if (strcmp(mode, "fork-bomb") == 0) fork_bomb();
 	if (strcmp(mode, "memory-bomb") == 0) memory_bomb();
@@ -247,8 +188,6 @@ int main(int argc, char **argv)
 	if (strcmp(mode, "fill") == 0) return fill(path);
 	if (strcmp(mode, "many-files") == 0) return many_files(path, 100000);
 	if (strcmp(mode, "descriptors") == 0) return descriptors();
-	if (strcmp(mode, "own-filter") == 0) return own_filter();
-	if (strcmp(mode, "datagram-to") == 0) return datagram_to(path);
 	if (strcmp(mode, "deep") == 0) return deep(5000);
 	if (strcmp(mode, "setuid-gain") == 0) return setuid_gain(path);
 	if (strcmp(mode, "ids") == 0) return ids();
