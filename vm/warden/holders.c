@@ -58,7 +58,10 @@ static bool shares_all(pid_t one, pid_t other)
 static pid_t process_of(int task_fd)
 {
 	char text[4096];
-	return read_file(task_fd, "status", text, sizeof(text)) > 0 ? (pid_t)number_after(text, "Tgid:") : 0;
+	if (read_file(task_fd, "status", text, sizeof(text)) <= 0)
+		return 0;
+	const char *line = strstr(text, "\nTgid:");
+	return line == NULL ? 0 : (pid_t)strtol(line + strlen("\nTgid:"), NULL, 10);
 }
 
 static bool kill_task(int task_fd)
@@ -98,7 +101,7 @@ int holders_kill(const struct holder_search *search, uint32_t *killed)
 		}
 		bool known = false;
 		for (uint32_t i = 0; i < process_count && !known; i++)
-			known = processes[i] == process;
+			known = process > 0 && processes[i] == process;
 		if (known)
 			continue;
 		if (!kill_task(task_fd))
