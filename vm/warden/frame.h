@@ -24,7 +24,7 @@ enum frame_type {
 enum wire_exec_flag { WIRE_EXEC_PTY = 1, WIRE_EXEC_STDIN = 2, WIRE_EXEC_TOOLS = 4 };
 enum wire_stream { WIRE_STDIN, WIRE_STDOUT, WIRE_STDERR, WIRE_TOOLS };
 enum exit_cause { CAUSE_EXITED, CAUSE_SIGNALED, CAUSE_NOT_STARTED, CAUSE_SANDBOX_DIED, CAUSE_LAYER_MISSING };
-enum exit_flag { EXIT_OOM = 1, EXIT_PIDS_LIMIT = 2, EXIT_DEADLINE = 4, EXIT_LEASE = 8, EXIT_OUT_EMPTY = 16 };
+enum exit_flag { EXIT_OOM = 1, EXIT_PIDS_LIMIT = 2, EXIT_DEADLINE = 4, EXIT_LEASE = 8, EXIT_OUT_EMPTY = 16, EXIT_FULL_SHIFT = 5 };
 
 /* Where the large requests are decoded to; one of it serves a whole codec. */
 struct frame_scratch {
