@@ -31,7 +31,7 @@ interface Writer {
 
 const RECENT_MAX = 256;
 
-const unknownToEarlierVersions = { denied: [], deniedTimes: 0 } as const;
+const unknownToEarlierVersions = { limitsHit: [], denied: [], deniedTimes: 0 } as const;
 
 const READ_BLOCK_BYTES = 1024 * 1024;
 

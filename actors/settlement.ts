@@ -7,12 +7,13 @@ import type { EffectContext } from "../runtime/contract.ts";
 import type { ActorEvent } from "../runtime/kernel/actions.ts";
 import { isCohortError } from "../runtime/kernel/error.ts";
 import type { AttemptParams, SettleParams } from "../machines/messages/child-events.ts";
-import type { RecordRef } from "../machines/messages/facts.ts";
+import type { ExitFacts, RecordRef } from "../machines/messages/facts.ts";
 import type { TaskResult } from "../machines/messages/result.ts";
 import type { Task } from "../machines/messages/task.ts";
 import type { ChildParts } from "./child-actor.ts";
 import { collect, nothingCollected, type Collected } from "./collection.ts";
 import { collectPlan } from "./engines/command.ts";
+import { limitNotes, limitsMet } from "./limit-notes.ts";
 import type { Session } from "./session.ts";
 import { COLLECT_EXEC_ID } from "./session-table.ts";
 import { isSandboxGone } from "./warden-refusal.ts";
@@ -75,6 +76,8 @@ export class Settlement {
     notes.push(...(await this.#parts.permissions.collectStaged(name, signal)));
     const previews = await session.previews();
     await denials.flush(name);
+    const met = limitsMet(status, exit, await this.#throttledMs(task, name, exit));
+    notes.push(...limitNotes(status, met, task));
     return {
       index,
       title: task.title,
@@ -91,9 +94,22 @@ export class Settlement {
       stdout: previews.stdout.summary(totals.stdout),
       stderr: previews.stderr.summary(totals.stderr),
       ...collected,
+      limitsHit: [...met],
       denied: [...denials.summary(name)],
       deniedTimes: denials.times(name),
     };
+  }
+
+  /** Asked only where there is a quota; what cannot be answered is not worth failing for. */
+  async #throttledMs(task: Task, name: string, exit: ExitFacts | null): Promise<number> {
+    const vm = this.#parts.link.current;
+    if (task.limits.cpuPermille === 0 || exit === null || vm === null) return 0;
+    try {
+      return Math.round((await vm.stats(name)).throttledUs / 1000);
+    } catch (error) {
+      if (!isCohortError(error)) throw error;
+      return 0;
+    }
   }
 
   async #collect(

@@ -32,7 +32,7 @@ const PATCH_CHARS_MAX = 1024 ** 2;
 
 export interface StagedChangesParts {
   readonly content: Content;
-  readonly link: VmLink;
+  readonly link: Pick<VmLink, "call">;
   readonly execs: AuxiliaryExecs;
   /** Of cohortd; applies/ is made in it. */
   readonly stateDirectory: string;

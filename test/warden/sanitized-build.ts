@@ -22,6 +22,7 @@ export const codecSources = [
   "exec-streams",
   "frame-read",
   "frame-write",
+  "grant-requests",
   "init-link",
   "lease",
   "lease-actions",

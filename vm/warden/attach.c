@@ -44,47 +44,28 @@ int name_host(const struct jail *jail, const char *name, struct fault *fault)
 	return failed != 0 ? fail(fault, E_SETUP_FAILED, error_number, "cannot set the host name %s", name) : 0;
 }
 
-/* The person's uid and gid are the child's, no other is mapped, least of all 0. */
 int jail_idmap(struct jail *jail, struct fault *fault)
 {
-	char path[64], map[64];
-	if (jail->idmap_fd >= 0)
-		return jail->idmap_fd;
-	pid_t pid = (pid_t)syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, 0, 0, 0, 0);
-	if (pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-		for (;;)
-			pause();
-	}
-	if (pid < 0)
-		return fail(fault, E_SETUP_FAILED, errno, "cannot make a user namespace for the mounts");
-	format_text(path, sizeof(path), "%d/uid_map", pid);
-	format_text(map, sizeof(map), "%u %u 1\n", zygote.person->uid, jail->plan.uid);
-	int written = write_file(zygote.proc_fd, path, map);
-	format_text(path, sizeof(path), "%d/gid_map", pid);
-	format_text(map, sizeof(map), "%u %u 1\n", zygote.person->gid, jail->plan.uid);
-	if (written == 0)
-		written = write_file(zygote.proc_fd, path, map);
-	format_text(path, sizeof(path), "%d/ns/user", pid);
-	if (written == 0)
-		jail->idmap_fd = openat(zygote.proc_fd, path, O_RDONLY | O_CLOEXEC);
-	int error_number = errno;
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
 	if (jail->idmap_fd < 0)
-		return fail(fault, E_SETUP_FAILED, error_number, "cannot map user %u to the sandbox's", zygote.person->uid);
+		jail->idmap_fd = idmap_open(zygote.proc_fd, zygote.person, jail->plan.uid, fault);
 	return jail->idmap_fd;
 }
 
-struct attachment {
-	const char *home, *target;
-	int mount_fd;
-	bool is_directory;
-	uint64_t mount_id;
-};
+int idmap_mount(struct jail *jail, int mount_fd, const char *target, struct fault *fault)
+{
+	int idmap_fd = jail_idmap(jail, fault);
+	if (idmap_fd < 0)
+		return -1;
+	struct mount_attr mapped = { .attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)idmap_fd };
+	/* What is read-only within a writable mount is a mount of its own. */
+	if (mount_setattr(mount_fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &mapped, sizeof(mapped)) != 0)
+		return errno == EINVAL ? fail(fault, E_MOUNT_FS_UNSUPPORTED, EINVAL, "the file system of ~/mnt/%s cannot be idmapped", target)
+				       : fail(fault, E_SETUP_FAILED, errno, "cannot idmap ~/mnt/%s", target);
+	return 0;
+}
 
 /* ~/mnt: the sealed mount on a directory of the child's disk, which the child cannot move because it is mounted on. */
-static int open_sealed_points(const char *home, struct fault *fault)
+int sealed_points_open(const char *home, struct fault *fault)
 {
 	char path[HOME_SIZE + 8];
 	struct open_how how = { .flags = O_PATH | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS };
@@ -99,49 +80,64 @@ static int open_sealed_points(const char *home, struct fault *fault)
 	return steal_fd(&fd);
 }
 
-/* In a writable clone, which nobody else sees: in the sandbox itself the directory is read-only at every moment. */
-static int make_point(int points_fd, const struct attachment *attachment, struct fault *fault)
+int sealed_points_writable(int points_fd, struct fault *fault)
 {
 	struct mount_attr writable = { .attr_clr = MOUNT_ATTR_RDONLY };
 	CLEANUP_FD int clone = open_tree(points_fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 	if (clone < 0 || mount_setattr(clone, "", AT_EMPTY_PATH, &writable, sizeof(writable)) != 0)
 		return fail(fault, E_SETUP_FAILED, errno, "cannot clone the sealed directory");
-	if (attachment->is_directory) {
-		if (mkdirat(clone, attachment->target, 0755) != 0)
-			return fail(fault, errno == EEXIST ? E_MOUNT_TARGET_INVALID : E_SETUP_FAILED, errno, "cannot make ~/mnt/%s", attachment->target);
-		return 0;
-	}
-	CLEANUP_FD int file = openat(clone, attachment->target, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
-	if (file < 0)
-		return fail(fault, errno == EEXIST ? E_MOUNT_TARGET_INVALID : E_SETUP_FAILED, errno, "cannot make ~/mnt/%s", attachment->target);
+	return steal_fd(&clone);
+}
+
+int make_point(int writable_fd, const char *path, bool is_directory, struct fault *fault)
+{
+	CLEANUP_FD int file = is_directory ? -1 : openat(writable_fd, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
+	if (is_directory ? mkdirat(writable_fd, path, 0755) != 0 : file < 0)
+		return fail(fault, errno == EEXIST ? E_MOUNT_TARGET_INVALID : E_SETUP_FAILED, errno, "cannot make ~/mnt/%s", path);
 	return 0;
 }
+
+int mount_id_of(int dir_fd, const char *path, uint64_t *mount_id)
+{
+	struct statx status;
+	int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC | (path[0] == '\0' ? AT_EMPTY_PATH : 0);
+	if (statx(dir_fd, path, flags, STATX_MNT_ID, &status) != 0)
+		return -1;
+	*mount_id = status.stx_mnt_id;
+	errno = ENODATA;
+	return (status.stx_mask & STATX_MNT_ID) != 0 ? 0 : -1;
+}
+
+struct attachment {
+	const char *home, *target;
+	int mount_fd;
+	bool is_directory;
+	uint64_t mount_id;
+};
 
 static int attach_inside(void *context, struct fault *fault)
 {
 	struct attachment *attachment = context;
-	struct statx status;
-	CLEANUP_FD int points = open_sealed_points(attachment->home, fault);
-	if (points < 0 || make_point(points, attachment, fault) != 0)
+	const char *target = attachment->target;
+	CLEANUP_FD int points = sealed_points_open(attachment->home, fault);
+	CLEANUP_FD int writable = points < 0 ? -1 : sealed_points_writable(points, fault);
+	if (writable < 0 || make_point(writable, target, attachment->is_directory, fault) != 0)
 		return -1;
-	if (move_mount(attachment->mount_fd, "", points, attachment->target, MOVE_MOUNT_F_EMPTY_PATH) != 0)
-		return fail(fault, E_SETUP_FAILED, errno, "cannot mount on ~/mnt/%s", attachment->target);
-	if (statx(attachment->mount_fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &status) != 0 || (status.stx_mask & STATX_MNT_ID) == 0)
-		return fail(fault, E_INTERNAL, errno, "the mount on ~/mnt/%s has no number", attachment->target);
-	attachment->mount_id = status.stx_mnt_id;
-	return 0;
+	if (move_mount(attachment->mount_fd, "", points, target, MOVE_MOUNT_F_EMPTY_PATH) != 0)
+		fail(fault, E_SETUP_FAILED, errno, "cannot mount on ~/mnt/%s", target);
+	else if (mount_id_of(attachment->mount_fd, "", &attachment->mount_id) != 0)
+		fail(fault, E_INTERNAL, errno, "the mount on ~/mnt/%s has no number", target);
+	else
+		return 0;
+	unlinkat(writable, target, attachment->is_directory ? AT_REMOVEDIR : 0);
+	return -1;
 }
 
 int attach_mount(struct jail *jail, int mount_fd, const char *target, uint64_t *mount_id, struct fault *fault)
 {
 	struct stat status;
-	int idmap_fd = jail_idmap(jail, fault);
-	if (idmap_fd < 0)
+	if (idmap_mount(jail, mount_fd, target, fault) != 0)
 		return -1;
-	struct mount_attr mapped = { .attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)idmap_fd };
-	if (mount_setattr(mount_fd, "", AT_EMPTY_PATH, &mapped, sizeof(mapped)) != 0)
-		return errno == EINVAL ? fail(fault, E_MOUNT_FS_UNSUPPORTED, EINVAL, "the file system of ~/mnt/%s cannot be idmapped", target)
-				       : fail(fault, E_SETUP_FAILED, errno, "cannot idmap ~/mnt/%s", target);
 	if (fstat(mount_fd, &status) != 0)
 		return fail(fault, E_SETUP_FAILED, errno, "cannot see what is to be mounted on ~/mnt/%s", target);
 	struct attachment attachment = {

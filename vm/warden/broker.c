@@ -5,11 +5,12 @@
  * sandbox. Invariants:
  *   B1 Reads fixed structs only; a path in one is handed to a process that has
  *      only the person's rights, and never opened here.
- *   B2 A creation with mounts runs in a process of its own, so that a file system
+ *   B2 A creation with mounts, and a grant, runs in a process of its own, so that a file system
  *      that hangs delays nobody else.
  *   B3 When the codec or the zygote ends, everything ends. */
 #include "broker.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -23,10 +24,17 @@
 
 enum { WORKERS_MAX = 64 };
 
-/* Creations whose mounts are being prepared. */
+/* What the codec asks for; the first three fields of both are the same. */
+union job {
+	struct create_request create;
+	struct grant_request grant;
+};
+
+/* Creations and grants whose mounts are being prepared. */
 static struct worker {
 	pid_t pid;           /* 0: free */
-	struct create_request request;
+	uint32_t seq, op;    /* kept to answer for a worker that was killed */
+	char name[SESSION_NAME_SIZE];
 } workers[WORKERS_MAX];
 
 static struct worker *find_worker(pid_t pid)
@@ -37,25 +45,54 @@ static struct worker *find_worker(pid_t pid)
 	return NULL;
 }
 
-static void refuse(const struct broker *broker, const struct create_request *request, const struct fault *fault)
+static void refuse(const struct broker *broker, uint32_t op, uint32_t seq, const char *name, const struct fault *fault)
 {
-	struct create_reply reply = { .kind = FROM_CREATE_REPLY, .seq = request->seq, .error = fault->error, .sys_errno = fault->sys_errno };
-	memcpy(reply.name, request->name, sizeof(reply.name));
-	memcpy(reply.detail, fault->detail, sizeof(reply.detail));
-	if (send_packet(broker->codec_fd, &reply, sizeof(reply), NULL, 0) != 0)
+	struct create_reply created = { .kind = FROM_CREATE_REPLY, .seq = seq, .error = fault->error, .sys_errno = fault->sys_errno };
+	struct op_reply granted = { .kind = FROM_OP_REPLY, .seq = seq, .op = op, .error = fault->error, .sys_errno = fault->sys_errno };
+	bool is_creation = op == OP_CREATE;
+	memcpy(created.name, name, sizeof(created.name));
+	memcpy(created.detail, fault->detail, sizeof(created.detail));
+	memcpy(granted.name, name, sizeof(granted.name));
+	memcpy(granted.detail, fault->detail, sizeof(granted.detail));
+	if (send_packet(broker->codec_fd, is_creation ? (const void *)&created : &granted, is_creation ? sizeof(created) : sizeof(granted), NULL, 0) != 0)
 		complain("cannot answer the codec: %s", strerror(errno));
 }
 
-static void pass_on(const struct broker *broker, const struct create_request *request, const int *fds)
+static size_t job_size(const union job *job)
 {
-	struct fault fault;
-	if (send_packet(broker->zygote_fd, request, create_request_size(request->mount_count), fds, create_fd_count(request)) != 0) {
-		fail(&fault, E_INTERNAL, errno, "cannot reach the zygote");
-		refuse(broker, request, &fault);
-	}
+	return job->create.op == OP_CREATE ? create_request_size(job->create.mount_count) : sizeof(job->grant);
 }
 
-_Noreturn static void worker_main(const struct broker *broker, struct create_request *request)
+/* Fills a detached mount for each that is asked for, then the endpoint of a proxied network, and returns their number. */
+static int prepare(const struct broker *broker, union job *job, int fds[CREATE_FDS_MAX], struct fault *fault)
+{
+	bool is_creation = job->create.op == OP_CREATE;
+	uint32_t count = is_creation ? job->create.mount_count : 1;
+	for (uint32_t i = 0; i < count; i++) {
+		struct mount_request *mount = is_creation ? &job->create.mounts[i] : &job->grant.mount;
+		fds[i] = mount_source_prepare(broker->person, broker->idmap_probe_fd, mount, fault);
+		if (fds[i] < 0)
+			return -1; /* the process ends and closes the others */
+	}
+	if (!is_creation || job->create.network != NETWORK_PROXIED)
+		return (int)count;
+	fds[count] = endpoint_open(broker->person, &job->create, fault);
+	return fds[count] < 0 ? -1 : (int)count + 1;
+}
+
+static void pass_on(const struct broker *broker, const union job *job, int *fds, size_t fd_count)
+{
+	struct fault fault;
+	if (send_packet(broker->zygote_fd, job, job_size(job), fds, fd_count) != 0) {
+		fail(&fault, E_INTERNAL, errno, "cannot reach the zygote");
+		refuse(broker, job->create.op, job->create.seq, job->create.name, &fault);
+	}
+	/* At once: a mount that somebody has open cannot be revoked. */
+	for (size_t i = 0; i < fd_count; i++)
+		close_fd(&fds[i]);
+}
+
+_Noreturn static void worker_main(const struct broker *broker, union job *job)
 {
 	struct fault fault = { 0 };
 	int fds[CREATE_FDS_MAX];
@@ -64,43 +101,39 @@ _Noreturn static void worker_main(const struct broker *broker, struct create_req
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0)
 		_exit(EXIT_FAILURE);
-	bool good = mount_sources_prepare(broker->person, request, fds, &fault) == 0;
-	if (good && request->network == NETWORK_PROXIED) {
-		fds[request->mount_count] = endpoint_open(broker->person, request, &fault);
-		good = fds[request->mount_count] >= 0;
-	}
-	if (good)
-		pass_on(broker, request, fds);
+	int count = prepare(broker, job, fds, &fault);
+	if (count < 0)
+		refuse(broker, job->create.op, job->create.seq, job->create.name, &fault);
 	else
-		refuse(broker, request, &fault);
+		pass_on(broker, job, fds, (size_t)count);
 	_exit(EXIT_SUCCESS);
 }
 
-static void on_create(const struct broker *broker, struct worker *worker)
+static void on_request(const struct broker *broker, struct worker *worker)
 {
-	static struct create_request request;
+	static union job job;
 	struct fault fault = { 0 };
-	ssize_t size = receive_packet(broker->codec_fd, &request, sizeof(request), NULL, 0, NULL);
+	ssize_t size = receive_packet(broker->codec_fd, &job, sizeof(job), NULL, 0, NULL);
 	if (size <= 0)
 		return; /* its end shows on its pidfd */
-	if (size < (ssize_t)create_request_size(0) || request.mount_count > MOUNTS_MAX || size != (ssize_t)create_request_size(request.mount_count))
-		die("the codec sent a create_request of %zd bytes", size);
-	request.name[SESSION_NAME_SIZE - 1] = '\0';
-	if (create_fd_count(&request) == 0) {
-		pass_on(broker, &request, NULL);
+	if (size < (ssize_t)create_request_size(0) || (job.create.op != OP_CREATE && job.create.op != OP_GRANT) ||
+	    (job.create.op == OP_CREATE && job.create.mount_count > MOUNTS_MAX) || size != (ssize_t)job_size(&job))
+		die("the codec sent a request of %zd bytes", size);
+	job.create.name[SESSION_NAME_SIZE - 1] = '\0';
+	if (job.create.op == OP_CREATE && create_fd_count(&job.create) == 0) {
+		pass_on(broker, &job, NULL, 0);
 		return;
 	}
 	pid_t pid = fork();
 	if (pid == 0)
-		worker_main(broker, &request);
+		worker_main(broker, &job);
 	if (pid < 0) {
 		fail(&fault, E_SETUP_FAILED, errno, "cannot start a process that prepares the mounts");
-		refuse(broker, &request, &fault);
+		refuse(broker, job.create.op, job.create.seq, job.create.name, &fault);
 		return;
 	}
-	worker->pid = pid;
-	/* Without the mounts: this is kept to answer for a worker that was killed. */
-	memcpy(&worker->request, &request, create_request_size(0));
+	*worker = (struct worker){ .pid = pid, .seq = job.create.seq, .op = job.create.op };
+	memcpy(worker->name, job.create.name, sizeof(worker->name));
 }
 
 /* The zygote asks ahead, with one byte. */
@@ -147,13 +180,18 @@ static bool reap(const struct broker *broker, int *status)
 		struct fault fault;
 		if (!WIFEXITED(wait_status) || WEXITSTATUS(wait_status) != 0) {
 			fail(&fault, E_INTERNAL, 0, "the process that prepares its mounts ended (wait status %#x)", (unsigned int)wait_status);
-			refuse(broker, &worker->request, &fault);
+			refuse(broker, worker->op, worker->seq, worker->name, &fault);
 		}
 	}
 }
 
 int broker_serve(struct broker *broker)
 {
+	struct fault fault;
+	CLEANUP_FD int proc_fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	broker->idmap_probe_fd = idmap_open(proc_fd, broker->person, broker->person->uid, &fault);
+	if (broker->idmap_probe_fd < 0)
+		complain("%s; what children are given is copied", fault.detail);
 	for (;;) {
 		/* With all workers busy, further requests wait in the socket. */
 		struct worker *free_worker = find_worker(0);
@@ -173,7 +211,7 @@ int broker_serve(struct broker *broker)
 				return status;
 		}
 		if (free_worker != NULL && (waited[1].revents & POLLIN) != 0)
-			on_create(broker, free_worker);
+			on_request(broker, free_worker);
 		if ((waited[2].revents & POLLIN) != 0)
 			on_zygote(broker);
 		if (((waited[1].revents | waited[2].revents) & ~POLLIN) != 0)

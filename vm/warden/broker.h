@@ -23,13 +23,38 @@ int uids_next(struct uid_source *uids, uint32_t *uid, struct fault *fault);
 /* The rest of the block, or the next one. */
 int uids_take_block(struct uid_source *uids, struct uid_block *block, struct fault *fault);
 
-/* mount-source.c: opened with the person's rights, proven fit, cloned. Fills one detached mount for each. */
-int mount_sources_prepare(const struct person *person, const struct create_request *request, int mounts[MOUNTS_MAX], struct fault *fault);
+/* idmap.c: a namespace that maps the person's uid and gid to the child's, and no other. proc_fd: /proc of this pid namespace. */
+int idmap_open(int proc_fd, const struct person *person, uint32_t child_uid, struct fault *fault);
+
+/* as-person.c. `run` fills the answer, and may leave a descriptor, in a process with the person's rights alone. */
+struct person_work {
+	void (*run)(void *context, void *answer, int *fd);
+	void *context, *answer;
+	size_t answer_size;
+	int time_ms_max;
+};
+/* -1: no answer came; errno is ETIMEDOUT when the time was over. */
+int run_as_person(const struct person *person, const struct person_work *work, int *fd);
+
+/* source-copy.c: a tmpfs with what the person can read of it, as a detached mount. Adds MOUNT_COPIED, and MOUNT_COPY_PARTIAL if need be. */
+int source_copy(const struct person *person, int source_fd, struct mount_request *mount, struct fault *fault);
+
+/* source-protect.c. The search runs with the person's rights and writes paths, each with its NUL, to paths_fd. False: it is not complete. */
+bool protected_names_search(int root_fd, int paths_fd);
+/* A clone of the detached mount in which what stands under these paths is read-only. Leaves the caller in a mount namespace of its own. */
+int protected_names_cover(int mount_fd, int paths_fd, struct mount_request *mount, struct fault *fault);
+/* Attaches the mount in a mount namespace of this process's own, since only an attached mount can be cloned in part or mounted on. */
+int attach_privately(int mount_fd, struct fault *fault);
+
+/* mount-source.c: opened with the person's rights, proven fit, and cloned or copied: a detached mount, or -1. idmap_probe_fd: a
+ * namespace that tells what can be idmapped. Sets mount->flags. */
+int mount_source_prepare(const struct person *person, int idmap_probe_fd, struct mount_request *mount, struct fault *fault);
 
 /* endpoint.c: the directory of the endpoint, opened with the person's rights; the request's endpoint becomes its last component. */
 int endpoint_open(const struct person *person, struct create_request *request, struct fault *fault);
 
 struct broker {
+	int idmap_probe_fd;
 	const struct person *person;
 	struct uid_source *uids;
 	int codec_fd, zygote_fd;

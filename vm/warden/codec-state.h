@@ -45,6 +45,8 @@ enum operation_purpose {
 	PURPOSE_ANSWER_PROBE,
 	PURPOSE_EXIT_STATS,     /* flags of an exit record */
 	PURPOSE_DESTROY,
+	PURPOSE_GRANT,
+	PURPOSE_REVOKE,
 	PURPOSE_LEASE,
 	PURPOSE_LEASE_KILL,
 	PURPOSE_END_SANDBOX,    /* nobody waits for the kill of a sandbox that broke a rule */
@@ -57,6 +59,7 @@ struct operation {
 	uint32_t link_round;            /* 0: asked by the codec itself */
 	uint32_t seq;
 	uint32_t exec_id;
+	uint32_t grant_id;
 	uint64_t deadline_ms;
 	bool inside_known, outside_known;
 	uint32_t inside, outside;
@@ -119,6 +122,15 @@ void tell_event(struct codec *codec, const char *name, const char *kind, const c
 
 /* supervisor-requests.c */
 void request_handle(struct codec *codec);
+
+/* grant-requests.c */
+void grant_start(struct codec *codec, struct sandbox *sandbox);
+void grant_revoke(struct codec *codec);
+/* The broker's or the zygote's answer to either; the operation is over after it. */
+void grant_replied(struct codec *codec, const struct operation *operation, const struct op_reply *reply);
+void grant_ended(struct codec *codec, const struct grant_ended_notice *end);
+/* Every end that is known, after the answer to LIST. */
+void grants_tell(struct codec *codec);
 
 /* exec-requests.c: frames that name an exec */
 void exec_ack(struct codec *codec);
@@ -194,9 +206,14 @@ void lease_killed(struct codec *codec);
 
 /* operations.c */
 /* False: too many wait; nothing was sent. link_round is set for requests of the supervisor (seq != NULL). */
+/* Those of creations and grants send nothing: their packet goes through packet_to_root(). */
 struct operation *operation_start(struct codec *codec, enum operation_purpose purpose, uint32_t op, const char *name, uint32_t reason,
 				  const uint32_t *seq);
 uint32_t operation_ticket(const struct codec *codec, const struct operation *operation);
+/* One packet to the broker or the zygote, now or when it takes some. */
+void packet_to_root(struct codec *codec, struct watch *watch, struct packet_queue *queue, const void *packet, size_t size);
+/* Does the connection that asked still wait? */
+bool operation_is_awaited(const struct codec *codec, const struct operation *operation);
 void zygote_event(struct codec *codec, uint32_t events);
 void broker_event(struct codec *codec, uint32_t events);
 void probe_inside(struct codec *codec, const struct sandbox *sandbox, uint32_t layers);

@@ -152,8 +152,7 @@ static int claim(struct jail *jail, const struct create_request *request, const 
 	plan->limits = limits;
 	plan->cgroup_limits = cgroup_limits;
 	for (uint32_t i = 0; i < request->mount_count; i++) {
-		uint64_t mount_id;
-		if (attach_mount(jail, mount_fds[i], request->mounts[i].target, &mount_id, fault) != 0)
+		if (grants_attach(jail, i + 1, &request->mounts[i], mount_fds[i], 0, fault) != 0)
 			return -1;
 	}
 	if (prove_claim(jail, limits_change || request->mount_count > 0, fault) != 0)

@@ -75,25 +75,53 @@ static void read_hello(struct msgpack_reader *reader, struct frame *frame)
 	frame->kill_after_ms = msgpack_read_uint(reader, MSGPACK_UINT_MAX);
 }
 
-static void read_mount(struct msgpack_reader *reader, struct frame *frame, struct mount_request *mount)
+static void take_mount(struct frame *frame, struct mount_request *mount, struct msgpack_view source, struct msgpack_view target)
 {
-	if (msgpack_read_array(reader, 4) != 4)
-		reader->bad = true;
-	struct msgpack_view source = msgpack_read_str(reader, FRAME_SIZE_MAX);
-	struct msgpack_view target = msgpack_read_str(reader, FRAME_SIZE_MAX);
-	uint32_t mode = (uint32_t)msgpack_read_uint(reader, MOUNT_STAGED);
-	uint64_t staged_bytes = msgpack_read_uint(reader, MSGPACK_UINT_MAX);
 	if (source.size == 0 || source.size >= sizeof mount->source)
 		refuse(frame, E_MOUNT_SOURCE_UNREADABLE, source.size == 0 ? ENOENT : ENAMETOOLONG, "the path of a mount's source");
 	else if (target.size == 0 || target.size >= sizeof mount->target)
 		refuse(frame, E_MOUNT_TARGET_INVALID, target.size == 0 ? ENOENT : ENAMETOOLONG, "the name of a mount's target");
-	if (frame->refused != E_NONE || reader->bad)
+	else if ((mount->mode == MOUNT_STAGED) != (mount->staged_bytes != 0))
+		refuse(frame, E_SETUP_FAILED, EINVAL, "a staged mount, and no other, has a size");
+	if (frame->refused != E_NONE)
 		return;
-	memset(mount, 0, sizeof *mount);
 	copy_text(mount->source, source);
 	copy_text(mount->target, target);
-	mount->mode = mode;
-	mount->staged_bytes = staged_bytes;
+}
+
+static void read_mount(struct msgpack_reader *reader, struct frame *frame, struct mount_request *mount)
+{
+	if (msgpack_read_array(reader, 4) != 4)
+		reader->bad = true;
+	memset(mount, 0, sizeof *mount);
+	struct msgpack_view source = msgpack_read_str(reader, FRAME_SIZE_MAX);
+	struct msgpack_view target = msgpack_read_str(reader, FRAME_SIZE_MAX);
+	mount->mode = (uint32_t)msgpack_read_uint(reader, MOUNT_STAGED);
+	mount->staged_bytes = msgpack_read_uint(reader, MSGPACK_UINT_MAX);
+	take_mount(frame, mount, source, target);
+}
+
+static void read_grant_id(struct msgpack_reader *reader, struct frame *frame, uint32_t first)
+{
+	frame->grant_id = read_u32(reader);
+	if (frame->grant_id < first)
+		reader->bad = true;
+}
+
+static void read_grant(struct msgpack_reader *reader, struct frame *frame, struct grant_request *grant)
+{
+	read_seq_and_name(reader, frame);
+	read_grant_id(reader, frame, GRANT_ID_MIN);
+	memset(grant, 0, sizeof *grant);
+	memcpy(grant->name, frame->name, sizeof grant->name);
+	grant->op = OP_GRANT;
+	grant->grant_id = frame->grant_id;
+	struct msgpack_view source = msgpack_read_str(reader, FRAME_SIZE_MAX);
+	struct msgpack_view target = msgpack_read_str(reader, FRAME_SIZE_MAX);
+	grant->mount.mode = (uint32_t)msgpack_read_uint(reader, MOUNT_STAGED);
+	grant->ttl_ms = msgpack_read_uint(reader, MSGPACK_UINT_MAX);
+	grant->mount.staged_bytes = msgpack_read_uint(reader, MSGPACK_UINT_MAX);
+	take_mount(frame, &grant->mount, source, target);
 }
 
 static void read_create(struct msgpack_reader *reader, struct frame *frame, struct create_request *create)
@@ -206,10 +234,11 @@ static void read_named_exec(struct msgpack_reader *reader, struct frame *frame)
 }
 
 /* Fields of each type of frame from the supervisor, its type included; 0: no such type. */
-static const uint8_t field_counts[FRAME_SHUTDOWN + 1] = {
+static const uint8_t field_counts[FRAME_REQUEST_LAST + 1] = {
 	[FRAME_HELLO] = 5, [FRAME_CREATE] = 14, [FRAME_EXEC] = 12, [FRAME_DATA] = 7, [FRAME_ACK] = 5, [FRAME_SIGNAL] = 5,
 	[FRAME_RESIZE] = 6, [FRAME_FREEZE] = 3, [FRAME_THAW] = 3, [FRAME_KILL] = 3, [FRAME_STATS] = 3, [FRAME_PROBE] = 3,
 	[FRAME_DESTROY] = 3, [FRAME_LIST] = 2, [FRAME_EXIT_ACK] = 3, [FRAME_RENEW] = 1, [FRAME_CREDIT] = 5, [FRAME_SHUTDOWN] = 2,
+	[FRAME_GRANT] = 9, [FRAME_REVOKE] = 4,
 };
 
 bool frame_has_answer(enum frame_type type)
@@ -228,6 +257,11 @@ static void read_fields(struct msgpack_reader *reader, struct frame *frame, stru
 	case FRAME_SIGNAL: case FRAME_RESIZE: read_signal_or_resize(reader, frame); break;
 	case FRAME_LIST: case FRAME_SHUTDOWN: frame->seq = read_u32(reader); break;
 	case FRAME_RENEW: break;
+	case FRAME_GRANT: read_grant(reader, frame, &scratch->grant); break;
+	case FRAME_REVOKE:
+		read_seq_and_name(reader, frame);
+		read_grant_id(reader, frame, 1);
+		break;
 	default: read_seq_and_name(reader, frame); break;
 	}
 }
@@ -243,7 +277,7 @@ bool frame_decode(struct frame *frame, struct frame_scratch *scratch, const void
 	frame->refused_errno = 0;
 	frame->refused_text = "";
 	uint32_t fields = msgpack_read_array(&reader, 16);
-	uint32_t type = (uint32_t)msgpack_read_uint(&reader, FRAME_SHUTDOWN);
+	uint32_t type = (uint32_t)msgpack_read_uint(&reader, FRAME_REQUEST_LAST);
 	if (reader.bad || field_counts[type] == 0 || fields != field_counts[type])
 		return false;
 	frame->type = (enum frame_type)type;

@@ -113,6 +113,18 @@ size_t frame_write_died(void *buffer, size_t capacity, const char *name, uint32_
 	return frame_write_finish(&writer);
 }
 
+size_t frame_write_grant_ended(void *buffer, size_t capacity, const char *name, const struct grant_ended_notice *end)
+{
+	struct msgpack_writer writer;
+	frame_write_start(&writer, buffer, capacity, FRAME_GRANT_ENDED, 5);
+	write_name(&writer, name);
+	msgpack_write_uint(&writer, end->grant_id);
+	msgpack_write_uint(&writer, end->reason);
+	msgpack_write_uint(&writer, end->processes_killed);
+	msgpack_write_uint(&writer, end->child_killed != 0);
+	return frame_write_finish(&writer);
+}
+
 size_t frame_write_event(void *buffer, size_t capacity, const char *name, const char *kind, const char *detail)
 {
 	struct msgpack_writer writer;

@@ -17,17 +17,19 @@ enum {
 enum frame_type {
 	FRAME_HELLO = 1, FRAME_CREATE, FRAME_EXEC, FRAME_DATA, FRAME_ACK, FRAME_SIGNAL, FRAME_RESIZE, FRAME_FREEZE, FRAME_THAW,
 	FRAME_KILL, FRAME_STATS, FRAME_PROBE, FRAME_DESTROY, FRAME_LIST, FRAME_EXIT_ACK, FRAME_RENEW, FRAME_CREDIT, FRAME_SHUTDOWN,
-	FRAME_HELLO_OK = 65, FRAME_OK, FRAME_ERROR, FRAME_EXIT, FRAME_DIED, FRAME_EVENT, FRAME_DENIED = 72,
+	FRAME_GRANT, FRAME_REVOKE, FRAME_REQUEST_LAST = FRAME_REVOKE,
+	FRAME_HELLO_OK = 65, FRAME_OK, FRAME_ERROR, FRAME_EXIT, FRAME_DIED, FRAME_EVENT, FRAME_GRANT_ENDED, FRAME_DENIED,
 };
 
 enum wire_exec_flag { WIRE_EXEC_PTY = 1, WIRE_EXEC_STDIN = 2, WIRE_EXEC_TOOLS = 4 };
 enum wire_stream { WIRE_STDIN, WIRE_STDOUT, WIRE_STDERR, WIRE_TOOLS };
 enum exit_cause { CAUSE_EXITED, CAUSE_SIGNALED, CAUSE_NOT_STARTED, CAUSE_SANDBOX_DIED, CAUSE_LAYER_MISSING };
-enum exit_flag { EXIT_OOM = 1, EXIT_PIDS_LIMIT = 2, EXIT_DEADLINE = 4, EXIT_LEASE = 8, EXIT_OUT_EMPTY = 16 };
+enum exit_flag { EXIT_OOM = 1, EXIT_PIDS_LIMIT = 2, EXIT_DEADLINE = 4, EXIT_LEASE = 8, EXIT_OUT_EMPTY = 16, EXIT_FULL_SHIFT = 5 };
 
-/* Where the two large requests are decoded to; one of it serves a whole codec. */
+/* Where the large requests are decoded to; one of it serves a whole codec. */
 struct frame_scratch {
 	struct create_request create;
+	struct grant_request grant;
 	uint8_t blob[EXEC_BLOB_MAX];
 };
 
@@ -37,6 +39,7 @@ struct frame {
 	uint32_t seq;
 	char name[SESSION_NAME_SIZE];
 	uint32_t exec_id;
+	uint32_t grant_id;
 	uint32_t stream;
 	uint64_t offset;
 	struct msgpack_view bytes;
@@ -82,6 +85,7 @@ size_t frame_write_ack(void *buffer, size_t capacity, const char *name, uint32_t
 size_t frame_write_exit(void *buffer, size_t capacity, const char *name, uint32_t exec_id, const struct exit_record *record,
 			uint64_t stdout_bytes, uint64_t stderr_bytes);
 size_t frame_write_died(void *buffer, size_t capacity, const char *name, uint32_t reason, const char *detail);
+size_t frame_write_grant_ended(void *buffer, size_t capacity, const char *name, const struct grant_ended_notice *end);
 size_t frame_write_event(void *buffer, size_t capacity, const char *name, const char *kind, const char *detail);
 size_t frame_write_denied(void *buffer, size_t capacity, const char *name, const struct denial_notice *denial);
 

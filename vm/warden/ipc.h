@@ -7,8 +7,9 @@
  *   codec  ──create_request──────► broker ──create_request + mount fds──► zygote (with mounts)
  *   zygote ──a byte──────────────► broker ──uid_block───────────────────► zygote
  *   codec  ◄─create_reply (+ control socket of the new init)──────────── zygote
- *   codec  ◄─create_reply (refused)── broker
- *   codec  ──op_request──► zygote ──op_reply / died_notice──► codec
+ *   codec  ──grant_request───────► broker ──grant_request + a mount fd──► zygote
+ *   codec  ◄─create_reply or op_reply (refused)── broker
+ *   codec  ──op_request──► zygote ──op_reply / died_notice / grant_ended_notice──► codec
  *   codec  ──exec_request + fds / signal_request──► init
  *   codec  ◄─exec_started / exec_exited── init
  *
@@ -31,6 +32,9 @@ enum {
 	EXECS_MAX = 64,           /* per sandbox, living or not yet acknowledged */
 	EXEC_BLOB_MAX = 512 * 1024,
 	ARGS_MAX = 8192,          /* argv entries; the same for env */
+	GRANT_ID_MIN = MOUNTS_MAX + 1, /* those below are the mounts of the creation */
+	GRANTS_MAX = 128,         /* living, per sandbox */
+	GRANTS_EVER_MAX = 1024,   /* and the ended ones, which are told until it is destroyed */
 	DENIAL_CALL_SIZE = 32,    /* each with its NUL */
 	DENIAL_DETAIL_SIZE = 96,
 	DENIAL_PROGRAM_SIZE = 16, /* TASK_COMM_LEN */
@@ -42,7 +46,7 @@ enum warden_error {
 	E_LIMIT_SANDBOXES, E_LIMIT_EXECS, E_LIMIT_MOUNTS, E_UID_EXHAUSTED, E_CGROUP_UNAVAILABLE,
 	E_MOUNT_SOURCE_UNREADABLE, E_MOUNT_SOURCE_LINK, E_MOUNT_SOURCE_TYPE, E_MOUNT_SOURCE_SUBMOUNTS,
 	E_MOUNT_FS_UNSUPPORTED, E_MOUNT_TARGET_INVALID, E_SETUP_FAILED, E_LAYER_MISSING, E_EXEC_FAILED,
-	E_SANDBOX_DEAD, E_SHUTTING_DOWN, E_INTERNAL,
+	E_SANDBOX_DEAD, E_LIMIT_GRANTS, E_GRANT_ENDED, E_GRANT_FS_UNSUPPORTED, E_SHUTTING_DOWN, E_INTERNAL,
 };
 
 /* Bits of `layers`; a sandbox runs only with all of them. */
@@ -56,11 +60,15 @@ enum layer {
 
 enum mount_mode { MOUNT_RO, MOUNT_RW, MOUNT_STAGED };
 
+/* COPIED: the source's file system cannot be idmapped. COPY_PARTIAL: of it, what the person cannot read, and what is neither file,
+ * directory nor link, is left out. PROTECTION_PARTIAL: not every protected name could be looked for or covered. */
+enum mount_flag { MOUNT_COPIED = 1, MOUNT_PROTECTION_PARTIAL = 2, MOUNT_COPY_PARTIAL = 4 };
+
 struct mount_request {
 	char source[MOUNT_SOURCE_SIZE];
 	char target[MOUNT_TARGET_SIZE]; /* one path component below ~/mnt */
 	uint32_t mode;            /* enum mount_mode */
-	uint32_t reserved;
+	uint32_t flags;           /* enum mount_flag, from the broker */
 	uint64_t staged_bytes;    /* size of the layer of a staged one, else 0 */
 };
 
@@ -94,6 +102,15 @@ struct uid_block {
 	char detail[DETAIL_SIZE];
 };
 
+/* A mount for a sandbox that stands. From the broker to the zygote it carries the detached mount. */
+struct grant_request {
+	uint32_t seq, op;         /* OP_GRANT */
+	char name[SESSION_NAME_SIZE];
+	uint32_t grant_id, reserved;
+	uint64_t ttl_ms;          /* 0: none */
+	struct mount_request mount;
+};
+
 /* A failure carries error, sys_errno and a detail; success carries uid,
  * init_pid, layers and one descriptor: the codec's end of the init's socket. */
 struct create_reply {
@@ -108,21 +125,25 @@ struct create_reply {
 	char detail[DETAIL_SIZE];
 };
 
-enum zygote_op { OP_FREEZE = 1, OP_THAW, OP_KILL, OP_STATS, OP_DESTROY, OP_PROBE, OP_FREEZE_ALL, OP_THAW_ALL, OP_KILL_ALL, OP_CREATE, OP_UIDS };
+enum zygote_op {
+	OP_FREEZE = 1, OP_THAW, OP_KILL, OP_STATS, OP_DESTROY, OP_PROBE, OP_REVOKE, OP_FREEZE_ALL, OP_THAW_ALL, OP_KILL_ALL,
+	OP_CREATE, OP_GRANT, OP_UIDS,
+};
 
 struct op_request {
 	uint32_t seq, op;
 	uint32_t reason;          /* enum death_reason, for OP_KILL and OP_KILL_ALL */
-	uint32_t reserved;
+	uint32_t grant_id;        /* for OP_REVOKE */
 	char name[SESSION_NAME_SIZE]; /* unused by the *_ALL operations */
 };
 
-enum from_zygote { FROM_CREATE_REPLY = 1, FROM_OP_REPLY, FROM_DIED };
+enum from_zygote { FROM_CREATE_REPLY = 1, FROM_OP_REPLY, FROM_DIED, FROM_GRANT_ENDED };
 
-enum death_reason { DEATH_ASKED, DEATH_ITSELF, DEATH_DEADLINE, DEATH_LEASE, DEATH_OOM };
+enum death_reason { DEATH_ASKED, DEATH_ITSELF, DEATH_DEADLINE, DEATH_LEASE, DEATH_OOM, DEATH_REVOCATION };
 
 /* values by op: STATS memory, peak, pids, cpu_us, oom_kills, pids_refused, throttled_us;
- * PROBE layers seen from outside; DESTROY processes left, cgroups left (both 0, or it failed). */
+ * PROBE layers seen from outside; GRANT mount id, enum mount_flag; REVOKE processes killed, child killed (0 or 1);
+ * DESTROY processes left, cgroups left (both 0, or it failed). */
 struct op_reply {
 	uint32_t kind, seq, op, error;
 	int32_t sys_errno;
@@ -137,6 +158,15 @@ struct died_notice {
 	char name[SESSION_NAME_SIZE];
 	uint64_t oom_kills;
 	char detail[DETAIL_SIZE];
+};
+
+enum grant_end { GRANT_END_REVOKED, GRANT_END_EXPIRED };
+
+/* Once for each grant whose end was proven, but for those that end with their sandbox. */
+struct grant_ended_notice {
+	uint32_t kind, grant_id, reason; /* reason: enum grant_end */
+	uint32_t processes_killed, child_killed, reserved;
+	char name[SESSION_NAME_SIZE];
 };
 
 enum to_init { TO_INIT_EXEC = 1, TO_INIT_SIGNAL, TO_INIT_PROBE, TO_INIT_CLAIM };
@@ -174,6 +204,9 @@ struct claim_order {
 
 enum from_init { FROM_INIT_STARTED = 1, FROM_INIT_EXITED, FROM_INIT_PROBED };
 
+/* What had no room left when a process ended. */
+enum full_space { FULL_DISK = 1, FULL_INODES = 2, FULL_TMP = 4 };
+
 struct init_message {
 	uint32_t kind;            /* enum from_init */
 	uint32_t exec_id;
@@ -182,7 +215,7 @@ struct init_message {
 	uint32_t layers;          /* STARTED, PROBED: seen from inside */
 	int32_t wait_status;      /* EXITED: as waitpid gives it */
 	uint32_t out_is_empty;    /* EXITED: there was nothing in ~/out */
-	uint32_t reserved;
+	uint32_t full;            /* EXITED: bits of enum full_space */
 	uint64_t wall_us, user_us, system_us, max_rss_kib;
 	char detail[DETAIL_SIZE];
 };

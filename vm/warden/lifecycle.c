@@ -147,6 +147,7 @@ void jail_on_init_end(struct jail *jail, uint64_t now_ms)
 	unwatch(&jail->status_fd);
 	close_fd(&jail->codec_control_fd);
 	close_fd(&jail->sealed_fd);
+	grants_on_death(jail);
 	if (jail->create_pending && jail->fault.error == E_NONE)
 		fail(&jail->fault, E_SANDBOX_DEAD, 0, "it ended while it was being created");
 	if (jail->announced)
@@ -205,6 +206,7 @@ void jail_freeze(struct jail *jail, uint32_t seq, struct fault *fault)
 	} else {
 		uint64_t now_ms = boot_ms();
 		/* Every task must reach a stop first; answered from the timer when they have. */
+		jail->frozen = true;
 		jail->freeze_pending = true;
 		jail->freeze_seq = seq;
 		jail->retry_delay_ms = 1;
@@ -213,10 +215,18 @@ void jail_freeze(struct jail *jail, uint32_t seq, struct fault *fault)
 	}
 }
 
+void jail_freeze_at_once(struct jail *jail)
+{
+	jail->frozen = true;
+	if (cgroup_freeze(zygote.cgroups, jail->plan.cgroup, true) != 0)
+		complain("zygote: cannot freeze %s: %s", jail->plan.name, strerror(errno));
+}
+
 void jail_thaw(struct jail *jail, struct fault *fault)
 {
 	if (jail->freeze_pending)
 		finish_freeze(jail, &(struct fault){ .error = E_INTERNAL, .detail = "it was thawed meanwhile" });
+	jail->frozen = false;
 	if (cgroup_freeze(zygote.cgroups, jail->plan.cgroup, false) != 0)
 		fail(fault, E_INTERNAL, errno, "cannot thaw %s", jail->plan.name);
 }
@@ -257,6 +267,8 @@ uint64_t jail_run_timers(struct jail *jail, uint64_t now_ms)
 		check_freeze(jail, now_ms);
 	if (jail->state == CLEARING && now_ms >= jail->retry_at_ms && try_remove(jail, now_ms))
 		return NEVER_MS;
+	uint64_t grants_due_ms = grants_run_timers(jail, now_ms);
 	uint64_t due_ms = jail->state == PREPARING ? jail->give_up_at_ms : jail->retry_at_ms;
+	due_ms = grants_due_ms < due_ms ? grants_due_ms : due_ms;
 	return due_ms < jail->deadline_ms ? due_ms : jail->deadline_ms;
 }

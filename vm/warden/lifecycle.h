@@ -3,6 +3,7 @@
 #define COHORT_LIFECYCLE_H
 
 #include "broker.h"
+#include "grants.h"
 #include "sandbox.h"
 
 /* PREPARING: cloned, not yet proven. PREPARED: proven, nobody's yet. ALIVE: a session's.
@@ -22,6 +23,8 @@ struct jail {
 	int relay_listen_fd;            /* until the claim: what listens in it, for the relay */
 	enum jail_relay relay;
 	int idmap_fd;                   /* user namespace of its mounts; -1: it never had one */
+	struct jail_grants grants;
+	bool frozen;                    /* asked for, by name or for all */
 	bool claimed;                   /* it has a session's name */
 	bool create_pending, announced, killed, destroy_pending, freeze_pending;
 	uint32_t create_seq, destroy_seq, freeze_seq;
@@ -31,7 +34,7 @@ struct jail {
 	uint64_t retry_at_ms, retry_delay_ms, give_up_at_ms;
 };
 
-enum source { FROM_BROKER, FROM_CODEC, FROM_NETWORK_MAKER, FROM_RELAY, FROM_STATUS, FROM_PID };
+enum source { FROM_BROKER, FROM_CODEC, FROM_NETWORK_MAKER, FROM_RELAY, FROM_STATUS, FROM_PID, FROM_REVOKER };
 
 /* The zygote's own state, set up once before the first sandbox. */
 struct zygote {
@@ -68,6 +71,8 @@ void jail_kill(struct jail *jail, enum death_reason reason);
 /* These two answer the codec later, unless the fault says that they could not begin. */
 void jail_destroy(struct jail *jail, uint32_t seq, struct fault *fault);
 void jail_freeze(struct jail *jail, uint32_t seq, struct fault *fault);
+/* The same, and nobody waits until every task stands still. */
+void jail_freeze_at_once(struct jail *jail);
 void jail_thaw(struct jail *jail, struct fault *fault);
 /* network-relay.c: of proxied sandboxes only. Opening is answered to the codec when the relay has answered. */
 int jail_relay_open(struct jail *jail, const char *endpoint, int directory_fd, struct fault *fault);

@@ -1,26 +1,19 @@
 /* From a path that a person named to a detached mount that a sandbox may have.
  * Runs as root in the host mount namespace, in a short-lived process for one
- * creation. The path is opened by a process that has only the person's rights:
- * what they cannot read is refused by the kernel, not by a check of ours. */
+ * creation or grant. The path is opened by a process that has only the person's
+ * rights: what they cannot read is refused by the kernel, not by a check of ours. */
 #include "broker.h"
 
 #include <fcntl.h>
-#include <grp.h>
 #include <inttypes.h>
 #include <linux/openat2.h>
-#include <poll.h>
-#include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
-
-#include "sandbox.h"
 
 enum { OPENER_MS_MAX = 5000, LINE_SIZE = 16384 };
 
@@ -28,64 +21,61 @@ enum { OPENER_MS_MAX = 5000, LINE_SIZE = 16384 };
 struct opened {
 	int error_number;
 	int not_writable;
+	int search_is_partial;
+};
+
+struct opening {
+	const struct mount_request *mount;
+	int paths_fd;   /* -1, or where to write the protected names below it */
 };
 
 static const char *const filesystems[] = {
-	"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "bcachefs", "zfs", "tmpfs", "vfat", "exfat", "ntfs3", "erofs", "squashfs",
+	"ext4", "xfs", "btrfs", "f2fs", "bcachefs", "zfs", "tmpfs", "vfat", "exfat", "ntfs3", "erofs", "squashfs",
+	/* These cannot be idmapped today, or not by every kernel; the kernel is asked. */
+	"ext2", "ext3", "overlay", "nfs", "nfs4", "fuse", "fuseblk", "9p", "virtiofs", "cifs", "smb3", "ceph", "iso9660", "udf", "ntfs", "hfsplus",
 };
 
-_Noreturn static void opener_main(const struct person *person, const struct mount_request *mount, int answer_fd)
+static void open_source(void *context, void *answer, int *fd)
 {
-	struct opened opened = { 0 };
+	const struct opening *opening = context;
+	struct opened *opened = answer;
+	struct stat status;
 	struct open_how how = {
 		/* Not O_PATH, which opens what nobody may read. O_NONBLOCK and O_NOCTTY: a FIFO or terminal must not hold or bind us. */
 		.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
 		.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
 	};
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0 || setgroups(person->group_count, person->groups) != 0 ||
-	    setresgid(person->gid, person->gid, person->gid) != 0 || setresuid(person->uid, person->uid, person->uid) != 0)
-		_exit(EXIT_FAILURE);
-	int fd = (int)syscall(SYS_openat2, AT_FDCWD, mount->source, &how, sizeof(how));
-	if (fd < 0)
-		opened.error_number = errno;
-	else if (mount->mode == MOUNT_RW)
-		opened.not_writable = syscall(__NR_faccessat2, fd, "", W_OK, AT_EMPTY_PATH | AT_EACCESS) != 0;
-	_exit(send_packet(answer_fd, &opened, sizeof(opened), &fd, fd >= 0 ? 1 : 0) == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
+	*fd = (int)syscall(SYS_openat2, AT_FDCWD, opening->mount->source, &how, sizeof(how));
+	if (*fd < 0)
+		opened->error_number = errno;
+	else if (opening->mount->mode == MOUNT_RW)
+		opened->not_writable = syscall(__NR_faccessat2, *fd, "", W_OK, AT_EMPTY_PATH | AT_EACCESS) != 0;
+	if (*fd >= 0 && opening->paths_fd >= 0 && fstat(*fd, &status) == 0 && S_ISDIR(status.st_mode))
+		opened->search_is_partial = !protected_names_search(*fd, opening->paths_fd);
 }
 
-static int open_as_person(const struct person *person, const struct mount_request *mount, struct fault *fault)
+static int open_as_person(const struct person *person, struct mount_request *mount, int paths_fd, struct fault *fault)
 {
-	int answer[2], fd = -1;
-	size_t fd_count = 0;
-	struct opened opened;
-	packet_pair(answer);
-	pid_t pid = fork();
-	if (pid == 0)
-		opener_main(person, mount, answer[1]);
-	close(answer[1]);
-	struct pollfd waited = { .fd = answer[0], .events = POLLIN };
-	int ready = pid < 0 ? -1 : poll(&waited, 1, OPENER_MS_MAX);
-	ssize_t size = ready > 0 ? receive_packet(answer[0], &opened, sizeof(opened), &fd, 1, &fd_count) : -1;
-	close(answer[0]);
-	if (pid > 0) {
-		/* One that hangs in the kernel cannot be waited for; it goes to the broker's own parent when it ends. */
-		kill(pid, SIGKILL);
-		waitpid(pid, NULL, WNOHANG);
-	}
-	if (ready == 0)
-		return fail(fault, E_MOUNT_SOURCE_UNREADABLE, ETIMEDOUT, "opening %.150s did not end in %d s", mount->source, OPENER_MS_MAX / 1000);
-	if (size != (ssize_t)sizeof(opened))
-		return fail(fault, E_INTERNAL, 0, "the process that should open %.150s failed", mount->source);
-	CLEANUP_FD int owned = fd_count == 1 ? fd : -1;
+	struct opened opened = { 0 };
+	struct opening opening = { .mount = mount, .paths_fd = paths_fd };
+	const struct person_work work = {
+		.run = open_source, .context = &opening, .answer = &opened, .answer_size = sizeof(opened), .time_ms_max = OPENER_MS_MAX,
+	};
+	CLEANUP_FD int fd = -1;
+	if (run_as_person(person, &work, &fd) != 0)
+		return errno == ETIMEDOUT
+			       ? fail(fault, E_MOUNT_SOURCE_UNREADABLE, ETIMEDOUT, "opening %.150s did not end in %d s", mount->source, OPENER_MS_MAX / 1000)
+			       : fail(fault, E_INTERNAL, 0, "the process that should open %.150s failed", mount->source);
 	if (opened.error_number == ELOOP)
 		return fail(fault, E_MOUNT_SOURCE_LINK, 0, "%.150s is or goes through a symbolic link; name the real path", mount->source);
 	if (opened.error_number != 0)
 		return fail(fault, E_MOUNT_SOURCE_UNREADABLE, opened.error_number, "user %u cannot read %.150s", person->uid, mount->source);
-	if (owned < 0)
+	if (fd < 0)
 		return fail(fault, E_INTERNAL, 0, "no descriptor came for %.150s", mount->source);
 	if (opened.not_writable != 0)
 		return fail(fault, E_MOUNT_SOURCE_UNREADABLE, EACCES, "user %u cannot write to %.150s", person->uid, mount->source);
-	return steal_fd(&owned);
+	mount->flags |= opened.search_is_partial != 0 ? MOUNT_PROTECTION_PARTIAL : 0;
+	return steal_fd(&fd);
 }
 
 /* mountinfo writes space, tab, newline and backslash as \ooo. */
@@ -116,7 +106,7 @@ static bool filesystem_is_known(const char *type)
 	for (size_t i = 0; i < ARRAY_LENGTH(filesystems); i++)
 		if (strcmp(filesystems[i], type) == 0)
 			return true;
-	return false;
+	return strncmp(type, "fuse.", strlen("fuse.")) == 0;
 }
 
 /* One line of mountinfo against the source: its own mount must be of a known type, and none may stand below it. */
@@ -167,6 +157,14 @@ static int check_source(int fd, const char *source, struct fault *fault)
 	return checked;
 }
 
+/* The kernel is asked, with a clone that nobody sees. */
+static bool can_be_idmapped(int source_fd, int idmap_probe_fd)
+{
+	struct mount_attr mapped = { .attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)idmap_probe_fd };
+	CLEANUP_FD int tree = open_tree(source_fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	return tree >= 0 && mount_setattr(tree, "", AT_EMPTY_PATH, &mapped, sizeof(mapped)) == 0;
+}
+
 static int clone_mount(int source_fd, const struct mount_request *mount, struct fault *fault)
 {
 	struct mount_attr attributes = {
@@ -181,24 +179,28 @@ static int clone_mount(int source_fd, const struct mount_request *mount, struct 
 	return steal_fd(&tree);
 }
 
-static int prepare_one(const struct person *person, const struct mount_request *mount, struct fault *fault)
+int mount_source_prepare(const struct person *person, int idmap_probe_fd, struct mount_request *mount, struct fault *fault)
 {
+	struct stat status;
+	bool writable = mount->mode == MOUNT_RW;
+	mount->flags = 0;
 	if (memchr(mount->source, '\0', sizeof(mount->source)) == NULL || mount->source[0] != '/')
 		return fail(fault, E_MOUNT_SOURCE_UNREADABLE, 0, "the source of a mount must be an absolute path");
-	if (mount->mode == MOUNT_STAGED)
-		return fail(fault, E_SETUP_FAILED, EOPNOTSUPP, "this warden stages nothing yet");
-	CLEANUP_FD int source_fd = open_as_person(person, mount, fault);
+	CLEANUP_FD int paths_fd = writable ? memfd_create("protected", MFD_CLOEXEC) : -1;
+	if (writable && paths_fd < 0)
+		return fail(fault, E_SETUP_FAILED, errno, "no memory for the protected names of %.150s", mount->source);
+	CLEANUP_FD int source_fd = open_as_person(person, mount, paths_fd, fault);
 	if (source_fd < 0 || check_source(source_fd, mount->source, fault) != 0)
 		return -1;
-	return clone_mount(source_fd, mount, fault);
-}
-
-int mount_sources_prepare(const struct person *person, const struct create_request *request, int mounts[MOUNTS_MAX], struct fault *fault)
-{
-	for (uint32_t i = 0; i < request->mount_count; i++) {
-		mounts[i] = prepare_one(person, &request->mounts[i], fault);
-		if (mounts[i] < 0)
-			return -1; /* the process ends and closes the others */
+	if (fstat(source_fd, &status) != 0 || (mount->mode == MOUNT_STAGED && !S_ISDIR(status.st_mode)))
+		return fail(fault, E_MOUNT_SOURCE_TYPE, 0, "%.150s is a file, and only a directory can be staged", mount->source);
+	if (!can_be_idmapped(source_fd, idmap_probe_fd)) {
+		if (writable)
+			return fail(fault, E_GRANT_FS_UNSUPPORTED, 0, "the file system of %.150s cannot be idmapped", mount->source);
+		return source_copy(person, source_fd, mount, fault);
 	}
-	return 0;
+	CLEANUP_FD int tree = clone_mount(source_fd, mount, fault);
+	if (tree < 0 || !writable || lseek(paths_fd, 0, SEEK_END) == 0)
+		return steal_fd(&tree);
+	return protected_names_cover(tree, paths_fd, mount, fault);
 }

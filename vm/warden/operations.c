@@ -42,7 +42,7 @@ static void finish(struct codec *codec, struct operation *operation)
 
 static uint64_t time_allowed_ms(enum operation_purpose purpose)
 {
-	if (purpose == PURPOSE_CREATE)
+	if (purpose == PURPOSE_CREATE || purpose == PURPOSE_GRANT)
 		return CREATE_MS;
 	return purpose == PURPOSE_ANSWER_PROBE ? PROBE_MS : OPERATION_MS;
 }
@@ -64,18 +64,23 @@ struct operation *operation_start(struct codec *codec, enum operation_purpose pu
 	codec->operations_count++;
 	if (seq != NULL)
 		codec->operations_of_requests++;
-	if (purpose == PURPOSE_CREATE)
+	if (purpose == PURPOSE_CREATE || purpose == PURPOSE_GRANT || purpose == PURPOSE_REVOKE)
 		return operation;
 	struct op_request request = {.seq = operation_ticket(codec, operation), .op = op, .reason = reason};
 	memcpy(request.name, operation->name, sizeof request.name);
-	/* The zygote is the warden: without it there is nothing left to serve, and the broker cleans up behind us. */
-	if (packet_send(&codec->to_zygote, &request, sizeof request, NULL, 0) < 0)
-		die_errno("the zygote does not take an operation");
-	codec_watch(codec, &codec->zygote, EPOLLIN | (codec->to_zygote.count > 0 ? EPOLLOUT : 0u));
+	packet_to_root(codec, &codec->zygote, &codec->to_zygote, &request, sizeof request);
 	return operation;
 }
 
-static bool somebody_waits(const struct codec *codec, const struct operation *operation)
+void packet_to_root(struct codec *codec, struct watch *watch, struct packet_queue *queue, const void *packet, size_t size)
+{
+	/* The two are the warden: without one there is nothing left to serve, and the broker cleans up behind us. */
+	if (packet_send(queue, packet, size, NULL, 0) < 0)
+		die_errno("the root half of the warden takes no request");
+	codec_watch(codec, watch, EPOLLIN | (queue->count > 0 ? EPOLLOUT : 0u));
+}
+
+bool operation_is_awaited(const struct codec *codec, const struct operation *operation)
 {
 	return operation->link_round == codec->link_round && codec->supervisor != NULL;
 }
@@ -85,7 +90,7 @@ static void answer_probe_when_known(struct codec *codec, struct operation *opera
 	if (!operation->inside_known || !operation->outside_known)
 		return;
 	uint64_t values[] = {operation->inside, operation->outside};
-	if (somebody_waits(codec, operation))
+	if (operation_is_awaited(codec, operation))
 		answer_ok(codec, operation->seq, values, 2);
 	finish(codec, operation);
 }
@@ -110,7 +115,7 @@ void probe_inside(struct codec *codec, const struct sandbox *sandbox, uint32_t l
 static void answer_reply(struct codec *codec, struct operation *operation, const struct op_reply *reply)
 {
 	if (reply->error != E_NONE) {
-		if (somebody_waits(codec, operation))
+		if (operation_is_awaited(codec, operation))
 			answer_error(codec, operation->seq, (enum warden_error)reply->error, reply->sys_errno, "%.*s", DETAIL_SIZE, reply->detail);
 		finish(codec, operation);
 		return;
@@ -121,7 +126,7 @@ static void answer_reply(struct codec *codec, struct operation *operation, const
 		answer_probe_when_known(codec, operation);
 		return;
 	}
-	if (somebody_waits(codec, operation))
+	if (operation_is_awaited(codec, operation))
 		answer_ok(codec, operation->seq, reply->values, operation->purpose == PURPOSE_ANSWER_STATS ? 7 : 0);
 	finish(codec, operation);
 }
@@ -138,6 +143,8 @@ static void handle_op_reply(struct codec *codec, const struct op_reply *reply)
 		answer_reply(codec, operation, reply);
 		return;
 	}
+	if (purpose == PURPOSE_GRANT || purpose == PURPOSE_REVOKE)
+		grant_replied(codec, operation, reply);
 	finish(codec, operation);
 	if (purpose == PURPOSE_EXIT_STATS && sandbox != NULL)
 		exec_stats_reply(codec, sandbox, exec_id, reply);
@@ -145,7 +152,7 @@ static void handle_op_reply(struct codec *codec, const struct op_reply *reply)
 		sandbox_destroyed(codec, sandbox, reply);
 	else if (purpose == PURPOSE_LEASE_KILL)
 		lease_killed(codec);
-	else if (reply->error != E_NONE)
+	else if (reply->error != E_NONE && purpose != PURPOSE_GRANT && purpose != PURPOSE_REVOKE)
 		complain("operation %u on %s: %.*s", reply->op, reply->name, DETAIL_SIZE, reply->detail);
 }
 
@@ -172,6 +179,7 @@ static bool receive_one(struct codec *codec, int fd)
 		struct create_reply create;
 		struct op_reply op;
 		struct died_notice died;
+		struct grant_ended_notice grant_ended;
 	} packet;
 	int init_fd = -1;
 	size_t fd_count = 0;
@@ -197,6 +205,8 @@ static bool receive_one(struct codec *codec, int fd)
 		packet.died.detail[DETAIL_SIZE - 1] = '\0';
 		if (sandbox != NULL)
 			sandbox_died(codec, sandbox, packet.died.reason, packet.died.oom_kills, packet.died.detail);
+	} else if (size == sizeof packet.grant_ended && packet.kind == FROM_GRANT_ENDED) {
+		grant_ended(codec, &packet.grant_ended);
 	} else {
 		die("the root half of the warden sent a packet of %zd bytes and kind %u", size, packet.kind);
 	}

@@ -53,9 +53,17 @@ static void close_init(struct sandbox *sandbox)
 	sandbox->to_init.socket_fd = -1;
 }
 
+static void free_grants(struct sandbox *sandbox)
+{
+	free(sandbox->grants);
+	sandbox->grants = NULL;
+	sandbox->grant_count = sandbox->grant_capacity = 0;
+}
+
 void table_set_gone(struct sandbox_table *table, struct sandbox *sandbox, uint64_t now_ms)
 {
 	close_init(sandbox);
+	free_grants(sandbox);
 	sandbox->state = SANDBOX_GONE;
 	sandbox->gone_ms = now_ms;
 	sandbox->destroying = false;
@@ -68,6 +76,7 @@ void table_remove(struct sandbox_table *table, struct sandbox *sandbox)
 	while (sandbox->first_exec != NULL)
 		exec_remove(table, sandbox->first_exec, false);
 	close_init(sandbox);
+	free_grants(sandbox);
 	waiters_free(&sandbox->create_waiters);
 	waiters_free(&sandbox->destroy_waiters);
 	struct sandbox **link = &table->buckets[bucket_of(sandbox->name)];

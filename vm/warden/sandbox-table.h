@@ -77,6 +77,14 @@ enum sandbox_state { SANDBOX_CREATING, SANDBOX_ALIVE, SANDBOX_DEAD, SANDBOX_GONE
 
 enum { ENDED_EXECS_REMEMBERED = EXECS_MAX };
 
+/* A grant that was attached: living, or ended and told again to each connection. */
+struct grant_record {
+	uint32_t id, flags;
+	uint64_t mount_id;
+	bool ended;
+	struct grant_ended_notice end;
+};
+
 struct sandbox {
 	struct sandbox *hash_next;
 	struct sandbox *previous, *next; /* all entries, the oldest first */
@@ -105,6 +113,8 @@ struct sandbox {
 	uint64_t oom_kills_seen, pids_refused_seen;
 	uint32_t ended_execs[ENDED_EXECS_REMEMBERED]; /* acknowledged ids: never run again */
 	uint32_t ended_execs_next;
+	struct grant_record *grants;
+	uint32_t grant_count, grant_capacity;
 };
 
 enum { TABLE_BUCKETS = 8192 };

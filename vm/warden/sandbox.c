@@ -26,7 +26,7 @@ static bool is_session_name(const char *name)
 	return strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == length;
 }
 
-static bool is_mount_target(const char *target)
+bool is_mount_target(const char *target)
 {
 	size_t length = strnlen(target, MOUNT_TARGET_SIZE);
 	return length > 0 && length < MOUNT_TARGET_SIZE && target[0] != '.' && memchr(target, '/', length) == NULL;

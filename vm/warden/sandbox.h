@@ -45,6 +45,8 @@ struct child_fds {
 };
 
 /* sandbox.c */
+/* One plain component of a path, not hidden: where a mount may stand below ~/mnt. */
+bool is_mount_target(const char *target);
 /* Is what is asked for within what a sandbox can be? */
 int sandbox_request_check(const struct create_request *request, struct fault *fault);
 struct cgroup_limits sandbox_cgroup_limits(const struct sandbox_limits *limits);
@@ -92,6 +94,11 @@ bool sockets_are_restricted(enum network_mode network);
 bool network_is_empty(int proc_fd, const char *process);
 /* "layers missing: landlock, no socket" */
 void layers_missing_text(uint32_t missing, char detail[DETAIL_SIZE]);
+
+/* remains.c */
+bool remains_out_is_empty(const char *home);
+/* Bits of enum full_space. */
+uint32_t remains_full(const char *home);
 
 /* init.c: never returns. */
 _Noreturn void init_main(struct sandbox_plan *plan, int control_fd);

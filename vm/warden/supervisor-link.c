@@ -137,7 +137,7 @@ static void greet(struct codec *codec, struct link *link)
 {
 	const struct codec_config *config = codec->config;
 	const struct frame *frame = &codec->frame;
-	static const char *const features[] = {"pty", "collect", "mounts", "lease", "deadline", "probe"};
+	static const char *const features[] = {"pty", "collect", "mounts", "grants", "lease", "deadline", "probe"};
 	uint8_t *in = realloc(link->in, SUPERVISOR_IN_BYTES);
 	if (in == NULL) {
 		link_close(codec, link, "no memory");

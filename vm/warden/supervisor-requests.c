@@ -90,6 +90,7 @@ static void handle_named(struct codec *codec)
 	}
 	switch ((unsigned int)frame->type) {
 	case FRAME_SIGNAL: exec_signal(codec, sandbox); break;
+	case FRAME_GRANT: grant_start(codec, sandbox); break;
 	case FRAME_FREEZE: freeze(codec, sandbox, true); break;
 	case FRAME_THAW: freeze(codec, sandbox, false); break;
 	case FRAME_KILL: kill_sandbox(codec, sandbox); break;
@@ -107,7 +108,7 @@ void request_handle(struct codec *codec)
 			     frame->refused_errno != 0 ? ": " : "", frame->refused_errno != 0 ? strerror(frame->refused_errno) : "");
 		return;
 	}
-	bool starts_something = frame->type == FRAME_CREATE || frame->type == FRAME_EXEC;
+	bool starts_something = frame->type == FRAME_CREATE || frame->type == FRAME_EXEC || frame->type == FRAME_GRANT;
 	if (starts_something && codec->shutdown_ms != 0) {
 		answer_error(codec, frame->seq, E_SHUTTING_DOWN, 0, "the warden ends");
 		return;
@@ -120,7 +121,11 @@ void request_handle(struct codec *codec)
 	case FRAME_EXIT_ACK: exec_exit_ack(codec); break;
 	case FRAME_CREDIT: exec_credit(codec); break;
 	case FRAME_DESTROY: destroy(codec); break;
-	case FRAME_LIST: answer_list(codec, frame->seq); break;
+	case FRAME_LIST:
+		answer_list(codec, frame->seq);
+		grants_tell(codec);
+		break;
+	case FRAME_REVOKE: grant_revoke(codec); break;
 	case FRAME_RENEW: break; /* the lease was renewed by its arrival */
 	case FRAME_SHUTDOWN: shut_down(codec); break;
 	default: handle_named(codec); break;

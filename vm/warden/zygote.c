@@ -74,7 +74,14 @@ static union {
 	struct op_request op;
 	struct uid_block uids;
 	struct create_request create;
+	struct grant_request grant;
 } received;
+
+static void grant(int mount_fd)
+{
+	received.grant.name[SESSION_NAME_SIZE - 1] = '\0';
+	grants_request(&received.grant, mount_fd);
+}
 
 static void on_broker(void)
 {
@@ -85,13 +92,15 @@ static void on_broker(void)
 		_exit(EXIT_SUCCESS); /* the broker ended; so do we */
 	if (size == (ssize_t)sizeof(received.uids) && received.uids.op == OP_UIDS)
 		pool_take_uids(&received.uids);
+	else if (size == (ssize_t)sizeof(received.grant) && received.grant.op == OP_GRANT && fd_count == 1)
+		grant(fds[0]);
 	else
 		jail_order(&received.create, size, fds, fd_count);
 	for (size_t i = 0; i < fd_count; i++)
 		close_fd(&fds[i]);
 }
 
-/* Operations on one sandbox. What is answered later (DESTROY, FREEZE) leaves the fault empty and returns false. */
+/* Operations on one sandbox. What is answered later (DESTROY, FREEZE, REVOKE) leaves the fault empty and returns false. */
 static bool operate(const struct op_request *request, struct jail *jail, struct fault *fault, uint64_t values[7])
 {
 	bool dead = jail->state == DYING || jail->state == CLEARING;
@@ -102,6 +111,8 @@ static bool operate(const struct op_request *request, struct jail *jail, struct 
 	case OP_KILL:
 		jail_kill(jail, (enum death_reason)request->reason);
 		return true;
+	case OP_REVOKE:
+		return grants_revoke(jail, request->seq, request->grant_id, fault, values);
 	case OP_FREEZE:
 	case OP_THAW:
 	case OP_STATS:
@@ -113,7 +124,6 @@ static bool operate(const struct op_request *request, struct jail *jail, struct 
 	case OP_CREATE:
 	case OP_UIDS:
 	case OP_GRANT:
-	case OP_REVOKE:
 		die("zygote: operation %u is not one on a sandbox", request->op);
 	}
 	if (dead) {
@@ -145,8 +155,8 @@ static void operate_on_all(const struct op_request *request)
 			jail_kill(jail, (enum death_reason)request->reason);
 		else if (request->op == OP_THAW_ALL)
 			jail_thaw(jail, &ignored);
-		else if (cgroup_freeze(zygote.cgroups, jail->plan.cgroup, true) != 0)
-			complain("zygote: cannot freeze %s: %s", jail->plan.name, strerror(errno));
+		else
+			jail_freeze_at_once(jail);
 	}
 	reply_op(request->op, request->seq, "", NULL, values);
 }
@@ -181,7 +191,7 @@ static void on_codec(void)
 	bool answer = true;
 	if (jail != NULL)
 		answer = operate(&request, jail, &fault, values);
-	else if (request.op != OP_DESTROY)
+	else if (request.op != OP_DESTROY && request.op != OP_REVOKE)
 		fail(&fault, E_NAME_UNKNOWN, 0, "there is no sandbox %s", request.name);
 	if (answer)
 		reply_op(request.op, request.seq, request.name, &fault, values);
@@ -227,6 +237,10 @@ static void dispatch(const struct epoll_event *event)
 	case FROM_PID:
 		if (zygote.jails[index] != NULL && zygote.jails[index]->pid_fd >= 0)
 			jail_on_init_end(zygote.jails[index], boot_ms());
+		return;
+	case FROM_REVOKER:
+		if (zygote.jails[index] != NULL && zygote.jails[index]->grants.revoker_pid != 0)
+			grants_on_revoker(zygote.jails[index]);
 		return;
 	}
 }

@@ -1,0 +1,111 @@
+/* Who holds a mount: every task of a cgroup, each with its own descriptor table, directories, program and mappings, as the kernel shows
+ * them in the host's /proc. Reads no byte that a child wrote. */
+#include "grants.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/kcmp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+enum { TASKS_SIZE = 1 << 20, KILLED_MAX = 1 << 16 };
+
+static bool is_held(const struct holder_search *search, int dir_fd, const char *path)
+{
+	struct statx status;
+	if (statx(dir_fd, path, AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, STATX_MNT_ID, &status) != 0 || (status.stx_mask & STATX_MNT_ID) == 0)
+		return false;
+	for (size_t i = 0; i < search->mount_count; i++)
+		if (search->mount_ids[i] == status.stx_mnt_id)
+			return true;
+	return false;
+}
+
+/* Links in a directory of /proc: fd, or map_files. */
+static bool any_is_held(const struct holder_search *search, int task_fd, const char *directory)
+{
+	int fd = openat(task_fd, directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *entries = fd < 0 ? NULL : fdopendir(fd);
+	bool held = false;
+	if (entries == NULL) {
+		close_fd(&fd);
+		return false;
+	}
+	for (const struct dirent *entry = readdir(entries); entry != NULL && !held; entry = readdir(entries))
+		held = entry->d_name[0] != '.' && is_held(search, fd, entry->d_name);
+	closedir(entries);
+	return held;
+}
+
+static bool holds(const struct holder_search *search, int task_fd)
+{
+	return is_held(search, task_fd, "cwd") || is_held(search, task_fd, "root") || is_held(search, task_fd, "exe") ||
+	       any_is_held(search, task_fd, "fd") || any_is_held(search, task_fd, "map_files");
+}
+
+/* Threads of one process mostly share everything; the kernel says so, and then one look is enough. */
+static bool shares_all(pid_t one, pid_t other)
+{
+	return syscall(SYS_kcmp, one, other, KCMP_FILES, 0, 0) == 0 && syscall(SYS_kcmp, one, other, KCMP_FS, 0, 0) == 0 &&
+	       syscall(SYS_kcmp, one, other, KCMP_VM, 0, 0) == 0;
+}
+
+static pid_t process_of(int task_fd)
+{
+	char text[4096];
+	return read_file(task_fd, "status", text, sizeof(text)) > 0 ? (pid_t)number_after(text, "Tgid:") : 0;
+}
+
+static bool kill_task(int task_fd)
+{
+	/* A directory of /proc is as good as a pidfd: it cannot come to mean another process. */
+	return pidfd_send_signal(task_fd, SIGKILL, NULL, 0) == 0 || errno == ESRCH;
+}
+
+int holders_kill(const struct holder_search *search, uint32_t *killed)
+{
+	static char tasks[TASKS_SIZE];
+	static pid_t processes[KILLED_MAX];
+	uint32_t process_count = 0;
+	int found = 0;
+	pid_t before = 0;
+	bool before_holds = false;
+	char *rest = NULL;
+	if (read_file(search->cgroup_fd, "cgroup.threads", tasks, sizeof(tasks)) < 0)
+		return -1;
+	for (const char *line = strtok_r(tasks, "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest)) {
+		pid_t task = (pid_t)strtol(line, NULL, 10);
+		char path[16];
+		format_text(path, sizeof(path), "%d", task);
+		CLEANUP_FD int task_fd = task > 0 ? openat(search->proc_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+		if (task_fd < 0)
+			continue;
+		bool task_holds = before > 0 && shares_all(before, task) ? before_holds : holds(search, task_fd);
+		before = task;
+		before_holds = task_holds;
+		if (!task_holds)
+			continue;
+		found++;
+		pid_t process = process_of(task_fd);
+		if (process == search->init_pid) {
+			errno = EBUSY;
+			return -1;
+		}
+		bool known = false;
+		for (uint32_t i = 0; i < process_count && !known; i++)
+			known = processes[i] == process;
+		if (known)
+			continue;
+		if (!kill_task(task_fd))
+			return -1;
+		if (process_count < KILLED_MAX)
+			processes[process_count++] = process;
+		(*killed)++;
+	}
+	return found;
+}
