@@ -61,7 +61,9 @@ function addApprovals(program: Command, status: SetStatus): void {
     .argument("<approval...>", "as cohort approvals names them: a3")
     .option("--reason <text>", "what the child is told")
     .option("--json", `${JSON_OBJECT} each`)
-    .action(async (ids: string[], options: DenyOptions) => status(await (await import("./commands/approvals.ts")).denyCommand(ids, options)));
+    .action(async (ids: string[], options: DenyOptions) =>
+      status(await (await import("./commands/approvals.ts")).denyCommand(ids, options)),
+    );
 }
 
 function addGrants(program: Command, status: SetStatus): void {
@@ -127,7 +129,9 @@ function addStaged(program: Command, status: SetStatus): void {
     .argument("<grant>", "a grant, or a run: all its staged directories")
     .option("-p, --patch", "the text files' differences, too")
     .option("--json", `${JSON_OBJECT} a grant`)
-    .action(async (grant: string, options: DiffOptions) => status(await (await import("./commands/staged.ts")).diffCommand(grant, options)));
+    .action(async (grant: string, options: DiffOptions) =>
+      status(await (await import("./commands/staged.ts")).diffCommand(grant, options)),
+    );
   program
     .command("apply")
     .summary("let what a child changed count")
@@ -140,7 +144,9 @@ function addStaged(program: Command, status: SetStatus): void {
     .option("--dry-run", "tell what would be written, write nothing")
     .option("--json", `${JSON_OBJECT} a grant`)
     .addHelpText("after", "\nExit status: 0 all of it, 1 something was not applied.")
-    .action(async (grant: string, options: ApplyOptions) => status(await (await import("./commands/staged.ts")).applyCommand(grant, options)));
+    .action(async (grant: string, options: ApplyOptions) =>
+      status(await (await import("./commands/staged.ts")).applyCommand(grant, options)),
+    );
   program
     .command("discard")
     .summary("throw away what a child changed")

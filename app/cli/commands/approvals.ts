@@ -6,9 +6,9 @@ import type { ApproveOptions, Cohort } from "../../../sdk/index.ts";
 import { writeNow } from "../report.ts";
 import { withCohort } from "../session.ts";
 import { describeTerminal, stdoutColumns } from "../terminal.ts";
-import { formatDuration, parseDuration } from "../text/measure.ts";
-import { jsonLine, neutraliseLine } from "../text/neutralise.ts";
-import { approvalLines, modeText } from "../view/permission-text.ts";
+import { parseDuration } from "../text/measure.ts";
+import { jsonLine } from "../text/neutralise.ts";
+import { answeredText, approvalLines } from "../view/permission-text.ts";
 
 export interface ApprovalsOptions {
   readonly json?: boolean;
@@ -85,14 +85,6 @@ async function answerAll(
     }
     return 0;
   });
-}
-
-/** `a3: serene-vibrant-newton may read /data for 30m00s (g17)` */
-export function answeredText({ approval, state, child, path, answer }: ApprovalSummary): string {
-  const where = neutraliseLine(path);
-  if (state !== "approved" || answer === null) return `${approval}: ${child} is told no: ${where}`;
-  const grant = answer.grant === null ? "" : ` (${answer.grant})`;
-  return `${approval}: ${child} may ${modeText(answer.mode)} ${where} for ${formatDuration(answer.ttlMs)}${grant}`;
 }
 
 export function approveCommand(ids: readonly string[], options: ApproveCommandOptions): Promise<number> {

@@ -5,7 +5,7 @@ import { realDirectory } from "../map/mounts.ts";
 import { writeNow } from "../report.ts";
 import { chooseChild, findRun, withCohort } from "../session.ts";
 import { stdoutColumns } from "../terminal.ts";
-import { formatDuration } from "../text/measure.ts";
+import { formatSpan } from "../text/measure.ts";
 import { jsonLine, neutraliseLine } from "../text/neutralise.ts";
 import { table, type Column } from "../text/table.ts";
 import { grantState, killedText, leftText, middleCut, modeText } from "../view/permission-text.ts";
@@ -88,7 +88,7 @@ export function grantCommand(written: string, path: string, options: GrantComman
       writeNow(1, jsonLine(grant));
       return 0;
     }
-    const time = grant.expiresAtMs === null ? "" : ` for ${formatDuration(grant.expiresAtMs - (grant.attachedAtMs ?? grant.createdAtMs))}`;
+    const time = grant.expiresAtMs === null ? "" : ` for ${formatSpan(grant.expiresAtMs - (grant.attachedAtMs ?? grant.createdAtMs))}`;
     writeNow(
       2,
       `cohort: ${grant.grant}: ${child} may ${modeText(grant.mode)} ${neutraliseLine(grant.path)}${time}, as ~/mnt/${neutraliseLine(grant.as)}\n`,

@@ -1,7 +1,7 @@
 /** Pure: approvals and grants in words and lines for a person. What a child wrote is quoted, and neutralised here. */
 import type { ApprovalSummary } from "../../../machines/messages/approval.ts";
 import type { GrantMode, GrantSummary } from "../../../machines/messages/grant.ts";
-import { formatDuration } from "../text/measure.ts";
+import { formatDuration, formatSpan } from "../text/measure.ts";
 import { neutraliseLine } from "../text/neutralise.ts";
 import { truncate, widthOf } from "../text/width.ts";
 import { shortRun } from "./run-view.ts";
@@ -104,7 +104,7 @@ export function approvalLines(approval: ApprovalSummary, sheet: Sheet): readonly
 /** All that is known, for someone who hesitates. */
 export function detailLines(approval: ApprovalSummary, { style, columns, nowMs }: Sheet): readonly string[] {
   const row = (name: string, text: string): readonly string[] =>
-    wrap(text, columns - 9, WHY_LINES_MAX).map((line, at) => `${style.dim((at === 0 ? name : "").padEnd(8))} ${line}`);
+    wrap(text, columns - 12, WHY_LINES_MAX).map((line, at) => `   ${style.dim((at === 0 ? name : "").padEnd(8))} ${line}`);
   return [
     ...row("path", neutraliseLine(approval.path)),
     ...row("for", `${modeText(approval.mode)}, asked ${approval.asks === 1 ? "once" : `${approval.asks} times`}`),
@@ -163,4 +163,12 @@ export function killedText({ processesKilled, childKilled }: Pick<GrantSummary, 
     : processesKilled === 1
       ? "1 process that held on to it was killed"
       : `${processesKilled} processes that held on to it were killed`;
+}
+
+/** `a3: serene-vibrant-newton may read /data for 30m00s (g17)` */
+export function answeredText({ approval, state, child, path, answer }: ApprovalSummary): string {
+  const where = neutraliseLine(path);
+  if (state !== "approved" || answer === null) return `${approval}: ${child} is told no: ${where}`;
+  const grant = answer.grant === null ? "" : ` (${answer.grant})`;
+  return `${approval}: ${child} may ${modeText(answer.mode)} ${where} for ${formatSpan(answer.ttlMs)}${grant}`;
 }
