@@ -31,13 +31,13 @@ export class Settlement {
     this.#parts = parts;
   }
 
-  async settle(params: SettleParams, { signal, recovered }: EffectContext): Promise<ActorEvent> {
+  async settle(params: SettleParams, context: EffectContext): Promise<ActorEvent> {
     const { results, table } = this.#parts;
+    const { signal, recovered } = context;
     const { run, index, attempt, name } = params;
     const session = table.open(params);
     const found: RecordRef | null = recovered ? await results.find(run, index, attempt) : null;
-    const [record, gone] =
-      found === null ? await this.#finish(params, session, signal, recovered) : [found, await this.#tryDestroy(name, signal)];
+    const [record, gone] = found === null ? await this.#finish(params, session, context) : [found, await this.#tryDestroy(name, signal)];
     if (gone) await this.#closed(name);
     return { type: "settled", record, gone };
   }
@@ -49,15 +49,17 @@ export class Settlement {
     await this.#parts.permissions.childGone(name);
   }
 
-  async #finish(params: SettleParams, session: Session, signal: AbortSignal, recovered: boolean): Promise<[RecordRef, boolean]> {
+  async #finish(params: SettleParams, session: Session, { signal, recovered, attach }: EffectContext): Promise<[RecordRef, boolean]> {
     const { run, name } = params;
+    const { results } = this.#parts;
     const result = await this.#result(params, session, signal, recovered);
     const { out, outSkipped, detail } = result;
     // What came out of the sandbox is listed durably before the sandbox goes; a result without it can be made again from transcript and journal.
-    if (out.length === 0 && outSkipped.length === 0 && detail === "") {
-      return Promise.all([this.#parts.results.append(run, result), this.#tryDestroy(name, signal)]);
+    if (out.length > 0 || outSkipped.length > 0 || detail !== "") {
+      return [await results.append(run, result), await this.#tryDestroy(name, signal)];
     }
-    return [await this.#parts.results.append(run, result), await this.#tryDestroy(name, signal)];
+    const gone = await this.#tryDestroy(name, signal);
+    return [await results.attach(run, result, attach), gone];
   }
 
   async #result(params: SettleParams, session: Session, signal: AbortSignal, recovered: boolean): Promise<TaskResult> {

@@ -126,13 +126,13 @@ struct create_reply {
 };
 
 enum zygote_op {
-	OP_FREEZE = 1, OP_THAW, OP_KILL, OP_STATS, OP_DESTROY, OP_PROBE, OP_REVOKE, OP_FREEZE_ALL, OP_THAW_ALL, OP_KILL_ALL,
+	OP_FREEZE = 1, OP_THAW, OP_KILL, OP_STATS, OP_DESTROY, OP_PROBE, OP_REVOKE, OP_DEADLINE, OP_FREEZE_ALL, OP_THAW_ALL, OP_KILL_ALL,
 	OP_CREATE, OP_GRANT, OP_UIDS,
 };
 
 struct op_request {
 	uint32_t seq, op;
-	uint32_t reason;          /* enum death_reason, for OP_KILL and OP_KILL_ALL */
+	uint32_t reason;          /* enum death_reason, for OP_KILL and OP_KILL_ALL; for OP_DEADLINE milliseconds from now, 0 for none */
 	uint32_t grant_id;        /* for OP_REVOKE */
 	char name[SESSION_NAME_SIZE]; /* unused by the *_ALL operations */
 };
