@@ -3,44 +3,20 @@
  * collected files lie.
  * Does not own facts: the journal refers to content, never the other way round; deleting a run's directory leaves its facts true.
  *
- * 1. A run's directory is whole and on the disk before its run is spawned.
+ * 1. What was asked is durable with the run's spawn: a small run's is written by the journal in one step with it, a large one's lies on the disk before.
  * 2. Everything is 0600 in 0700.
  * 3. Reading one task costs at most one read, whatever the size of the run.
  */
 import { mkdir, open, readFile, rm, writeFile, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
+import type { FileWrite } from "../runtime/contract.ts";
 import { CohortError } from "../runtime/kernel/error.ts";
-import type { PreAnswer } from "../machines/messages/approval.ts";
-import type { Halt, RunSpec, Task } from "../machines/messages/task.ts";
+import type { RunSpec, Task } from "../machines/messages/task.ts";
+import { encodeSmall, readAsked, writeAsked, type OpenRun, type RunHead } from "./asked-file.ts";
 
-/** What was asked of the run as a whole. */
-export interface RunHead {
-  readonly run: string;
-  readonly title: string;
-  readonly key: string | null;
-  readonly jobs: number;
-  readonly halt: Halt;
-  readonly deadlineMs: number | null;
-  /** Absent in runs of earlier versions. */
-  readonly preAnswers?: readonly PreAnswer[];
-  readonly total: number;
-  readonly resumes: { readonly run: string; readonly indexes: readonly number[] } | null;
-}
-
-interface OpenRun {
-  readonly head: RunHead;
-  readonly file: FileHandle;
-  /** Where task i begins; one more for the end. */
-  readonly offsets: Float64Array;
-  /** What was read last: tasks are started in their order, so that one read serves many. */
-  block: { readonly from: number; readonly bytes: Buffer };
-}
-
-/** Tasks encoded between two turns of the event loop. */
-const TASKS_PER_TURN = 200;
+const ASKED = "asked.jsonl";
+/** Of one read of tasks. */
 const TASK_BLOCK_BYTES = 64 * 1024;
-const SCAN_BLOCK_BYTES = 1024 * 1024;
-const LINE_FEED = 0x0a;
 /** Runs whose files are kept open; the rest are opened when they are read. */
 const OPEN_RUNS_MAX = 64;
 /** One read of one task takes milliseconds. */
@@ -65,7 +41,12 @@ export class Content {
   }
 
   resultsPath(run: string): string {
-    return join(this.#directory, run, "results.jsonl");
+    return join(this.#directory, this.resultsName(run));
+  }
+
+  /** As the journal writes it. */
+  resultsName(run: string): string {
+    return join(run, "results.jsonl");
   }
 
   denialsPath(run: string): string {
@@ -77,28 +58,30 @@ export class Content {
   }
 
   /**
-   * Resolves with true when the whole of it is on the disk, and with false, having done nothing, when the run has a directory and `replace` is not
-   * said. What an earlier start left behind may be replaced: until the run is spawned nothing refers to it.
+   * For a run that nobody knows yet; what an earlier start left behind is replaced, because nothing refers to it. Answers what is to be written
+   * with its spawn; a large run lies on the disk by then.
    */
-  async createRun(head: RunHead, tasks: RunSpec["tasks"], options: { readonly replace: boolean }): Promise<boolean> {
+  async createRun(head: RunHead, tasks: RunSpec["tasks"]): Promise<readonly FileWrite[]> {
+    const small = encodeSmall(head, tasks);
+    if (small !== null) {
+      this.#keep(head.run, Promise.resolve(small));
+      return [{ path: join(head.run, ASKED), offset: 0, bytes: small.block.bytes, fresh: true }];
+    }
     const directory = this.runDirectory(head.run);
     return explainFull(async () => {
-      if (!(await makeDirectory(directory))) {
-        if (!options.replace) return false;
-        await rm(directory, { recursive: true, force: true });
-        await mkdir(directory, { mode: 0o700 });
-      }
+      await rm(directory, { recursive: true, force: true });
+      await mkdir(directory, { mode: 0o700 });
       const written = await writeAsked(this.#askedPath(head.run), head, tasks);
       try {
         // Side by side, so that they share one commit of the file system.
-        await Promise.all([written.file.datasync(), syncDirectory(directory), syncDirectory(this.#directory)]);
+        await Promise.all([written.file?.datasync(), syncDirectory(directory), syncDirectory(this.#directory)]);
       } catch (error) {
-        await written.file.close();
+        await written.file?.close();
         throw error;
       }
       // Its first task is read in a moment.
       this.#keep(head.run, Promise.resolve(written));
-      return true;
+      return [];
     });
   }
 
@@ -114,6 +97,7 @@ export class Content {
     if (from === undefined || to === undefined) throw new CohortError("TASK_UNKNOWN", { on: `${run} has no task ${index}` });
     let { block } = opened;
     if (from < block.from || to > block.from + block.bytes.length) {
+      if (file === null) throw new CohortError("INTERNAL", { on: `run ${run} is not whole in memory` });
       const bytes = Buffer.allocUnsafe(Math.max(to - from, TASK_BLOCK_BYTES));
       const { bytesRead } = await file.read(bytes, 0, bytes.length, from);
       block = { from, bytes: bytes.subarray(0, bytesRead) };
@@ -179,7 +163,7 @@ export class Content {
   }
 
   #askedPath(run: string): string {
-    return join(this.#directory, run, "asked.jsonl");
+    return join(this.#directory, run, ASKED);
   }
 
   async #openRun(run: string): Promise<OpenRun> {
@@ -202,66 +186,7 @@ export class Content {
 /** A run that could not be opened has nothing to close. */
 async function closeTasks(opened: Promise<OpenRun>): Promise<void> {
   const [settled] = await Promise.allSettled([opened]);
-  if (settled.status === "fulfilled") await settled.value.file.close();
-}
-
-/** The file stays open, for reading; it is not yet on the disk. */
-async function writeAsked(path: string, head: RunHead, tasks: RunSpec["tasks"]): Promise<OpenRun> {
-  const offsets = new Float64Array(tasks.length + 1);
-  const file = await open(path, "wx+", 0o600);
-  try {
-    const first = Buffer.from(`${JSON.stringify(head)}\n`);
-    let position = first.length;
-    let block: OpenRun["block"] = { from: position, bytes: Buffer.alloc(0) };
-    for (let from = 0; from < tasks.length; from += TASKS_PER_TURN) {
-      const lines = tasks.slice(from, from + TASKS_PER_TURN).map((task, at) => {
-        const line = Buffer.from(`${JSON.stringify(task)}\n`);
-        offsets[from + at] = position;
-        position += line.length;
-        return line;
-      });
-      const bytes = Buffer.concat(from === 0 ? [first, ...lines] : lines);
-      if (from === 0) block = { from: first.length, bytes: bytes.subarray(first.length) };
-      await file.writeFile(bytes);
-    }
-    offsets[tasks.length] = position;
-    return { head, file, offsets, block };
-  } catch (error) {
-    await file.close();
-    throw error;
-  }
-}
-
-/** Finds the lines of a run that an earlier supervisor was given: JSON has no line feed inside. */
-async function readAsked(file: FileHandle): Promise<OpenRun> {
-  const ends: number[] = [];
-  const block = Buffer.allocUnsafe(SCAN_BLOCK_BYTES);
-  for (let position = 0; ;) {
-    const { bytesRead } = await file.read(block, 0, block.length, position);
-    if (bytesRead === 0) break;
-    const read = block.subarray(0, bytesRead);
-    for (let at = read.indexOf(LINE_FEED); at >= 0; at = read.indexOf(LINE_FEED, at + 1)) ends.push(position + at + 1);
-    position += bytesRead;
-  }
-  const headBytes = Buffer.alloc(ends[0] ?? 0);
-  await file.read(headBytes, 0, headBytes.length, 0);
-  return {
-    head: JSON.parse(headBytes.toString()) as RunHead,
-    file,
-    offsets: Float64Array.from(ends),
-    block: { from: 0, bytes: Buffer.alloc(0) },
-  };
-}
-
-/** False when it is there already. */
-async function makeDirectory(path: string): Promise<boolean> {
-  try {
-    await mkdir(path, { mode: 0o700 });
-    return true;
-  } catch (error) {
-    if (hasCode(error, "EEXIST")) return false;
-    throw error;
-  }
+  if (settled.status === "fulfilled") await settled.value.file?.close();
 }
 
 export async function writeDurably(path: string, content: string | Uint8Array): Promise<void> {

@@ -1,27 +1,31 @@
 /**
- * Owns results.jsonl of every run that is being written: one line per settled attempt, with previews and file lists.
+ * Owns results.jsonl of every run that is being written: one line per settled attempt, with previews and file lists, and where each begins.
  * Does not own which line counts: the journal refers to lines by offset.
  *
- * 1. append resolves after fdatasync; appends of one moment share one.
- * 2. What an interrupted append left behind is cut off before the next: lines are whole.
- * 3. A line that the journal does not refer to is harmless.
+ * 1. append resolves after fdatasync; appends of one moment share one. What attach answers is durable with the outcome that carries it.
+ * 2. What an interrupted append left behind is cut off at the next opening: lines are whole.
+ * 3. A line that the journal does not refer to is harmless, and so is the place of one that was never written: it reads as NULs.
  */
-import { constants } from "node:fs";
+import { constants, existsSync } from "node:fs";
 import { open, type FileHandle } from "node:fs/promises";
 import { dirname } from "node:path";
 import { CohortError } from "../runtime/kernel/error.ts";
+import type { FileWrite } from "../runtime/contract.ts";
 import type { RecordRef } from "../machines/messages/facts.ts";
 import type { TaskResult } from "../machines/messages/result.ts";
 import { hasCode, syncDirectory, type Content } from "./content.ts";
 
 interface Append {
-  readonly result: TaskResult;
   readonly line: Buffer;
-  readonly done: PromiseWithResolvers<RecordRef>;
+  readonly offset: number;
+  readonly done: PromiseWithResolvers<void>;
 }
 
 interface Writer {
-  readonly file: FileHandle;
+  readonly path: string;
+  /** Opened by the first append of its own. */
+  file: FileHandle | null;
+  /** With what is still on its way. */
   sizeBytes: number;
   queue: Append[];
   draining: Promise<void> | null;
@@ -31,7 +35,7 @@ interface Writer {
 
 const RECENT_MAX = 256;
 
-const unknownToEarlierVersions = { denied: [], deniedTimes: 0 } as const;
+const unknownToEarlierVersions = { limitsHit: [], denied: [], deniedTimes: 0 } as const;
 
 const READ_BLOCK_BYTES = 1024 * 1024;
 
@@ -43,12 +47,22 @@ export class ResultFile {
     this.#content = content;
   }
 
+  /** For what must be on the disk before the outcome is. */
   async append(run: string, result: TaskResult): Promise<RecordRef> {
     const writer = await this.#writer(run);
-    const done = Promise.withResolvers<RecordRef>();
-    writer.queue.push({ result, line: Buffer.from(`${JSON.stringify(result)}\n`), done });
+    const { line, ref } = place(writer, result);
+    const done = Promise.withResolvers<void>();
+    writer.queue.push({ line, offset: ref.offset, done });
     writer.draining ??= drain(writer);
-    return done.promise;
+    await done.promise;
+    return ref;
+  }
+
+  /** Hands the line to whoever commits the outcome; readable by its reference from that commit on. */
+  async attach(run: string, result: TaskResult, attach: (file: FileWrite) => void): Promise<RecordRef> {
+    const { line, ref } = place(await this.#writer(run), result);
+    attach({ path: this.#content.resultsName(run), offset: ref.offset, bytes: line, fresh: false });
+    return ref;
   }
 
   /** Throws CONTENT_GONE when the run's content was deleted. */
@@ -88,12 +102,18 @@ export class ResultFile {
 
   /** The line that an earlier supervisor wrote for this attempt before it could say so; null if there is none. Reads the whole file. */
   async find(run: string, index: number, attempt: number): Promise<RecordRef | null> {
-    const { file, sizeBytes } = await this.#writer(run);
+    const writer = await this.#writer(run);
+    const file = await opened(writer);
     const wanted = `{"index":${index},`;
     let offset = 0;
-    for await (const line of lines(file, sizeBytes)) {
-      const text = line.toString("utf8");
-      if (text.startsWith(wanted) && (JSON.parse(text) as TaskResult).attempt === attempt) return { offset, bytes: line.length };
+    for await (const line of lines(file, writer.sizeBytes)) {
+      const begin = Math.max(
+        0,
+        line.findIndex((byte) => byte !== 0),
+      );
+      const text = line.toString("utf8", begin);
+      if (text.startsWith(wanted) && (JSON.parse(text) as TaskResult).attempt === attempt)
+        return { offset: offset + begin, bytes: line.length - begin };
       offset += line.length;
     }
     return null;
@@ -105,7 +125,7 @@ export class ResultFile {
     if (opening === undefined) return;
     const writer = await opening;
     await writer.draining;
-    await writer.file.close();
+    await writer.file?.close();
   }
 
   async closeAll(): Promise<void> {
@@ -122,14 +142,37 @@ export class ResultFile {
   }
 }
 
+function place(writer: Writer, result: TaskResult): { readonly line: Buffer; readonly ref: RecordRef } {
+  const line = Buffer.from(`${JSON.stringify(result)}\n`);
+  const ref = { offset: writer.sizeBytes, bytes: line.length };
+  writer.sizeBytes += line.length;
+  writer.recent.set(ref.offset, result);
+  for (const offset of writer.recent.keys()) {
+    if (writer.recent.size <= RECENT_MAX) break;
+    writer.recent.delete(offset);
+  }
+  return { line, ref };
+}
+
+/** A run of this supervisor has no results yet; those of an earlier one are looked at. */
 async function openWriter(path: string): Promise<Writer> {
-  const file = await open(path, constants.O_RDWR | constants.O_CREAT | constants.O_APPEND, 0o600);
+  const writer: Writer = { path, file: null, sizeBytes: 0, queue: [], draining: null, recent: new Map() };
+  if (!existsSync(path)) return writer;
+  const file = await opened(writer);
   const { size } = await file.stat();
-  let sizeBytes = 0;
-  for await (const line of lines(file, size)) if (line.at(-1) === 0x0a) sizeBytes += line.length;
-  if (sizeBytes < size) await file.truncate(sizeBytes);
-  if (size === 0) await syncDirectory(dirname(path));
-  return { file, sizeBytes, queue: [], draining: null, recent: new Map() };
+  for await (const line of lines(file, size)) if (line.at(-1) === 0x0a) writer.sizeBytes += line.length;
+  if (writer.sizeBytes < size) await file.truncate(writer.sizeBytes);
+  return writer;
+}
+
+async function opened(writer: Writer): Promise<FileHandle> {
+  if (writer.file !== null) return writer.file;
+  const isNew = !existsSync(writer.path);
+  const file = await open(writer.path, constants.O_RDWR | constants.O_CREAT, 0o600);
+  if (isNew) await syncDirectory(dirname(writer.path));
+  // Two at once: the first one stays.
+  if (writer.file !== null) await file.close();
+  return (writer.file ??= file);
 }
 
 async function drain(writer: Writer): Promise<void> {
@@ -137,29 +180,19 @@ async function drain(writer: Writer): Promise<void> {
     const batch = writer.queue;
     writer.queue = [];
     try {
-      await writer.file.appendFile(Buffer.concat(batch.map(({ line }) => line)));
-      await writer.file.datasync();
-      for (const { result, line, done } of batch) {
-        writer.recent.set(writer.sizeBytes, result);
-        done.resolve({ offset: writer.sizeBytes, bytes: line.length });
-        writer.sizeBytes += line.length;
+      const file = await opened(writer);
+      for (const { line, offset } of batch) {
+        const { bytesWritten } = await file.write(line, 0, line.length, offset);
+        if (bytesWritten < line.length) throw new CohortError("JOURNAL_FULL", { on: "results" });
       }
-      for (const offset of writer.recent.keys()) if (writer.recent.size > RECENT_MAX) writer.recent.delete(offset);
+      await file.datasync();
+      for (const { done } of batch) done.resolve();
     } catch (error) {
-      const reason = await cutBack(writer, error);
-      for (const { done } of batch) done.reject(reason);
+      const full = hasCode(error, "ENOSPC") || hasCode(error, "EDQUOT");
+      for (const { done } of batch) done.reject(full ? new CohortError("JOURNAL_FULL", { on: "results", cause: error }) : error);
     }
   }
   writer.draining = null;
-}
-
-async function cutBack(writer: Writer, error: unknown): Promise<unknown> {
-  try {
-    await writer.file.truncate(writer.sizeBytes);
-  } catch (cause) {
-    return new CohortError("INTERNAL", { on: "results.jsonl can neither be written nor cut", cause });
-  }
-  return hasCode(error, "ENOSPC") || hasCode(error, "EDQUOT") ? new CohortError("JOURNAL_FULL", { on: "results", cause: error }) : error;
 }
 
 /** Each with its newline; the last one perhaps without. */

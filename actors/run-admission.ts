@@ -2,7 +2,7 @@
  * Owns the way from a request to a run: its id, its name counters, its content on the disk, and then its actor.
  * Does not own the run from there on.
  *
- * 1. A run is accepted when its content and its actor are durable; in this order, so that no run lacks its tasks.
+ * 1. A run is accepted when its content and its actor are durable; at once or in this order, so that no run lacks its tasks.
  * 2. The same key answers the same run, before and after any crash: the key decides the run's id, and an id is spawned once.
  * 3. A request that cannot be carried out is refused whole, before anything runs.
  */
@@ -68,7 +68,7 @@ export class RunAdmission {
   }
 
   async start(spec: RunSpec, key: string | undefined, origin: Origin): Promise<RunStarted> {
-    if (key === undefined) return this.#admit(await this.#freshId(), spec, null, origin);
+    if (key === undefined) return this.#admit(this.#freshId(), spec, null, origin);
     const run = keyedRunId(key);
     const underWay = this.#starting.get(run);
     if (underWay !== undefined) return { ...(await underWay), created: false };
@@ -82,15 +82,15 @@ export class RunAdmission {
   }
 
   /** An id decides where content is written: a chance repetition must not meet another run's. */
-  async #freshId(): Promise<string> {
+  #freshId(): string {
     for (;;) {
       const run = newRunId(Date.now());
-      if (!this.#parts.busyRuns.has(run) && !(await this.#isKnown(run))) return run;
+      if (!this.#parts.busyRuns.has(run) && !this.#isKnown(run)) return run;
     }
   }
 
-  async #isKnown(run: string): Promise<boolean> {
-    return ((await this.#parts.runtime.get("runs", run)) ?? null) !== null;
+  #isKnown(run: string): boolean {
+    return this.#parts.runtime.knows(`run:${run}`);
   }
 
   async #admit(run: string, spec: RunSpec, key: string | null, origin: Origin): Promise<RunStarted> {
@@ -111,22 +111,20 @@ export class RunAdmission {
     const { runtime, stateDirectory, content, link, cores } = this.#parts;
     await checkRunSpec(spec, stateDirectory);
     const refusal = await mountRefusal(spec.tasks);
-    if (refusal !== null && !(key !== null && (await this.#isKnown(run)))) throw refusal;
+    const options = { origin, scope: runScope(run) };
+    // Spawned again, so that the answer comes after the first one's commit.
+    if (this.#isKnown(run)) return { run, created: await runtime.spawn(`run:${run}`, { run }, options) };
+    if (refusal !== null) throw refusal;
     await link.ready(this.#stopping, WARDEN_WAIT_MS);
     const { title, halt, deadlineMs = null, preAnswers, tasks, resumes = null } = spec;
     const total = tasks.length;
     const jobs = spec.jobs ?? cores * 2;
     const head = { run, title, key, jobs, halt, deadlineMs, preAnswers, total, resumes };
-    const [counterBase, isNew] = await Promise.all([this.#reserveSessions(total), content.createRun(head, tasks, { replace: false })]);
-    if (!isNew) {
-      // Nearly always the run of the same key; else what a crash left of a start that was never answered.
-      if (await this.#isKnown(run)) return { run, created: false };
-      await content.createRun(head, tasks, { replace: true });
-    }
+    const [counterBase, files] = await Promise.all([this.#reserveSessions(total), content.createRun(head, tasks)]);
     const createdAtMs = Date.now();
     const deadlineAtMs = deadlineMs === null ? null : createdAtMs + deadlineMs;
     const input: RunInput = { run, total, jobs, halt, createdAtMs, deadlineAtMs, counterBase };
-    return { run, created: await runtime.spawn(`run:${run}`, input, { origin, scope: runScope(run) }) };
+    return { run, created: await runtime.spawn(`run:${run}`, input, { ...options, files }) };
   }
 
   /** The first of `count` numbers, each of which names the sessions of one task. */

@@ -185,6 +185,7 @@ function withoutContent(facts: ResultFacts): TaskResult {
     out: [],
     outSkipped: [],
     outDirectory: null,
+    limitsHit: [],
     denied: [],
     deniedTimes: 0,
   };

@@ -5,7 +5,8 @@
  * 1. Output is acknowledged to the warden only after write(2) to the transcript; a full disk stops acknowledging, which stops the child.
  * 2. Each byte stands in the transcript once, however often the warden sends it again.
  * 3. What is not yet written never exceeds the streams' windows.
- * 4. Beyond the output limit nothing is written or acknowledged, and the machine hears of it once.
+ * 4. Beyond the output limit nothing is written, and the machine hears of it once. It is acknowledged, behind what was written: else the rest of
+ *    it would keep the exit from coming.
  * 5. Nothing of a stream reaches the machine but one progress event per interval.
  */
 import { setTimeout as delay } from "node:timers/promises";
@@ -38,7 +39,7 @@ const WRITE_RETRY_MS = 1000;
 export class Session {
   readonly id: SessionId;
   readonly #ports: SessionPorts;
-  readonly #queue: OutputChunk[] = [];
+  readonly #queue: { readonly chunk: OutputChunk; readonly ackOffset: number }[] = [];
   #draining: Promise<void> | null = null;
   #writer: Promise<TranscriptWriter> | null = null;
   readonly #written = { stdout: 0, stderr: 0 };
@@ -79,21 +80,23 @@ export class Session {
 
   /** What is over the limit is not kept; what was written up to it is. */
   output(chunk: OutputChunk): void {
-    if (this.closed || this.#limitReached) return;
+    if (this.closed) return;
+    if (this.#limitReached) return this.#enqueue(chunk, 0);
     const other = chunk.stream === "stdout" ? this.#written.stderr : this.#written.stdout;
     const room = this.outputBytesMax - chunk.offset - other;
-    if (chunk.bytes.length <= room) return this.#take(chunk);
+    if (chunk.bytes.length <= room) return this.#enqueue(chunk, chunk.bytes.length);
     this.#limitReached = true;
-    if (room > 0) this.#take({ ...chunk, bytes: chunk.bytes.subarray(0, room) });
+    this.#enqueue(chunk, Math.max(0, room));
     this.#ports.outputLimit();
     this.#wake();
   }
 
-  #take(chunk: OutputChunk): void {
-    if (!this.#previews[chunk.stream].push(chunk.offset, chunk.bytes)) this.#previewsWhole = false;
-    this.#queue.push(chunk);
+  #enqueue(whole: OutputChunk, keptBytes: number): void {
+    const chunk = keptBytes === whole.bytes.length ? whole : { ...whole, bytes: whole.bytes.subarray(0, keptBytes) };
+    if (keptBytes > 0 && !this.#previews[chunk.stream].push(chunk.offset, chunk.bytes)) this.#previewsWhole = false;
+    this.#queue.push({ chunk, ackOffset: whole.offset + whole.bytes.length });
     this.#draining ??= this.#drain();
-    this.#ports.progress();
+    if (keptBytes > 0) this.#ports.progress();
   }
 
   /** Resolves when everything up to these offsets is written, or when no more can come: the limit was reached, the sandbox is lost, or the deadline passed. */
@@ -152,7 +155,7 @@ export class Session {
     while (this.#queue.length > 0 && !this.closed) {
       const batch = this.#queue.splice(0);
       try {
-        await this.#write(batch);
+        await this.#write(batch.map(({ chunk }) => chunk));
       } catch (error) {
         this.#ports.failed(error);
         this.#queue.unshift(...batch);
@@ -160,10 +163,9 @@ export class Session {
         await delay(WRITE_RETRY_MS);
         continue;
       }
-      for (const chunk of batch) {
-        const end = Math.max(this.#written[chunk.stream], chunk.offset + chunk.bytes.length);
-        this.#written[chunk.stream] = end;
-        this.#ports.ack(chunk.stream, end);
+      for (const { chunk, ackOffset } of batch) {
+        if (chunk.bytes.length > 0) this.#written[chunk.stream] = Math.max(this.#written[chunk.stream], chunk.offset + chunk.bytes.length);
+        this.#ports.ack(chunk.stream, Math.max(this.#written[chunk.stream], ackOffset));
         if (chunk.bytes.length > 0) this.#ports.written(chunk);
       }
       this.#wake();

@@ -7,12 +7,13 @@ import type { EffectContext } from "../runtime/contract.ts";
 import type { ActorEvent } from "../runtime/kernel/actions.ts";
 import { isCohortError } from "../runtime/kernel/error.ts";
 import type { AttemptParams, SettleParams } from "../machines/messages/child-events.ts";
-import type { RecordRef } from "../machines/messages/facts.ts";
+import type { ExitFacts, RecordRef } from "../machines/messages/facts.ts";
 import type { TaskResult } from "../machines/messages/result.ts";
 import type { Task } from "../machines/messages/task.ts";
 import type { ChildParts } from "./child-actor.ts";
 import { collect, nothingCollected, type Collected } from "./collection.ts";
 import { collectPlan } from "./engines/command.ts";
+import { limitNotes, limitsMet } from "./limit-notes.ts";
 import type { Session } from "./session.ts";
 import { COLLECT_EXEC_ID } from "./session-table.ts";
 import { isSandboxGone } from "./warden-refusal.ts";
@@ -30,13 +31,13 @@ export class Settlement {
     this.#parts = parts;
   }
 
-  async settle(params: SettleParams, { signal, recovered }: EffectContext): Promise<ActorEvent> {
+  async settle(params: SettleParams, context: EffectContext): Promise<ActorEvent> {
     const { results, table } = this.#parts;
+    const { signal, recovered } = context;
     const { run, index, attempt, name } = params;
     const session = table.open(params);
     const found: RecordRef | null = recovered ? await results.find(run, index, attempt) : null;
-    const [record, gone] =
-      found === null ? await this.#finish(params, session, signal, recovered) : [found, await this.#tryDestroy(name, signal)];
+    const [record, gone] = found === null ? await this.#finish(params, session, context) : [found, await this.#tryDestroy(name, signal)];
     if (gone) await this.#closed(name);
     return { type: "settled", record, gone };
   }
@@ -48,15 +49,17 @@ export class Settlement {
     await this.#parts.permissions.childGone(name);
   }
 
-  async #finish(params: SettleParams, session: Session, signal: AbortSignal, recovered: boolean): Promise<[RecordRef, boolean]> {
+  async #finish(params: SettleParams, session: Session, { signal, recovered, attach }: EffectContext): Promise<[RecordRef, boolean]> {
     const { run, name } = params;
+    const { results } = this.#parts;
     const result = await this.#result(params, session, signal, recovered);
     const { out, outSkipped, detail } = result;
     // What came out of the sandbox is listed durably before the sandbox goes; a result without it can be made again from transcript and journal.
-    if (out.length === 0 && outSkipped.length === 0 && detail === "") {
-      return Promise.all([this.#parts.results.append(run, result), this.#tryDestroy(name, signal)]);
+    if (out.length > 0 || outSkipped.length > 0 || detail !== "") {
+      return [await results.append(run, result), await this.#tryDestroy(name, signal)];
     }
-    return [await this.#parts.results.append(run, result), await this.#tryDestroy(name, signal)];
+    const gone = await this.#tryDestroy(name, signal);
+    return [await results.attach(run, result, attach), gone];
   }
 
   async #result(params: SettleParams, session: Session, signal: AbortSignal, recovered: boolean): Promise<TaskResult> {
@@ -75,6 +78,8 @@ export class Settlement {
     notes.push(...(await this.#parts.permissions.collectStaged(name, signal)));
     const previews = await session.previews();
     await denials.flush(name);
+    const met = limitsMet(status, exit, await this.#throttledMs(task, name, exit));
+    notes.push(...limitNotes(status, met, task));
     return {
       index,
       title: task.title,
@@ -91,9 +96,22 @@ export class Settlement {
       stdout: previews.stdout.summary(totals.stdout),
       stderr: previews.stderr.summary(totals.stderr),
       ...collected,
+      limitsHit: [...met],
       denied: [...denials.summary(name)],
       deniedTimes: denials.times(name),
     };
+  }
+
+  /** Asked only where there is a quota; what cannot be answered is not worth failing for. */
+  async #throttledMs(task: Task, name: string, exit: ExitFacts | null): Promise<number> {
+    const vm = this.#parts.link.current;
+    if (task.limits.cpuPermille === 0 || exit === null || vm === null) return 0;
+    try {
+      return Math.round((await vm.stats(name)).throttledUs / 1000);
+    } catch (error) {
+      if (!isCohortError(error)) throw error;
+      return 0;
+    }
   }
 
   async #collect(

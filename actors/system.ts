@@ -41,6 +41,7 @@ export const openSystem: OpenSystem = async (options: SystemOptions) => {
   await table.loadWardenId();
   const runtime = await openRuntime({
     directory: join(stateDirectory, "journal"),
+    filesDirectory: join(stateDirectory, "content"),
     definitions: [runDefinition, childDefinition, relayDefinition, ...permissionDefinitions],
     effects: [...runEffectDefinitions({ runtime: opened.promise, ended }), ...childEffectDefinitions(wired), ...permissions.effects],
   });

@@ -7,10 +7,12 @@ import type { BenchResult, Measurement } from "./result.ts";
 
 const BENCHES: Readonly<Record<string, () => Promise<Measurement>>> = {
   spawn: async () => (await import("./spawn.ts")).measureSpawn(),
+  escapes: async () => (await import("./escapes.ts")).measureEscapes(),
   map: async () => (await import("./map.ts")).measureMap(),
   loop: async () => (await import("./map.ts")).measureLoop(),
   density: async () => (await import("./density.ts")).measureDensity(),
   cancel: async () => (await import("./cancel.ts")).measureCancel(),
+  staged: async () => (await import("./staged.ts")).measureStaged(),
 };
 const BUILD_TIMEOUT_MS = 300_000;
 

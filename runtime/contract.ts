@@ -50,6 +50,18 @@ export interface EffectContext {
   readonly signal: AbortSignal;
   /** True when a crash may have come between an earlier start and this one. For keyed effects, that is whenever it was pending at the opening. */
   readonly recovered: boolean;
+  /** Is written in the transaction that takes the outcome, and readable after its commit. Not written when the effect fails. */
+  attach(file: FileWrite): void;
+}
+
+/** Bytes of a file that become durable in one step with what refers to them. */
+export interface FileWrite {
+  /** Below RuntimeOptions.filesDirectory; directories on the way are made. */
+  readonly path: string;
+  readonly offset: number;
+  readonly bytes: Uint8Array;
+  /** Whatever the file held before is gone. */
+  readonly fresh: boolean;
 }
 
 export interface LogRow {
@@ -62,13 +74,21 @@ export interface RuntimeOptions {
   readonly directory: string;
   readonly definitions: readonly ActorDefinition[];
   readonly effects: readonly EffectDefinition[];
+  /** Where FileWrites go. Default `directory`. */
+  readonly filesDirectory?: string;
   /** Milliseconds since the epoch. Default Date.now. */
   readonly now?: () => number;
 }
 
 export interface Runtime {
-  /** Creates a root actor in its own scope (or the named one). Resolves after the commit; a known ref is left as it is and answers false. */
-  spawn(ref: ActorRef, input: Json, options: { readonly origin: Origin; readonly scope?: string }): Promise<boolean>;
+  /** Creates a root actor in its own scope (or the named one). Resolves after the commit, which writes `files` too; a known ref is left as it is and answers false. */
+  spawn(
+    ref: ActorRef,
+    input: Json,
+    options: { readonly origin: Origin; readonly scope?: string; readonly files?: readonly FileWrite[] },
+  ): Promise<boolean>;
+  /** Whether there ever was an actor of this name. */
+  knows(ref: ActorRef): boolean;
   /** Resolves after the commit. Rejects with ACTOR_UNKNOWN or DEAD_LETTER. */
   post(ref: ActorRef, event: ActorEvent, origin: Origin): Promise<void>;
   /** Journals the request and sends `{ type: "cancel", mode, reason }` to every live actor of the scope, and to each that joins later. Idempotent; kill overrides grace. */

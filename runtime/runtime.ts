@@ -6,7 +6,7 @@ import { monitorEventLoopDelay } from "node:perf_hooks";
 import { join } from "node:path";
 import { PreparedDefinition } from "./actor/definition.ts";
 import { Host } from "./actor/host.ts";
-import type { LogRow, OpenRuntime, Origin, Runtime, RuntimeOptions, RuntimeStats } from "./contract.ts";
+import type { FileWrite, LogRow, OpenRuntime, Origin, Runtime, RuntimeOptions, RuntimeStats } from "./contract.ts";
 import { Journal } from "./journal/journal.ts";
 import { LogFollowers } from "./journal/log-followers.ts";
 import type { ActorEvent, ActorRef, Json } from "./kernel/actions.ts";
@@ -52,10 +52,22 @@ class DurableRuntime implements Runtime {
     this.#delay.enable();
   }
 
-  async spawn(ref: ActorRef, input: Json, options: { readonly origin: Origin; readonly scope?: string }): Promise<boolean> {
+  async spawn(
+    ref: ActorRef,
+    input: Json,
+    {
+      origin,
+      scope = null,
+      files = [],
+    }: { readonly origin: Origin; readonly scope?: string | null; readonly files?: readonly FileWrite[] },
+  ): Promise<boolean> {
     checkRef(ref);
     checkJson(input, "input");
-    return (await this.#opened.host.request({ type: "spawn", ref, input, scope: options.scope ?? null, origin: options.origin })) === true;
+    return (await this.#opened.host.request({ type: "spawn", ref, input, scope, files, origin })) === true;
+  }
+
+  knows(ref: ActorRef): boolean {
+    return this.#opened.host.knows(ref);
   }
 
   async post(ref: ActorRef, event: ActorEvent, origin: Origin): Promise<void> {
@@ -93,12 +105,12 @@ class DurableRuntime implements Runtime {
   }
 
   stats(): RuntimeStats {
-    const { actors, pendingEffects, pendingTimers, queuedEvents, committedEvents } = this.#opened.host;
+    const { actors, pending, committedEvents } = this.#opened.host;
     const nothing = this.#delay.count === 0;
     const eventLoopDelayP99Ms = nothing ? 0 : this.#delay.percentile(99) / 1e6;
     const eventLoopDelayMaxMs = nothing ? 0 : this.#delay.max / 1e6;
     this.#delay.reset();
-    return { actors, pendingEffects, pendingTimers, queuedEvents, committedEvents, eventLoopDelayP99Ms, eventLoopDelayMaxMs };
+    return { actors, ...pending, committedEvents, eventLoopDelayP99Ms, eventLoopDelayMaxMs };
   }
 
   stop(): Promise<void> {
@@ -126,7 +138,7 @@ function prepare(options: RuntimeOptions): ReadonlyMap<string, PreparedDefinitio
 /** Rejects with MACHINE_REFUSED, JOURNAL_LOCKED, JOURNAL_VERSION, JOURNAL_CORRUPT or JOURNAL_FULL. */
 export const openRuntime: OpenRuntime = async (options) => {
   const definitions = prepare(options);
-  const journal = await Journal.open(options.directory);
+  const journal = await Journal.open(options.directory, options.filesDirectory ?? options.directory);
   let log: OpenedLog | null = null;
   try {
     const loaded = await journal.load();

@@ -110,6 +110,10 @@ export interface ExecPlan {
   readonly windowBytes: number;
 }
 
+/** The session's disk, its inodes, and /tmp with /dev/shm. */
+export const fullSpaces = ["disk", "inodes", "tmp"] as const;
+export type FullSpace = (typeof fullSpaces)[number];
+
 export interface ExecExit {
   readonly name: string;
   readonly execId: number;
@@ -122,6 +126,8 @@ export interface ExecExit {
   readonly leaseExpired: boolean;
   /** Nothing stood in ~/out when the process ended: a collect would find nothing. */
   readonly outIsEmpty: boolean;
+  /** What had no room left when the process ended. */
+  readonly full: readonly FullSpace[];
   readonly wallUs: number;
   readonly userUs: number;
   readonly systemUs: number;

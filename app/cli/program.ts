@@ -7,13 +7,10 @@ import type { LogsOptions } from "./commands/logs.ts";
 import type { JsonOption, VmOptions } from "./commands/machine.ts";
 import type { MapCommandOptions } from "./commands/map.ts";
 import type { RunCommandOptions } from "./commands/run.ts";
+import { addPermissions, collect, withPreAnswers } from "./permissions-program.ts";
 
 /** Answers the exit status. */
 export type SetStatus = (status: number) => void;
-
-function collect(value: string, earlier: readonly string[] = []): readonly string[] {
-  return [...earlier, value];
-}
 
 function attemptNumber(text: string): number {
   if (!/^[1-9]\d{0,3}$/.test(text)) throw new InvalidArgumentError("a number from 1");
@@ -40,7 +37,7 @@ function addRun(program: Command, status: SetStatus): void {
     .argument("<file>", "task file, or -")
     .option("--check", "only check the file")
     .option("--run-key <key>", "the same key again shows the earlier run, and starts none");
-  withShowOptions(run)
+  withShowOptions(withPreAnswers(run))
     .addHelpText(
       "after",
       "\nExamples:\n  cohort run tasks.yaml\n  generate-tasks | cohort run - --json > events.jsonl\n  cohort run tasks.yaml --check\n\nExit status: as of cohort map.",
@@ -57,7 +54,7 @@ first, second … source. Without any, the item is appended. Items come from :::
 the command line, from files after ::::, or from standard input.
 
 The working directory is mounted read-only and is the task's working directory;
-other paths need --in or --write. There is no network, or with --network proxied an
+other paths need --in, --write or --staged. There is no network, or with --network proxied an
 HTTP proxy. Files that a task leaves in $COHORT_OUT are collected.
 
 Examples:
@@ -92,6 +89,7 @@ function addMap(program: Command, status: SetStatus): void {
     .option("--cpu <cores>", "most cores of a child: 0.5, 2 (default: a fair share)")
     .option("--in <dir>", "mount a directory read-only as ~/mnt/NAME: DIR or DIR:NAME (repeatable)", collect)
     .option("--write <dir>", "mount a directory that tasks may change: DIR or DIR:NAME (repeatable)", collect)
+    .option("--staged <dir>", "the same, but nothing counts before cohort apply (repeatable)", collect)
     .option("--network <mode>", "none, or proxied: HTTP by way of a proxy, as far as the policy allows (default: none)")
     .option("--no-cwd", "do not mount the working directory")
     .option("--out <dir>", "copy collected files there; {#} in it is the number of the task")
@@ -99,7 +97,7 @@ function addMap(program: Command, status: SetStatus): void {
     .option("--title <text>", "title of the run")
     .option("--run-key <key>", "the same key again shows the earlier run, and starts none")
     .option("--dry-run", "print the commands, run nothing");
-  withShowOptions(map)
+  withShowOptions(withPreAnswers(map))
     .addHelpText("after", MAP_EXAMPLES)
     .action(async (words: string[], options: MapCommandOptions) =>
       status(await (await import("./commands/map.ts")).mapCommand(words, options)),
@@ -230,6 +228,7 @@ export function buildProgram(version: string, status: SetStatus): Command {
   addRun(program, status);
   addMap(program, status);
   addRuns(program, status);
+  addPermissions(program, status);
   addMachine(program, status);
   return program;
 }

@@ -25,6 +25,10 @@ function check(report: AuditReport): void {
   assert.ok(loot !== null, "the planted package tells what it got");
   const { processes, bytesWritten, ...stolen } = loot;
   assert.deepEqual(stolen, { sshFiles: 0, secretsRead: 0, connected: false, namesResolved: false, ownFilesChanged: false });
+  assert.ok(
+    report.planted.tried.some((line) => line.includes("socket(AF_INET")),
+    "that it tried the network is told",
+  );
   assert.ok(processes <= 64, "its processes were limited");
   assert.ok(bytesWritten <= 128 * 1024 ** 2, "its disk was limited");
 }

@@ -1,5 +1,6 @@
 /** The audit as a table for a person, and as JSON for a program. Whatever came from a package is shown as plain characters only. */
 import type { Audit } from "./audit-run.ts";
+import type { TaskResult } from "../../sdk/index.ts";
 import { parseLoot, parseReport, type Loot, type PackageReport } from "./report.ts";
 
 export interface AuditRow {
@@ -10,11 +11,13 @@ export interface AuditRow {
   readonly status: string;
   readonly wallMs: number;
   readonly report: PackageReport | null;
+  /** What its child was refused: `2 × socket(AF_INET, SOCK_STREAM) by node`. */
+  readonly tried: readonly string[];
 }
 
 export interface AuditReport {
   readonly packages: readonly AuditRow[];
-  readonly planted: { readonly status: string; readonly loot: Loot | null; readonly callsHome: number };
+  readonly planted: { readonly status: string; readonly tried: readonly string[]; readonly loot: Loot | null; readonly callsHome: number };
   readonly wallMs: number;
 }
 
@@ -27,17 +30,23 @@ export function auditReport(audit: Audit): AuditReport {
     status: result.status,
     wallMs: result.wallMs,
     report: result.status === "succeeded" ? parseReport(result.stdout.preview) : null,
+    tried: triedBy(result),
   }));
   const printed = parseReport(audit.planted.stdout.preview)?.printed ?? audit.planted.stdout.preview;
   return {
     packages,
-    planted: { status: audit.planted.status, loot: parseLoot(printed), callsHome: audit.callsHome },
+    planted: { status: audit.planted.status, tried: triedBy(audit.planted), loot: parseLoot(printed), callsHome: audit.callsHome },
     wallMs: audit.wallMs,
   };
 }
 
+/** System calls only: what is not in a child's world is not there to be refused. */
+function triedBy({ denied }: TaskResult): readonly string[] {
+  return denied.map(({ program, call, detail, times }) => `${times} × ${call}(${detail})${program === "" ? "" : ` by ${program}`}`);
+}
+
 function plain(text: string): string {
-  return text.replace(/[^\x20-\x7e]/g, "?");
+  return text.replace(/×/g, "x").replace(/[^\x20-\x7e]/g, "?");
 }
 
 function megabytes(bytes: number | null): string {
@@ -46,7 +55,7 @@ function megabytes(bytes: number | null): string {
 
 function cells(row: AuditRow): readonly string[] {
   const { report } = row;
-  if (report === null) return [row.name, row.version, `no report: ${row.status}`, "", "", "", "", "", ""];
+  if (report === null) return [row.name, row.version, `no report: ${row.status}`, "", "", "", "", "", "", row.tried.join(", ")];
   return [
     row.name,
     row.version,
@@ -57,10 +66,11 @@ function cells(row: AuditRow): readonly string[] {
     report.licence,
     report.installScripts.join(" "),
     report.native.length === 0 ? "" : `${report.native.length}`,
+    row.tried.join(", "),
   ];
 }
 
-const HEAD = ["package", "version", "loads", "time", "memory", "size", "licence", "install scripts", "native"];
+const HEAD = ["package", "version", "loads", "time", "memory", "size", "licence", "install scripts", "native", "tried"];
 const RIGHT = new Set([3, 4, 5, 8]);
 const CELL_CHARS_MAX = 44;
 
@@ -86,6 +96,7 @@ function drawLoot(planted: AuditReport["planted"]): string {
     `  change its own files   ${loot.ownFilesChanged ? "CHANGED" : "refused"}`,
     `  fill the disk          ${megabytes(loot.bytesWritten)} of its own disposable disk, then no space`,
     `  fork without end       ${loot.processes} times, then refused`,
+    `  of that, told by its sandbox: ${planted.tried.length === 0 ? "nothing" : plain(planted.tried.join(", "))}`,
   ].join("\n");
 }
 

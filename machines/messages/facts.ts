@@ -1,7 +1,7 @@
 /** What actors tell each other and what the journal keeps of a task: ids, counts, sizes and times; never a title, path, command or output. */
 import type { ApprovalState } from "./approval.ts";
 import type { GrantEnd, GrantMode } from "./grant.ts";
-import type { TaskStatus } from "./result.ts";
+import type { LimitHit, TaskStatus } from "./result.ts";
 
 /** The warden's evidence that a process ended. */
 export type ExitFacts = {
@@ -12,6 +12,8 @@ export type ExitFacts = {
   readonly deadlineHit: boolean;
   readonly leaseExpired: boolean;
   readonly outIsEmpty: boolean;
+  /** Absent in exits of earlier versions. */
+  readonly limitsHit?: readonly LimitHit[];
   readonly wallUs: number;
   readonly cpuUs: number;
   readonly maxRssKib: number;

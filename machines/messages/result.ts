@@ -35,6 +35,13 @@ export const PREVIEW_CHARS_MAX = 4096;
 
 export const outFileSchema = z.object({ path: z.string(), bytes: z.number(), sha256: z.string() });
 
+/**
+ * memory the kernel killed a process · processes one was refused · disk, inodes, tmp no room was left at the end · output more than was allowed ·
+ * wall the task's time was over · cpu its processes were made to wait for their quota.
+ */
+export const limitHitSchema = z.enum(["memory", "processes", "disk", "inodes", "tmp", "output", "wall", "cpu"]);
+export type LimitHit = z.infer<typeof limitHitSchema>;
+
 /** Refusals of one kind, told apart by program, call and detail. `other calls` when there were too many kinds. */
 export const deniedCallSchema = z.object({ program: z.string(), call: z.string(), detail: z.string(), times: z.number() });
 export type DeniedCall = z.infer<typeof deniedCallSchema>;
@@ -65,6 +72,8 @@ export const taskResultSchema = z.object({
   outSkipped: z.array(z.object({ path: z.string(), reason: z.string() })),
   /** Directory on this machine that holds the collected files, or null. */
   outDirectory: z.string().nullable(),
+  /** Limits that the last attempt met, whatever its status: a program may live with them. */
+  limitsHit: z.array(limitHitSchema),
   /** What the sandbox refused the last attempt's programs, the most frequent first, at most DENIED_CALLS_SHOWN_MAX kinds. Advisory. */
   denied: z.array(deniedCallSchema),
   /** How often, all kinds together. */

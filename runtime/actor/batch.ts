@@ -7,6 +7,7 @@
  * 4. It is urgent when somebody waits for its commit: for an answer, or to run an effect.
  */
 import type { AnyMachineSnapshot } from "xstate";
+import type { FileWrite } from "../contract.ts";
 import type { ActorRef } from "../kernel/actions.ts";
 import { CohortError } from "../kernel/error.ts";
 import type { BatchRows, BatchTable, Cell, EffectState } from "../journal/batch-rows.ts";
@@ -73,6 +74,7 @@ export class Batch {
   readonly #logHeads = new Map<string, number>();
   readonly #counters = new Map<string, number>();
   readonly #scopes = new Map<string, Scope | null>();
+  readonly #files: FileWrite[] = [];
   readonly #committed: (() => void)[] = [];
   #waiters: { readonly waiter: Waiter; readonly verdict: number | boolean | CohortError }[] = [];
   #touched = false;
@@ -166,6 +168,12 @@ export class Batch {
     this.#add("logs", log, cursor, text);
   }
 
+  file(file: FileWrite): void {
+    this.#touched = true;
+    this.chars += file.bytes.length;
+    this.#files.push(file);
+  }
+
   counter(name: string, value: number): void {
     this.#touched = true;
     this.#counters.set(name, value);
@@ -198,6 +206,6 @@ export class Batch {
       if (scope === null) this.#add("scopesGone", name);
       else this.#add("scopes", name, scope.parent?.name ?? null, scope.cancelled?.mode ?? null, scope.cancelled?.reason ?? "");
     }
-    return { sequence, tables: this.#tables };
+    return { sequence, tables: this.#tables, files: this.#files };
   }
 }

@@ -1,5 +1,5 @@
 /** What waits in the loop's queue: each is one step of the runtime. */
-import type { Origin } from "../contract.ts";
+import type { FileWrite, Origin } from "../contract.ts";
 import type { PendingEffect } from "../effects/effects.ts";
 import type { ActorEvent, ActorRef, Json } from "../kernel/actions.ts";
 import type { CancelMode } from "../scopes/scopes.ts";
@@ -14,6 +14,7 @@ export type EdgeDelivery =
       readonly ref: ActorRef;
       readonly input: Json;
       readonly scope: string | null;
+      readonly files: readonly FileWrite[];
       readonly origin: Origin;
       readonly waiter: Waiter;
     }
@@ -38,7 +39,12 @@ export type InnerDelivery =
       readonly text: string;
     }
   | { readonly type: "timer"; readonly timer: Timer }
-  | { readonly type: "outcome"; readonly effect: PendingEffect; readonly event: ActorEvent | null }
+  | {
+      readonly type: "outcome";
+      readonly effect: PendingEffect;
+      readonly event: ActorEvent | null;
+      readonly files: readonly FileWrite[];
+    }
   | { readonly type: "started"; readonly effect: PendingEffect; readonly started: () => void }
   | { readonly type: "undone"; readonly effect: PendingEffect };
 

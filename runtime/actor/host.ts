@@ -10,6 +10,7 @@ import { Effects } from "../effects/effects.ts";
 import type { EffectDefinition } from "../contract.ts";
 import type { Journal } from "../journal/journal.ts";
 import type { LoadedState } from "../journal/batch-rows.ts";
+import type { ActorRef } from "../kernel/actions.ts";
 import type { Clock } from "../kernel/clock.ts";
 import { CohortError } from "../kernel/error.ts";
 import { encodeJson } from "../kernel/json.ts";
@@ -71,7 +72,7 @@ export class Host {
     this.#effects = new Effects(
       parts.effects,
       {
-        settled: (effect, event) => this.#loop.push({ type: "outcome", effect, event }),
+        settled: (effect, event, files) => this.#loop.push({ type: "outcome", effect, event, files }),
         markStarted: (effect, started) => this.#loop.push({ type: "started", effect, started }),
         undone: (effect) => this.#loop.push({ type: "undone", effect }),
       },
@@ -100,20 +101,16 @@ export class Host {
     this.#committer.flush();
   }
 
+  knows(ref: ActorRef): boolean {
+    return this.#registry.known(ref);
+  }
+
   get actors(): number {
     return this.#registry.size;
   }
 
-  get pendingEffects(): number {
-    return this.#effects.size;
-  }
-
-  get pendingTimers(): number {
-    return this.#timers.live;
-  }
-
-  get queuedEvents(): number {
-    return this.#loop.length;
+  get pending(): { readonly pendingEffects: number; readonly pendingTimers: number; readonly queuedEvents: number } {
+    return { pendingEffects: this.#effects.size, pendingTimers: this.#timers.live, queuedEvents: this.#loop.length };
   }
 
   get committedEvents(): number {
@@ -197,11 +194,12 @@ export class Host {
     else batch.answer(waiter, true);
   }
 
-  #spawn({ ref, input, scope, origin, waiter }: Extract<Delivery, { type: "spawn" }>): void {
+  #spawn({ ref, input, scope, origin, files, waiter }: Extract<Delivery, { type: "spawn" }>): void {
     const spawned = this.#world.spawn({ ref, input, scope, creator: null, source: encodeJson({ ...origin }), depth: 0 });
     const { batch } = this.#committer;
     if (spawned.type === "failed") batch.answer(waiter, new CohortError("INTERNAL", { on: `${ref} at its start: ${spawned.message}` }));
     else batch.answer(waiter, spawned.type === "created");
+    if (spawned.type === "created") for (const file of files) batch.file(file);
   }
 
   #cancelScope({ scope, mode, reason, origin, waiter }: Extract<Delivery, { type: "cancelScope" }>): void {
@@ -245,7 +243,8 @@ export class Host {
     this.#world.give(actor, { type: "timer", name: timer.name }, { cause: "timer", source: timer.name, sourceId: null });
   }
 
-  #outcome({ effect, event }: Extract<Delivery, { type: "outcome" }>): void {
+  #outcome({ effect, event, files }: Extract<Delivery, { type: "outcome" }>): void {
+    for (const file of files) this.#committer.batch.file(file);
     const actor = this.#registry.get(effect.owner);
     const cause = { cause: "effect", source: effect.definition.name, sourceId: effect.id } as const;
     if (actor === undefined) {

@@ -5,7 +5,7 @@
  * 2. Each effect that is ready settles exactly once per start of the runtime, unless it was dropped before it started.
  * 3. No more of one name run at a time than its definition allows. Undoing does not count.
  */
-import type { EffectDefinition } from "../contract.ts";
+import type { EffectContext, EffectDefinition, FileWrite } from "../contract.ts";
 import type { ActorEvent, ActorRef, Json } from "../kernel/actions.ts";
 import { CohortError, isCohortError } from "../kernel/error.ts";
 import { encodeJson } from "../kernel/json.ts";
@@ -34,8 +34,8 @@ export interface PendingEffect {
 }
 
 export interface EffectSink {
-  /** The effect ended: its event is to be delivered, or null. */
-  settled(effect: PendingEffect, event: ActorEvent | null): void;
+  /** The effect ended: its event is to be delivered, or null, and what it attached is to be written. */
+  settled(effect: PendingEffect, event: ActorEvent | null, files: readonly FileWrite[]): void;
   /** Journal that it starts, then call back. */
   markStarted(effect: PendingEffect, started: () => void): void;
   undone(effect: PendingEffect): void;
@@ -102,7 +102,7 @@ export class Effects {
   /** Delivers an event in place of an outcome, without running it. */
   settleUnrun(effect: PendingEffect, event: ActorEvent): void {
     effect.state = "settled";
-    this.#sink.settled(effect, event);
+    this.#sink.settled(effect, event, []);
   }
 
   /** Its key was used before: it does not run, and its owner hears that as a failure. */
@@ -142,7 +142,7 @@ export class Effects {
     if (this.#stop.signal.aborted) return;
     const { definition } = effect;
     const work = Promise.resolve()
-      .then(() => definition.compensate?.(effect.params, this.#context(effect)))
+      .then(() => definition.compensate?.(effect.params, this.#context(effect, [])))
       .then(
         () => {
           if (!this.#stop.signal.aborted) this.#sink.undone(effect);
@@ -167,8 +167,8 @@ export class Effects {
     this.#retries.add(timer);
   }
 
-  #context(effect: PendingEffect): { key: string; owner: ActorRef; signal: AbortSignal; recovered: boolean } {
-    return { key: effect.key, owner: effect.owner, signal: this.#stop.signal, recovered: effect.recovered };
+  #context({ key, owner, recovered }: PendingEffect, files: FileWrite[]): EffectContext {
+    return { key, owner, signal: this.#stop.signal, recovered, attach: (file) => void files.push(file) };
   }
 
   #track(work: Promise<void>): void {
@@ -209,19 +209,23 @@ export class Effects {
 
   #run(effect: PendingEffect, lane: Lane): void {
     if (this.#stop.signal.aborted) return;
-    const work = new Promise<ActorEvent | null>((resolve) => resolve(effect.definition.run(effect.params, this.#context(effect))))
+    const files: FileWrite[] = [];
+    const work = new Promise<ActorEvent | null>((resolve) => resolve(effect.definition.run(effect.params, this.#context(effect, files))))
       .then((event) => {
         if (event !== null && !isEvent(event))
           throw new CohortError("INTERNAL", { on: `effect ${effect.definition.name} answered no event` });
         encodeJson(event);
         return event;
       })
-      .catch((error: unknown) => this.#failure(effect, error))
+      .catch((error: unknown) => {
+        files.length = 0;
+        return this.#failure(effect, error);
+      })
       .then((event) => {
         lane.running--;
         if (this.#stop.signal.aborted) return;
         effect.state = "settled";
-        this.#sink.settled(effect, event);
+        this.#sink.settled(effect, event, files);
         this.#drain();
       });
     this.#track(work);

@@ -1,5 +1,7 @@
 /** A batch as it travels to the journal's worker: one flat array of cells per table, which is the cheapest to clone. */
 
+import type { FileWrite } from "../contract.ts";
+
 export type Cell = string | number | null;
 
 /** Cells per row of each table, in the order of the statements in store.ts. */
@@ -27,6 +29,7 @@ export interface BatchRows {
   /** Highest number given out so far: events, messages and effects draw from one sequence. */
   readonly sequence: number;
   readonly tables: { readonly [T in BatchTable]?: Cell[] };
+  readonly files: readonly FileWrite[];
 }
 
 export interface CommitAnswer {

@@ -1,11 +1,12 @@
 /** The thread that writes the journal: takes requests in order, answers each. */
 import { parentPort, workerData } from "node:worker_threads";
-import type { BatchRows } from "./batch-rows.ts";
-import { JournalStore, journalError } from "./store.ts";
+import { CHECKPOINT_IDLE_MS } from "../kernel/limits.ts";
+import { journalError } from "./database.ts";
+import { JournalStore, type JournalPlace } from "./store.ts";
 
 export type WorkerRequest =
   | { readonly id: number; readonly type: "load" }
-  | { readonly id: number; readonly type: "commit"; readonly batch: BatchRows }
+  | { readonly id: number; readonly type: "commit"; readonly bytes: Uint8Array }
   | { readonly id: number; readonly type: "get"; readonly collection: string; readonly key: string }
   | { readonly id: number; readonly type: "list"; readonly collection: string; readonly after: string; readonly limit: number }
   | { readonly id: number; readonly type: "readLog"; readonly log: string; readonly after: number; readonly limit: number }
@@ -20,7 +21,7 @@ function answer(store: JournalStore, request: WorkerRequest): unknown {
     case "load":
       return store.load();
     case "commit":
-      return store.commit(request.batch);
+      return store.commit(request.bytes);
     case "get":
       return store.get(request.collection, request.key);
     case "list":
@@ -41,17 +42,24 @@ function serve(): void {
   };
   let store: JournalStore;
   try {
-    store = new JournalStore((workerData as { readonly directory: string }).directory);
+    store = new JournalStore(workerData as JournalPlace);
   } catch (error) {
     failed(0, error);
     return;
   }
   port.postMessage({ id: 0, ok: true, value: null } satisfies WorkerAnswer);
+  let quiet: NodeJS.Timeout | null = null;
   port.on("message", (request: WorkerRequest) => {
     try {
       port.postMessage({ id: request.id, ok: true, value: answer(store, request) } satisfies WorkerAnswer);
     } catch (error) {
       failed(request.id, error);
+    }
+    if (request.type === "commit") {
+      // Durable already, and answered: nobody waits for this.
+      store.apply();
+      if (quiet === null) quiet = setTimeout(() => store.rest(), CHECKPOINT_IDLE_MS).unref();
+      else quiet.refresh();
     }
     if (request.type === "close") port.close();
   });

@@ -4,6 +4,7 @@
  * 1. Requests are answered in the order they were made; a read sees every commit that was asked before it.
  * 2. When the worker ends, every open request rejects; none waits for ever.
  */
+import { serialize } from "node:v8";
 import { Worker } from "node:worker_threads";
 import type { Json } from "../kernel/actions.ts";
 import { errorTable, type ErrorCode } from "../kernel/error-table.ts";
@@ -36,9 +37,9 @@ export class Journal {
   #ended: CohortError | null = null;
   readonly #exited: Promise<void>;
 
-  private constructor(directory: string) {
+  private constructor(directory: string, filesDirectory: string) {
     // Flags of this process (an --eval, say) are not for the worker.
-    this.#worker = new Worker(workerUrl(), { workerData: { directory }, name: "journal", execArgv: [] });
+    this.#worker = new Worker(workerUrl(), { workerData: { directory, filesDirectory }, name: "journal", execArgv: [] });
     this.#worker.on("message", (answer: WorkerAnswer) => this.#settle(answer));
     this.#worker.on("error", (error) => this.#fail(new CohortError("INTERNAL", { on: "the journal's thread", cause: error })));
     this.#exited = new Promise((resolve) => {
@@ -49,8 +50,8 @@ export class Journal {
     });
   }
 
-  static async open(directory: string): Promise<Journal> {
-    const journal = new Journal(directory);
+  static async open(directory: string, filesDirectory: string): Promise<Journal> {
+    const journal = new Journal(directory, filesDirectory);
     try {
       await new Promise((resolve, reject) => journal.#waiting.set(0, { resolve, reject }));
     } catch (error) {
@@ -80,12 +81,12 @@ export class Journal {
     this.#waiting.clear();
   }
 
-  #request(request: WithoutId<WorkerRequest>): Promise<unknown> {
+  #request(request: WithoutId<WorkerRequest>, transfer: readonly ArrayBuffer[] = []): Promise<unknown> {
     if (this.#ended !== null) return Promise.reject(this.#ended);
     const id = this.#nextId++;
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject });
-      this.#worker.postMessage({ ...request, id });
+      this.#worker.postMessage({ ...request, id }, transfer);
     });
   }
 
@@ -94,7 +95,10 @@ export class Journal {
   }
 
   async commit(batch: BatchRows): Promise<CommitAnswer> {
-    return (await this.#request({ type: "commit", batch })) as CommitAnswer;
+    // Once for both: these bytes are what the journal keeps, and what the worker reads the batch from.
+    const bytes = serialize(batch);
+    const { buffer } = bytes;
+    return (await this.#request({ type: "commit", bytes }, buffer instanceof ArrayBuffer ? [buffer] : [])) as CommitAnswer;
   }
 
   async get(collection: string, key: string): Promise<Json> {

@@ -1,18 +1,26 @@
 /** The tables of the journal, and the format number that guards them. */
 
 /** Grows with each change of the tables. PRAGMA user_version of the file. */
-export const JOURNAL_FORMAT = 1;
+export const JOURNAL_FORMAT = 2;
 
 /** PRAGMA application_id: "COHJ". A file with another one is not ours. */
 export const JOURNAL_APPLICATION_ID = 0x434f484a;
+
+/** The first generation is by chance: the tail of another journal, left lying in this directory, is void. */
+const TAIL = `CREATE TABLE tail (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), generation INTEGER NOT NULL) STRICT;
+INSERT INTO tail VALUES (1, random() & 4503599627370495);`;
+
+/** From an older format to the next. */
+export const UPGRADES: Readonly<Record<number, string>> = { 1: TAIL };
 
 /**
  * event: what happened, in order; nothing reads it for recovery, so old rows may be deleted.
  * actor: latest snapshot; rows of ended actors stay, so that a ref is never used twice.
  * outbox: sent and not yet consumed. The receiver's inbox_high (the highest message id it consumed) makes a second delivery void.
+ * tail: the generation of the records in journal.tail that are not in these tables yet.
  * effect: key is null for a row whose key was used before.
  */
-export const SCHEMA = `
+export const SCHEMA = `${TAIL}
 CREATE TABLE sequence (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), value INTEGER NOT NULL) STRICT;
 INSERT INTO sequence VALUES (1, 0);
 CREATE TABLE event (

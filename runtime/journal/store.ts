@@ -1,17 +1,21 @@
 /**
- * Owns the SQLite file of a journal, inside the worker.
+ * Owns the SQLite file of a journal and its tail, inside the worker.
  * Does not own: the meaning of rows, threads, retries.
- * 1. One commit is one transaction, synchronous=FULL: when commit() returned, it survives power loss.
- * 2. The file is locked exclusively from the opening to the end of the process.
- * 3. A commit that throws has changed nothing.
+ * 1. When commit() returned, its batch survives power loss: in the tail at first, from the next checkpoint on in the database.
+ * 2. Readers see every batch that was applied, in the database's open transaction; a checkpoint only makes that transaction durable.
+ * 3. Files that batches wrote are durable by themselves before the tail that holds them is begun anew.
+ * 4. The database is locked exclusively from the opening to the end of the process.
+ * 5. A commit that throws has changed nothing that anything refers to.
  */
-import { chmodSync, closeSync, existsSync, mkdirSync, openSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { DatabaseSync, type StatementSync } from "node:sqlite";
-import { CohortError, isCohortError } from "../kernel/error.ts";
-import { JOURNAL_CHECK_BYTES_MAX } from "../kernel/limits.ts";
+import type { DatabaseSync, StatementSync } from "node:sqlite";
+import { deserialize } from "node:v8";
+import type { CohortError } from "../kernel/error.ts";
+import { CHECKPOINT_RETRY_MS, TAIL_BYTES_FULL, TAIL_BYTES_MAX } from "../kernel/limits.ts";
 import { ROW_WIDTHS, type BatchRows, type BatchTable, type Cell, type CommitAnswer, type LoadedState } from "./batch-rows.ts";
-import { JOURNAL_APPLICATION_ID, JOURNAL_FORMAT, SCHEMA } from "./schema.ts";
+import { journalError, openDatabase } from "./database.ts";
+import { JournaledFiles } from "./journaled-files.ts";
+import { JournalTail } from "./tail.ts";
 
 const STATEMENTS: Readonly<Record<Exclude<BatchTable, "effects">, string>> = {
   events: "INSERT INTO event VALUES (?,?,?,?,?,?,?,?,?,?)",
@@ -31,89 +35,46 @@ const STATEMENTS: Readonly<Record<Exclude<BatchTable, "effects">, string>> = {
   scopesGone: "DELETE FROM scope WHERE name = ?",
 };
 
-/** Gives SQLite's codes the names of our table; what it does not know stays INTERNAL. */
-export function journalError(error: unknown): CohortError {
-  if (isCohortError(error)) return error;
-  const details = { on: error instanceof Error ? error.message : String(error), cause: error };
-  const code = error instanceof Error && "errcode" in error && typeof error.errcode === "number" ? error.errcode : 0;
-  // A write that a quota refused (SQLITE_IOERR_WRITE) has left nothing behind and may be tried again. A failed fsync may not: what it lost is unknown.
-  if (code === 778) return new CohortError("JOURNAL_FULL", details);
-  switch (code & 0xff) {
-    case 5: // SQLITE_BUSY
-    case 6: // SQLITE_LOCKED
-      return new CohortError("JOURNAL_LOCKED", details);
-    case 13: // SQLITE_FULL
-      return new CohortError("JOURNAL_FULL", details);
-    case 11: // SQLITE_CORRUPT
-    case 26: // SQLITE_NOTADB
-      return new CohortError("JOURNAL_CORRUPT", details);
-    default:
-      return new CohortError("INTERNAL", details);
-  }
-}
-
-/**
- * SQLite gives its log file the mode of the database, so that creating this one 0600 is enough.
- * A file that exists is never opened here: closing any descriptor of it would release this process's lock on it (POSIX), if it holds one.
- */
-function createPrivate(file: string): void {
-  if (existsSync(file)) chmodSync(file, 0o600);
-  else closeSync(openSync(file, "ax", 0o600));
-}
-
-function openDatabase(directory: string): DatabaseSync {
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
-  chmodSync(directory, 0o700);
-  const file = join(directory, "journal.sqlite");
-  createPrivate(file);
-  const database = new DatabaseSync(file, { timeout: 0 });
-  try {
-    // Exclusive before WAL: the lock is held for good, and the index of the log lives in memory, where a full disk cannot SIGBUS.
-    database.exec("PRAGMA locking_mode = EXCLUSIVE");
-    database.exec("PRAGMA journal_mode = WAL");
-    database.exec("PRAGMA synchronous = FULL");
-    database.exec("PRAGMA cache_size = -65536");
-    database.exec("BEGIN IMMEDIATE; COMMIT");
-    prepareFormat(database, statSync(file).size);
-  } catch (error) {
-    database.close();
-    throw error;
-  }
-  return database;
-}
-
-function pragma(database: DatabaseSync, name: string): unknown {
-  const row = database.prepare(`PRAGMA ${name}`).get();
-  return row === undefined ? undefined : Object.values(row)[0];
-}
-
-function prepareFormat(database: DatabaseSync, bytes: number): void {
-  const format = pragma(database, "user_version");
-  const application = pragma(database, "application_id");
-  const tables = database.prepare("SELECT count(*) AS n FROM sqlite_schema").get()?.["n"];
-  if (format === 0 && application === 0 && tables === 0) {
-    database.exec(
-      `BEGIN IMMEDIATE; ${SCHEMA} PRAGMA application_id = ${JOURNAL_APPLICATION_ID}; PRAGMA user_version = ${JOURNAL_FORMAT}; COMMIT`,
-    );
-    return;
-  }
-  if (application !== JOURNAL_APPLICATION_ID) throw new CohortError("JOURNAL_CORRUPT", { on: "the file is not a journal of Cohort" });
-  if (format !== JOURNAL_FORMAT)
-    throw new CohortError("JOURNAL_VERSION", { on: `format ${String(format)}, this build reads ${JOURNAL_FORMAT}` });
-  if (bytes > JOURNAL_CHECK_BYTES_MAX) return;
-  const verdict = pragma(database, "quick_check(1)");
-  if (verdict !== "ok") throw new CohortError("JOURNAL_CORRUPT", { on: String(verdict) });
+export interface JournalPlace {
+  readonly directory: string;
+  /** Where batches write files. */
+  readonly filesDirectory: string;
 }
 
 export class JournalStore {
   readonly #database: DatabaseSync;
+  readonly #tail: JournalTail;
+  readonly #files: JournaledFiles;
   readonly #statements = new Map<string, StatementSync>();
+  /** Durable and answered, not applied yet. */
+  #committed: BatchRows | null = null;
+  #checkpointAtBytes = TAIL_BYTES_MAX;
+  /** A full disk has no room for both: its first free space is the tail's. */
+  #fullUntilMs = 0;
+  #broken: CohortError | null = null;
 
-  constructor(directory: string) {
+  constructor({ directory, filesDirectory }: JournalPlace) {
     try {
       this.#database = openDatabase(directory);
+      this.#files = new JournaledFiles(filesDirectory);
+      this.#tail = new JournalTail(
+        join(directory, "journal.tail"),
+        Number(this.#statement("SELECT generation FROM tail").get()?.["generation"]),
+      );
+      this.#replay();
+      this.checkpoint();
     } catch (error) {
       throw journalError(error);
+    }
+  }
+
+  /** What a crash, or a full disk, kept out of the database. */
+  #replay(): void {
+    this.#database.exec("BEGIN IMMEDIATE");
+    for (const payload of this.#tail.records()) {
+      const batch = deserialize(payload) as BatchRows;
+      for (const file of batch.files) this.#files.write(file);
+      this.#applyRows(batch);
     }
   }
 
@@ -146,37 +107,121 @@ export class JournalStore {
     return loaded as LoadedState;
   }
 
-  commit(batch: BatchRows): CommitAnswer {
-    const duplicates: number[] = [];
-    this.#database.exec("BEGIN IMMEDIATE");
+  /** The batch is durable; apply() comes before anything else is asked. */
+  commit(bytes: Uint8Array): CommitAnswer {
+    if (this.#broken !== null) throw this.#broken;
+    if (this.#tail.bytes >= TAIL_BYTES_FULL) this.#mustCheckpoint();
+    const batch = deserialize(bytes) as BatchRows;
+    const duplicates = this.#duplicates(batch.tables.effects ?? []);
+    this.#keep(bytes, batch);
+    this.#committed = batch;
+    return { duplicates };
+  }
+
+  #keep(bytes: Uint8Array, { files }: BatchRows): void {
     try {
-      this.#statement("UPDATE sequence SET value = ?").run(batch.sequence);
-      for (const table of Object.keys(ROW_WIDTHS) as BatchTable[]) {
-        const cells = batch.tables[table];
-        if (cells === undefined) continue;
-        if (table === "effects") this.#insertEffects(cells, duplicates);
-        else this.#runAll(this.#statement(STATEMENTS[table]), cells, ROW_WIDTHS[table]);
-      }
+      for (const file of files) this.#files.write(file);
+      this.#tail.append(bytes);
+    } catch (error) {
+      this.#fullUntilMs = performance.now() + CHECKPOINT_RETRY_MS;
+      throw error;
+    }
+  }
+
+  apply(): void {
+    const batch = this.#committed;
+    if (batch === null) return;
+    this.#committed = null;
+    try {
+      this.#applyRows(batch);
+    } catch (error) {
+      // It stands in the tail: what the next opening makes of it is no worse. Nothing more is taken.
+      this.#broken = journalError(error);
+      return;
+    }
+    if (this.#tail.bytes >= this.#checkpointAtBytes) this.checkpoint();
+  }
+
+  #applyRows(batch: BatchRows): void {
+    this.#statement("UPDATE sequence SET value = ?").run(batch.sequence);
+    for (const table of Object.keys(ROW_WIDTHS) as BatchTable[]) {
+      const cells = batch.tables[table];
+      if (cells === undefined) continue;
+      if (table === "effects") this.#insertEffects(cells);
+      else this.#runAll(this.#statement(STATEMENTS[table]), cells, ROW_WIDTHS[table]);
+    }
+  }
+
+  /** Moves the tail into the database. On a full disk the tail stays, and grows: nothing is lost but the time of a replay. */
+  checkpoint(): void {
+    try {
+      if (this.#broken === null) this.#mustCheckpoint();
+      this.#checkpointAtBytes = TAIL_BYTES_MAX;
+    } catch (error) {
+      const named = journalError(error);
+      if (named.code !== "JOURNAL_FULL") this.#broken = named;
+      this.#checkpointAtBytes = this.#tail.bytes + TAIL_BYTES_MAX;
+      this.#fullUntilMs = performance.now() + CHECKPOINT_RETRY_MS;
+    }
+  }
+
+  /** When nothing is asked for a while. */
+  rest(): void {
+    if (performance.now() >= this.#fullUntilMs) this.checkpoint();
+  }
+
+  #mustCheckpoint(): void {
+    if (this.#tail.bytes === 0) return;
+    this.#files.sync();
+    const next = this.#tail.generation + 1;
+    try {
+      this.#statement("UPDATE tail SET generation = ?").run(next);
       this.#database.exec("COMMIT");
     } catch (error) {
       if (this.#database.isTransaction) this.#database.exec("ROLLBACK");
+      this.#giveBack();
+      // The tail has all of it.
+      this.#replay();
       throw error;
     }
-    return { duplicates };
+    this.#tail.begin(next);
+    this.#database.exec("BEGIN IMMEDIATE");
+  }
+
+  /** What SQLite wrote in vain is for the tail to grow. */
+  #giveBack(): void {
+    try {
+      this.#database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+    } catch (error) {
+      // No room for that either: then it stays as it is.
+      if (journalError(error).code !== "JOURNAL_FULL") throw error;
+    }
+  }
+
+  /** Ids of effects whose key was used before. */
+  #duplicates(cells: readonly Cell[]): readonly number[] {
+    const duplicates: number[] = [];
+    const here = new Set<Cell>();
+    const used = this.#statement("SELECT 1 FROM effect WHERE key = ?");
+    for (let start = 0; start < cells.length; start += ROW_WIDTHS.effects) {
+      const key = cells[start + 3] ?? null;
+      if (here.has(key) || used.get(key) !== undefined) duplicates.push(Number(cells[start]));
+      here.add(key);
+    }
+    return duplicates;
   }
 
   #runAll(statement: StatementSync, cells: readonly Cell[], width: number): void {
     for (let start = 0; start < cells.length; start += width) statement.run(...cells.slice(start, start + width));
   }
 
-  #insertEffects(cells: readonly Cell[], duplicates: number[]): void {
+  #insertEffects(cells: readonly Cell[]): void {
     const planned = this.#statement("INSERT INTO effect VALUES (?1,?2,?3,?4,?4,?5,?6,'planned') ON CONFLICT (key) DO NOTHING");
     const refused = this.#statement("INSERT INTO effect VALUES (?1,?2,?3,NULL,?4,?5,?6,'duplicate')");
     for (let start = 0; start < cells.length; start += ROW_WIDTHS.effects) {
       const row = cells.slice(start, start + ROW_WIDTHS.effects);
       if (Number(planned.run(...row).changes) > 0) continue;
       refused.run(...row);
-      duplicates.push(Number(row[0]));
     }
   }
 
@@ -194,7 +239,11 @@ export class JournalStore {
   }
 
   close(): void {
+    this.checkpoint();
+    this.#files.close();
+    this.#tail.close();
     this.#statements.clear();
+    if (this.#database.isTransaction) this.#database.exec("ROLLBACK");
     this.#database.close();
   }
 }

@@ -64,6 +64,13 @@ export const JOURNAL_CHECK_BYTES_MAX = 64 * 1024 ** 2;
 /** After stop, running effects get this long to hear of their signal. */
 export const STOP_EFFECTS_MS_MAX = 1000;
 
+/** The journal's tail goes into the database at this size (about twenty thousand events), or when nothing was written for so long. */
+export const TAIL_BYTES_MAX = 4 * 1024 ** 2;
+export const CHECKPOINT_IDLE_MS = 250;
+export const CHECKPOINT_RETRY_MS = 10_000;
+/** While the disk has no room for that, the tail grows up to here; then nothing is accepted. */
+export const TAIL_BYTES_FULL = 64 * 1024 ** 2;
+
 /** Closing the journal checkpoints its log; more means a dead disk. */
 export const JOURNAL_CLOSE_MS_MAX = 30_000;
 

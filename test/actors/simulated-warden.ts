@@ -425,6 +425,7 @@ export class SimulatedWarden {
       deadlineHit: false,
       leaseExpired: false,
       outIsEmpty: false,
+      full: [],
       wallUs: 1000,
       userUs: 300,
       systemUs: 200,

@@ -55,6 +55,7 @@ function resultOf(index: number, fields: Partial<TaskResult> = {}): TaskResult {
     out: [],
     outSkipped: [],
     outDirectory: null,
+    limitsHit: [],
     denied: [],
     deniedTimes: 0,
     ...fields,

@@ -30,6 +30,7 @@ function resultOf(index: number, fields: Partial<TaskResult> = {}): TaskResult {
     out: [],
     outSkipped: [],
     outDirectory: null,
+    limitsHit: [],
     denied: [],
     deniedTimes: 0,
     ...fields,

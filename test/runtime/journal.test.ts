@@ -24,7 +24,7 @@ describe("a journal", () => {
     await spawn(runtime, "a");
     expect((await stat(directory)).mode & 0o777).toBe(0o700);
     const files = await readdir(directory);
-    expect(files.toSorted()).toEqual(["journal.sqlite", "journal.sqlite-wal", "runtime.log"]);
+    expect(files.toSorted()).toEqual(["journal.sqlite", "journal.sqlite-wal", "journal.tail", "runtime.log"]);
     for (const file of files) expect([file, (await stat(join(directory, file))).mode & 0o777]).toEqual([file, 0o600]);
   });
 

@@ -3,10 +3,10 @@
  * that attempts to get out can aim at. stop() removes them all.
  */
 import { execFileSync, spawnSync } from "node:child_process";
-import { chmodSync, readdirSync } from "node:fs";
+import { chmodSync, copyFileSync, existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { once } from "node:events";
 import { createServer, type Server } from "node:net";
-import { hostname } from "node:os";
+import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import type { MountPlan } from "../../vm/backend.ts";
 import { SandboxBench, type Outcome, type RunOptions } from "../vm/sandbox-bench.ts";
@@ -23,6 +23,23 @@ const sourcesOf = (program: Program): readonly string[] =>
   readdirSync(join(import.meta.dirname, "programs"))
     .filter((file) => file === `${program}.c` || (program === "attempt" && file.startsWith("attempts-")))
     .map((file) => join(import.meta.dirname, "programs", file));
+
+let builds: string | null = null;
+
+/** Once for each test process. */
+function compiled(program: Program): string {
+  if (builds === null) {
+    const directory = mkdtempSync(join(tmpdir(), "escape-programs-"));
+    process.once("exit", () => rmSync(directory, { recursive: true, force: true }));
+    builds = directory;
+  }
+  const binary = join(builds, program);
+  if (!existsSync(binary)) {
+    execFileSync("cc", ["-static", "-O1", "-Wall", "-Wextra", "-Werror", "-o", binary, ...sourcesOf(program)]);
+    chmodSync(binary, 0o755);
+  }
+  return binary;
+}
 
 export class EscapeBench {
   readonly bench: SandboxBench;
@@ -43,11 +60,7 @@ export class EscapeBench {
   static async start(options: WardenOptions = {}): Promise<EscapeBench> {
     const bench = await SandboxBench.start(options);
     const tools = bench.warden.personDirectory("tools");
-    for (const program of programs) {
-      const binary = join(tools, program);
-      execFileSync("cc", ["-static", "-O1", "-Wall", "-Wextra", "-Werror", "-o", binary, ...sourcesOf(program)]);
-      chmodSync(binary, 0o755);
-    }
+    for (const program of programs) copyFileSync(compiled(program), join(tools, program));
     return new EscapeBench(bench, tools, bench.warden.personDirectory("scratch"));
   }
 

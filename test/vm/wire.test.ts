@@ -27,6 +27,7 @@ const exit: fc.Arbitrary<ExecExit> = fc.record({
   deadlineHit: fc.boolean(),
   leaseExpired: fc.boolean(),
   outIsEmpty: fc.boolean(),
+  full: fc.subarray(["disk", "inodes", "tmp"] as const),
   wallUs: uint,
   userUs: uint,
   systemUs: uint,

@@ -139,8 +139,6 @@ static void read_create(struct msgpack_reader *reader, struct frame *frame, stru
 	create->limits.cpu_permille = read_u32(reader);
 	create->limits.open_files_max = read_u32(reader);
 	create->network = read_u32(reader);
-	if (create->network != 0)
-		refuse(frame, E_SETUP_FAILED, EOPNOTSUPP, "this warden knows network 0 (none) only");
 	uint32_t count = msgpack_read_array(reader, FRAME_SIZE_MAX);
 	if (count > MOUNTS_MAX)
 		refuse(frame, E_LIMIT_MOUNTS, 0, "at most 16 mounts");
@@ -238,7 +236,7 @@ static const uint8_t field_counts[FRAME_REQUEST_LAST + 1] = {
 	[FRAME_HELLO] = 5, [FRAME_CREATE] = 14, [FRAME_EXEC] = 12, [FRAME_DATA] = 7, [FRAME_ACK] = 5, [FRAME_SIGNAL] = 5,
 	[FRAME_RESIZE] = 6, [FRAME_FREEZE] = 3, [FRAME_THAW] = 3, [FRAME_KILL] = 3, [FRAME_STATS] = 3, [FRAME_PROBE] = 3,
 	[FRAME_DESTROY] = 3, [FRAME_LIST] = 2, [FRAME_EXIT_ACK] = 3, [FRAME_RENEW] = 1, [FRAME_CREDIT] = 5, [FRAME_SHUTDOWN] = 2,
-	[FRAME_GRANT] = 9, [FRAME_REVOKE] = 4,
+	[FRAME_GRANT] = 9, [FRAME_REVOKE] = 4, [FRAME_DEADLINE] = 4,
 };
 
 bool frame_has_answer(enum frame_type type)
@@ -258,6 +256,10 @@ static void read_fields(struct msgpack_reader *reader, struct frame *frame, stru
 	case FRAME_LIST: case FRAME_SHUTDOWN: frame->seq = read_u32(reader); break;
 	case FRAME_RENEW: break;
 	case FRAME_GRANT: read_grant(reader, frame, &scratch->grant); break;
+	case FRAME_DEADLINE:
+		read_seq_and_name(reader, frame);
+		frame->timeout_ms = read_u32(reader);
+		break;
 	case FRAME_REVOKE:
 		read_seq_and_name(reader, frame);
 		read_grant_id(reader, frame, 1);

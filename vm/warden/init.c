@@ -21,7 +21,6 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "exec-child.h"
@@ -94,18 +93,6 @@ static void read_report(struct running_exec *exec)
 	tell_started(exec);
 }
 
-/* Anything odd counts as not empty: then a collection looks properly. */
-static bool out_is_empty(void)
-{
-	char path[HOME_SIZE + 8];
-	format_text(path, sizeof(path), "%s/out", plan->home);
-	CLEANUP_FD int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	/* struct linux_dirent64; an empty directory is listed as "." and "..", of this size each, and then nothing. */
-	struct { uint64_t inode, offset; unsigned short size; unsigned char type; char name[5]; } entries[4];
-	long length = fd < 0 ? -1 : syscall(SYS_getdents64, fd, entries, sizeof(entries));
-	return length == 2 * (long)sizeof(entries[0]) && syscall(SYS_getdents64, fd, entries, sizeof(entries)) == 0;
-}
-
 static void tell_exited(struct running_exec *exec, int wait_status, const struct rusage *usage)
 {
 	struct init_message message = {
@@ -113,7 +100,8 @@ static void tell_exited(struct running_exec *exec, int wait_status, const struct
 		.exec_id = exec->id,
 		.layers = exec->report.layers,
 		.wait_status = wait_status,
-		.out_is_empty = out_is_empty(),
+		.out_is_empty = remains_out_is_empty(plan->home),
+		.full = remains_full(plan->home),
 		.wall_us = boot_us() - exec->started_us,
 		.user_us = (uint64_t)usage->ru_utime.tv_sec * 1000000u + (uint64_t)usage->ru_utime.tv_usec,
 		.system_us = (uint64_t)usage->ru_stime.tv_sec * 1000000u + (uint64_t)usage->ru_stime.tv_usec,

@@ -126,13 +126,13 @@ struct create_reply {
 };
 
 enum zygote_op {
-	OP_FREEZE = 1, OP_THAW, OP_KILL, OP_STATS, OP_DESTROY, OP_PROBE, OP_REVOKE, OP_FREEZE_ALL, OP_THAW_ALL, OP_KILL_ALL,
+	OP_FREEZE = 1, OP_THAW, OP_KILL, OP_STATS, OP_DESTROY, OP_PROBE, OP_REVOKE, OP_DEADLINE, OP_FREEZE_ALL, OP_THAW_ALL, OP_KILL_ALL,
 	OP_CREATE, OP_GRANT, OP_UIDS,
 };
 
 struct op_request {
 	uint32_t seq, op;
-	uint32_t reason;          /* enum death_reason, for OP_KILL and OP_KILL_ALL */
+	uint32_t reason;          /* enum death_reason, for OP_KILL and OP_KILL_ALL; for OP_DEADLINE milliseconds from now, 0 for none */
 	uint32_t grant_id;        /* for OP_REVOKE */
 	char name[SESSION_NAME_SIZE]; /* unused by the *_ALL operations */
 };
@@ -204,6 +204,9 @@ struct claim_order {
 
 enum from_init { FROM_INIT_STARTED = 1, FROM_INIT_EXITED, FROM_INIT_PROBED };
 
+/* What had no room left when a process ended. */
+enum full_space { FULL_DISK = 1, FULL_INODES = 2, FULL_TMP = 4 };
+
 struct init_message {
 	uint32_t kind;            /* enum from_init */
 	uint32_t exec_id;
@@ -212,7 +215,7 @@ struct init_message {
 	uint32_t layers;          /* STARTED, PROBED: seen from inside */
 	int32_t wait_status;      /* EXITED: as waitpid gives it */
 	uint32_t out_is_empty;    /* EXITED: there was nothing in ~/out */
-	uint32_t reserved;
+	uint32_t full;            /* EXITED: bits of enum full_space */
 	uint64_t wall_us, user_us, system_us, max_rss_kib;
 	char detail[DETAIL_SIZE];
 };

@@ -231,6 +231,11 @@ void jail_thaw(struct jail *jail, struct fault *fault)
 		fail(fault, E_INTERNAL, errno, "cannot thaw %s", jail->plan.name);
 }
 
+void jail_set_deadline(struct jail *jail, uint64_t timeout_ms)
+{
+	jail->deadline_ms = timeout_ms == 0 ? NEVER_MS : boot_ms() + timeout_ms;
+}
+
 static void check_freeze(struct jail *jail, uint64_t now_ms)
 {
 	struct fault fault;

@@ -74,6 +74,8 @@ void jail_freeze(struct jail *jail, uint32_t seq, struct fault *fault);
 /* The same, and nobody waits until every task stands still. */
 void jail_freeze_at_once(struct jail *jail);
 void jail_thaw(struct jail *jail, struct fault *fault);
+/* So long from now, 0 for none. */
+void jail_set_deadline(struct jail *jail, uint64_t timeout_ms);
 /* network-relay.c: of proxied sandboxes only. Opening is answered to the codec when the relay has answered. */
 int jail_relay_open(struct jail *jail, const char *endpoint, int directory_fd, struct fault *fault);
 /* Asks for it if that is still to be asked. */

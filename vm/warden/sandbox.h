@@ -95,6 +95,11 @@ bool network_is_empty(int proc_fd, const char *process);
 /* "layers missing: landlock, no socket" */
 void layers_missing_text(uint32_t missing, char detail[DETAIL_SIZE]);
 
+/* remains.c */
+bool remains_out_is_empty(const char *home);
+/* Bits of enum full_space. */
+uint32_t remains_full(const char *home);
+
 /* init.c: never returns. */
 _Noreturn void init_main(struct sandbox_plan *plan, int control_fd);
 /* collect.c: the forked collector; writes the archive to fd, returns the exit status. */

@@ -36,6 +36,13 @@ static void freeze(struct codec *codec, struct sandbox *sandbox, bool frozen)
 	start_operation(codec, sandbox, PURPOSE_ANSWER_NOTHING, frozen ? OP_FREEZE : OP_THAW);
 }
 
+static void set_deadline(struct codec *codec, struct sandbox *sandbox)
+{
+	const struct frame *frame = &codec->frame;
+	if (operation_start(codec, PURPOSE_ANSWER_NOTHING, OP_DEADLINE, sandbox->name, frame->timeout_ms, &frame->seq) == NULL)
+		answer_error(codec, frame->seq, E_INTERNAL, EBUSY, "%d operations wait already", OPERATIONS_OF_REQUESTS_MAX);
+}
+
 static void destroy(struct codec *codec)
 {
 	const struct frame *frame = &codec->frame;
@@ -93,6 +100,7 @@ static void handle_named(struct codec *codec)
 	case FRAME_GRANT: grant_start(codec, sandbox); break;
 	case FRAME_FREEZE: freeze(codec, sandbox, true); break;
 	case FRAME_THAW: freeze(codec, sandbox, false); break;
+	case FRAME_DEADLINE: set_deadline(codec, sandbox); break;
 	case FRAME_KILL: kill_sandbox(codec, sandbox); break;
 	case FRAME_STATS: start_operation(codec, sandbox, PURPOSE_ANSWER_STATS, OP_STATS); break;
 	case FRAME_PROBE: probe(codec, sandbox); break;

@@ -113,8 +113,7 @@ static bool operate(const struct op_request *request, struct jail *jail, struct 
 		return true;
 	case OP_REVOKE:
 		return grants_revoke(jail, request->seq, request->grant_id, fault, values);
-	case OP_FREEZE:
-	case OP_THAW:
+	case OP_FREEZE: case OP_THAW: case OP_DEADLINE:
 	case OP_STATS:
 	case OP_PROBE:
 		break;
@@ -131,6 +130,8 @@ static bool operate(const struct op_request *request, struct jail *jail, struct 
 	} else if (request->op == OP_FREEZE) {
 		jail_freeze(jail, request->seq, fault);
 		return fault->error != E_NONE;
+	} else if (request->op == OP_DEADLINE) {
+		jail_set_deadline(jail, request->reason);
 	} else if (request->op == OP_THAW) {
 		jail_thaw(jail, fault);
 	} else if (request->op == OP_PROBE) {

@@ -1,10 +1,12 @@
 /** Frames from the warden: decoded strictly, and encoded for a peer that plays the warden. */
-import type { Denial, ExecExit, GrantEnd, SandboxDeath } from "../backend.ts";
+import { fullSpaces, type Denial, type ExecExit, type GrantEnd, type SandboxDeath } from "../backend.ts";
 import { CohortError } from "../../runtime/kernel/error.ts";
 import { FieldReader } from "./field-reader.ts";
 import { frameTypes, type StreamNumber, type WardenFrame } from "./frames.ts";
 
 const FEATURES_MAX = 256;
+/** Flag of the first of `fullSpaces`. */
+const FULL_FIRST = 32;
 const streams = [0, 1, 2, 3] as const;
 const exitCauses = ["exited", "signaled", "not-started", "sandbox-died", "layer-missing"] as const;
 const deathReasons = ["asked", "itself", "deadline", "lease", "oom", "revocation"] as const;
@@ -90,6 +92,7 @@ function readExit(reader: FieldReader): ExecExit {
     deadlineHit: (flags & 4) !== 0,
     leaseExpired: (flags & 8) !== 0,
     outIsEmpty: (flags & 16) !== 0,
+    full: fullSpaces.filter((_, at) => (flags & (FULL_FIRST << at)) !== 0),
     wallUs: reader.uint(),
     userUs: reader.uint(),
     systemUs: reader.uint(),
@@ -185,7 +188,8 @@ function exitFields(exit: ExecExit): readonly unknown[] {
     (exit.pidsLimitHit ? 2 : 0) |
     (exit.deadlineHit ? 4 : 0) |
     (exit.leaseExpired ? 8 : 0) |
-    (exit.outIsEmpty ? 16 : 0);
+    (exit.outIsEmpty ? 16 : 0) |
+    fullSpaces.reduce((bits, space, at) => bits | (exit.full.includes(space) ? FULL_FIRST << at : 0), 0);
   const cause = exitCauses.indexOf(exit.cause);
   const usage = [exit.wallUs, exit.userUs, exit.systemUs, exit.maxRssKib, exit.stdoutBytes, exit.stderrBytes];
   return [frameTypes.exit, exit.name, exit.execId, cause, exit.code, exit.signal, flags, ...usage, exit.detail];

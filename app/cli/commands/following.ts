@@ -76,7 +76,7 @@ export async function startAndFollow(show: ShowOptions, start: (cohort: Cohort) 
         writeNow(1, show.json === true ? jsonLine({ type: "run", run: run.id, created: run.created }) : `${run.id}\n`);
         return 0;
       }
-      return follow(run, optionsOf(begun, show), terminal, interrupts, () => cohort.children());
+      return follow(run, optionsOf(begun, show), terminal, interrupts, () => cohort.children(), cohort.approvals);
     });
   } catch (error) {
     // Ctrl-C on a terminal reaches the starting cohortd, too: that it did not start is then no news.

@@ -11,13 +11,14 @@ import { CollectedFiles } from "../follow/collected-files.ts";
 import { combine, splitArguments, splitItems, type ItemSource } from "../map/arguments.ts";
 import { JOBLOG_HEADER, joblogLine } from "../map/joblog.ts";
 import { planMap, type MapOptions } from "../map/plan.ts";
+import { withPreAnswersOf, type PreAnswerOptions } from "../map/pre-answers.ts";
 import { shellQuote } from "../map/template.ts";
 import { writeNow } from "../report.ts";
 import { readAll } from "../standard-input.ts";
 import { jsonLine, neutraliseLine } from "../text/neutralise.ts";
 import { startAndFollow, startedFrom, type ShowOptions } from "./following.ts";
 
-export interface MapCommandOptions extends MapOptions, ShowOptions {
+export interface MapCommandOptions extends MapOptions, PreAnswerOptions, ShowOptions {
   readonly null?: boolean;
   readonly argFile?: readonly string[];
   readonly dryRun?: boolean;
@@ -112,11 +113,8 @@ export async function mapCommand(words: readonly string[], options: MapCommandOp
     if (options.json !== true && options.quiet !== true) writeNow(2, "cohort: there are no items: nothing was run\n");
     return 0;
   }
-  const spec = planMap(options, command, rows, {
-    workingDirectory: process.cwd(),
-    environment: process.env,
-    cores: availableParallelism(),
-  });
+  const around = { workingDirectory: process.cwd(), environment: process.env, cores: availableParallelism() };
+  const spec = withPreAnswersOf(planMap(options, command, rows, around), options);
   if (options.dryRun === true) {
     showPlan(spec, options.json === true);
     return 0;

@@ -1,9 +1,10 @@
 /** `cohort run` and `cohort resume`: a task file, or what an earlier run left undone. */
 import { findRun } from "../session.ts";
+import { withPreAnswersOf, type PreAnswerOptions } from "../map/pre-answers.ts";
 import { writeNow } from "../report.ts";
 import { startAndFollow, startedFrom, type ShowOptions } from "./following.ts";
 
-export interface RunCommandOptions extends ShowOptions {
+export interface RunCommandOptions extends ShowOptions, PreAnswerOptions {
   readonly runKey?: string;
   /** Only check the file. */
   readonly check?: boolean;
@@ -11,7 +12,7 @@ export interface RunCommandOptions extends ShowOptions {
 
 export async function runCommand(file: string, options: RunCommandOptions): Promise<number> {
   const { loadTaskFile } = await import("../task-file/load.ts");
-  const spec = await loadTaskFile(file);
+  const spec = withPreAnswersOf(await loadTaskFile(file), options);
   if (options.check === true) {
     writeNow(2, `cohort: ${spec.tasks.length} ${spec.tasks.length === 1 ? "task" : "tasks"}, no problem found\n`);
     return 0;

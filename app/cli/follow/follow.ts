@@ -7,6 +7,7 @@ import { LiveView } from "../view/live-view.ts";
 import { plainLine } from "../view/plain-lines.ts";
 import { RunView } from "../view/run-view.ts";
 import { FAILURES_SHOWN_MAX, summaryText } from "../view/summary.ts";
+import type { ApprovalsPort } from "./approval-prompt.ts";
 import { exitStatusOf, EXIT_STATUS_ERROR } from "./exit-status.ts";
 import type { FollowedRun, ListChildren } from "./followed-run.ts";
 import type { Interrupts } from "./interrupts.ts";
@@ -14,6 +15,7 @@ import { followAsJson } from "./json-follow.ts";
 import { lastLines } from "./last-line.ts";
 import { Outlet } from "./outlet.ts";
 import { OutputOrder, outputOf } from "./output-order.ts";
+import { Questions } from "./questions.ts";
 import { Sink } from "./sink.ts";
 
 export interface FollowOptions {
@@ -44,10 +46,19 @@ interface Following {
   readonly troubles: string[];
 }
 
-async function followForPeople(following: Following, listChildren: ListChildren): Promise<void> {
+async function followForPeople(following: Following, listChildren: ListChildren, approvals: ApprovalsPort | null): Promise<void> {
   const { run, view, options, terminal, stdout, stderr, troubles } = following;
-  const live = terminal.canAnimate && !options.quiet ? new LiveView(view, terminal, process.stderr, listChildren) : null;
-  const outlet = new Outlet(run, {
+  const animated = terminal.canAnimate && !options.quiet;
+  const questions =
+    !animated || approvals === null
+      ? null
+      : Questions.open(
+          approvals,
+          (text) => outlet.note(text),
+          () => live?.redraw(),
+        );
+  const live = animated ? new LiveView(view, terminal, process.stderr, listChildren, questions?.prompt ?? null) : null;
+  const outlet: Outlet = new Outlet(run, {
     stdout,
     stderr,
     stdoutIsTerminal: terminal.stdoutIsTerminal,
@@ -58,6 +69,7 @@ async function followForPeople(following: Following, listChildren: ListChildren)
   });
   const order = new OutputOrder(options.output === "ordered", HELD_CHARS_MAX);
   live?.start();
+  questions?.listen(run.id);
   try {
     for await (const { event } of run.events()) {
       const line = live === null && !options.quiet ? plainLine(event, view) : null;
@@ -72,6 +84,7 @@ async function followForPeople(following: Following, listChildren: ListChildren)
     for (const output of order.rest()) outlet.output(output);
     await outlet.drained();
   } finally {
+    questions?.close();
     live?.close();
   }
 }
@@ -83,6 +96,7 @@ export async function follow(
   terminal: Terminal,
   interrupts: Interrupts,
   listChildren: ListChildren,
+  approvals: ApprovalsPort | null = null,
 ): Promise<number> {
   const view = new RunView(run.id, options.title, options.total, options.titleOf);
   const broken = (name: string) => (error: NodeJS.ErrnoException) =>
@@ -95,7 +109,7 @@ export async function follow(
     const onResult = async (result: TaskResult): Promise<void> => void following.troubles.push(...(await options.onResult(result)));
     await followAsJson(run, view, { stdout, withOutput: options.output !== "none", onResult });
   } else {
-    await followForPeople(following, listChildren);
+    await followForPeople(following, listChildren, approvals);
     if (!options.quiet) {
       const lines = await lastLines(run, view.failures.slice(0, FAILURES_SHOWN_MAX));
       await stderr.write(summaryText(view, { style: terminal.stderrStyle, columns: terminal.columns(), lastLines: lines }));

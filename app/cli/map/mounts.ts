@@ -9,13 +9,14 @@ export interface MountRequest {
   /** `DIR` or `DIR:NAME`. */
   readonly readOnly: readonly string[];
   readonly writable: readonly string[];
+  readonly staged?: readonly string[];
 }
 
 export interface NamedMount {
   readonly path: string;
   /** It appears as ~/mnt/<as>. */
   readonly as: string;
-  readonly mode: "ro" | "rw";
+  readonly mode: "ro" | "staged" | "rw";
 }
 
 export interface MountChoice {
@@ -43,7 +44,7 @@ export function realDirectory(written: string, base: string, onProblem: (reason:
   }
 }
 
-function requested(option: string, mode: "ro" | "rw", request: string, base: string): NamedMount {
+function requested(option: string, mode: NamedMount["mode"], request: string, base: string): NamedMount {
   const colon = request.lastIndexOf(":");
   const named = colon > 0 && NAME.test(request.slice(colon + 1));
   const written = named ? request.slice(0, colon) : request;
@@ -61,6 +62,7 @@ export function chooseMounts(request: MountRequest): MountChoice {
   const base = request.workingDirectory ?? process.cwd();
   const wanted = [
     ...request.writable.map((one) => requested("--write", "rw", one, base)),
+    ...(request.staged ?? []).map((one) => requested("--staged", "staged", one, base)),
     ...request.readOnly.map((one) => requested("--in", "ro", one, base)),
   ];
   let cwd: string | undefined;

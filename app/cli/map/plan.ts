@@ -21,6 +21,7 @@ export interface MapOptions {
   readonly cpu?: string;
   readonly in?: readonly string[];
   readonly write?: readonly string[];
+  readonly staged?: readonly string[];
   readonly network?: string;
   readonly cwd: boolean;
   readonly shell?: boolean;
@@ -84,6 +85,7 @@ export function planMap(
     workingDirectory: options.cwd ? around.workingDirectory : null,
     readOnly: options.in ?? [],
     writable: options.write ?? [],
+    staged: options.staged ?? [],
   });
   const shared = present({
     env: chooseEnvironment(options.env ?? [], around.environment),

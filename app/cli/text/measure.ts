@@ -46,6 +46,13 @@ export function formatSize(bytes: number): string {
   return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[unit] ?? ""}`;
 }
 
+/** A length that somebody chose: `30m`, `1h`, `1h30m`. */
+export function formatSpan(durationMs: number): string {
+  return formatDuration(durationMs)
+    .replace(/([mhd])00[smh]$/, "$1")
+    .replace(/\.0s$/, "s");
+}
+
 /** `45ms`, `0.4s`, `12.3s`, `2m05s`, `1h02m`, `3d04h`. */
 export function formatDuration(durationMs: number): string {
   const ms = Math.max(0, durationMs);

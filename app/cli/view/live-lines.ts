@@ -71,22 +71,25 @@ function sign(task: RunningTask, nowMs: number): string {
   return quietMs < 2000 ? "" : `quiet ${formatDuration(quietMs)}`;
 }
 
-const stateOf = (task: RunningTask): string => (task.attempt > 1 ? `${task.state}, attempt ${task.attempt}` : task.state);
+function stateOf(task: RunningTask, view: RunView): string {
+  const state = view.asking.has(task.index) ? "asks" : task.state;
+  return task.attempt > 1 ? `${state}, attempt ${task.attempt}` : state;
+}
 
 interface RowColumns {
   readonly name: number;
   readonly state: number;
 }
 
-function runningRow(task: RunningTask, frame: Frame, widths: RowColumns): string {
+function runningRow(task: RunningTask, view: RunView, frame: Frame, widths: RowColumns): string {
   const elapsed = formatDuration(frame.nowMs - task.startedAtMs);
   const wide = frame.columns >= 72;
   const fixed = 2 + 8 + (wide ? 2 + widths.name + 2 + widths.state + 2 + SIGN_COLUMNS : 0) + 2;
   const titleColumns = Math.max(4, frame.columns - fixed);
   const title = fit(neutraliseLine(task.title), titleColumns);
   if (!wide) return truncate(`  ${title}  ${fit(elapsed, 8, "right")}`, frame.columns);
-  const ending = frame.style.yellow(fit(sign(task, frame.nowMs), SIGN_COLUMNS));
-  return `  ${frame.style.dim(fit(task.child, widths.name))}  ${title}  ${fit(stateOf(task), widths.state)}  ${fit(elapsed, 8, "right")}  ${ending}`;
+  const ending = frame.style.yellow(fit(view.asking.has(task.index) ? "" : sign(task, frame.nowMs), SIGN_COLUMNS));
+  return `  ${frame.style.dim(fit(task.child, widths.name))}  ${title}  ${fit(stateOf(task, view), widths.state)}  ${fit(elapsed, 8, "right")}  ${ending}`;
 }
 
 function failureRows(view: RunView, frame: Frame, rows: number): readonly string[] {
@@ -119,8 +122,8 @@ export function liveLines(view: RunView, frame: Frame): readonly string[] {
   const shown = running.slice(0, space);
   const widest = (least: number, most: number, text: (task: RunningTask) => string): number =>
     shown.reduce((so, task) => Math.max(so, Math.min(most, text(task).length)), least);
-  const widths = { name: widest(8, 26, (task) => task.child), state: widest(10, 22, stateOf) };
-  const rows = shown.map((task) => runningRow(task, frame, widths));
+  const widths = { name: widest(8, 26, (task) => task.child), state: widest(10, 22, (task) => stateOf(task, view)) };
+  const rows = shown.map((task) => runningRow(task, view, frame, widths));
   if (overflow && room > failures.length)
     rows.push(frame.style.dim(truncate(`  … and ${running.length - shown.length} more running`, frame.columns)));
   return [header(view, frame), progress(view, frame), ...rows, ...failures, ...note.map((line) => frame.style.yellow(line))];

@@ -8,8 +8,16 @@ import type { Terminal } from "../terminal.ts";
 import { liveLines } from "./live-lines.ts";
 import type { RunView } from "./run-view.ts";
 import { Screen, type ScreenStream } from "./screen.ts";
+import type { Style } from "./style.ts";
+
+/** What stands below the run: a question, say. */
+export interface Footer {
+  lines(sheet: { readonly nowMs: number; readonly columns: number; readonly rows: number; readonly style: Style }): readonly string[];
+}
 
 const FRAME_MS = 100;
+/** Of the run as many rows are seen, whatever stands below it. */
+const RUN_ROWS_MIN = 5;
 const OBSERVE_MS = 1000;
 
 export class LiveView {
@@ -17,14 +25,16 @@ export class LiveView {
   readonly #terminal: Terminal;
   readonly #screen: Screen;
   readonly #listChildren: ListChildren;
+  readonly #footer: Footer | null;
   readonly #timers: NodeJS.Timeout[] = [];
   #observing = false;
 
-  constructor(view: RunView, terminal: Terminal, stream: ScreenStream, listChildren: ListChildren) {
+  constructor(view: RunView, terminal: Terminal, stream: ScreenStream, listChildren: ListChildren, footer: Footer | null = null) {
     this.#view = view;
     this.#terminal = terminal;
     this.#screen = new Screen(stream);
     this.#listChildren = listChildren;
+    this.#footer = footer;
   }
 
   start(): void {
@@ -46,11 +56,16 @@ export class LiveView {
     this.#screen.close();
   }
 
+  /** Something in it changed that a person is waiting for. */
+  redraw(): void {
+    this.#draw();
+  }
+
   #draw(): void {
     const terminal = this.#terminal;
-    this.#screen.draw(
-      liveLines(this.#view, { nowMs: Date.now(), columns: terminal.columns(), rows: terminal.rows(), style: terminal.stderrStyle }),
-    );
+    const frame = { nowMs: Date.now(), columns: terminal.columns(), rows: terminal.rows(), style: terminal.stderrStyle };
+    const below = this.#footer?.lines({ ...frame, rows: Math.max(3, frame.rows - RUN_ROWS_MIN) }) ?? [];
+    this.#screen.draw([...liveLines(this.#view, { ...frame, rows: Math.max(RUN_ROWS_MIN, frame.rows - below.length) }), ...below]);
   }
 
   #observe(): void {

@@ -23,7 +23,7 @@ export function plainLine(event: RunEvent, view: RunView): string | null {
       return refusals === "" ? line : `${line}cohort:   ${refusals}\n`;
     }
     case "approval-requested":
-      return `cohort: ask ${event.index} ${event.approval}: ${neutraliseLine(event.child)} wants ${neutraliseLine(event.path)} (${event.mode}): ${neutraliseLine(event.why)}\n`;
+      return `cohort: ask ${event.index} ${event.approval}: ${neutraliseLine(event.child)} wants ${neutraliseLine(event.path)} (${event.mode}): ${neutraliseLine(event.why)}\ncohort:   to answer: cohort approve ${event.approval}, or cohort deny ${event.approval}\n`;
     case "approval-answered":
       return `cohort: ${event.decision} ${event.index} ${event.approval}: ${neutraliseLine(event.path)}${event.decision === "approved" ? ` (${event.mode})` : ""}${event.reason === "" ? "" : `: ${neutraliseLine(event.reason)}`}\n`;
     case "grant-attached":

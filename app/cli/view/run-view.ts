@@ -101,6 +101,8 @@ export class RunView {
   /** The first tasks that were refused something, and how many there were. */
   readonly refusals: TaskResult[] = [];
   refusedTasks = 0;
+  /** Questions that wait for a person, by the task that asks. */
+  readonly asking = new Map<number, Set<string>>();
   counts: RunCounts;
   startedAtMs: number | null = null;
   finishedAtMs: number | null = null;
@@ -147,7 +149,14 @@ export class RunView {
         this.running.clear();
         return;
       case "approval-requested":
-      case "approval-answered":
+        this.asking.set(event.index, (this.asking.get(event.index) ?? new Set()).add(event.approval));
+        return;
+      case "approval-answered": {
+        const asked = this.asking.get(event.index);
+        asked?.delete(event.approval);
+        if (asked?.size === 0) this.asking.delete(event.index);
+        return;
+      }
       case "grant-attached":
       case "grant-ended":
       case "denied":
@@ -175,6 +184,7 @@ export class RunView {
   #finished(index: number, result: TaskResult): void {
     const { counts } = this;
     const wasRunning = this.running.delete(index);
+    this.asking.delete(index);
     this.#titles.delete(index);
     this.counts = {
       ...counts,

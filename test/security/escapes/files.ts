@@ -16,7 +16,12 @@ const hidden =
     " ",
   );
 const unwritable =
-  "/proc/sys/kernel/core_pattern /proc/sys/kernel/modprobe /proc/sys/kernel/ns_last_pid /proc/sys/vm/overcommit_memory /proc/sys/fs/binfmt_misc/register /proc/sysrq-trigger /proc/self/uid_map /proc/self/gid_map /proc/self/setgroups /proc/self/timens_offsets /proc/1/mem /proc/1/oom_score_adj /proc/irq/default_smp_affinity /proc/bus /proc/acpi /proc/mtrr /proc/kcore /proc/1/attr/current /proc/1/clear_refs /proc/1/timerslack_ns".split(
+  "/proc/sys/kernel/core_pattern /proc/sys/kernel/modprobe /proc/sys/vm/overcommit_memory /proc/sys/fs/binfmt_misc/register /proc/sysrq-trigger /proc/self/setgroups /proc/1/mem /proc/1/oom_score_adj /proc/irq/default_smp_affinity /proc/bus /proc/acpi /proc/mtrr /proc/kcore /proc/1/clear_refs".split(
+    " ",
+  );
+/** The kernel lets the child's own user open these, and refuses some writes. */
+const ownControls =
+  "/proc/sys/kernel/ns_last_pid /proc/self/uid_map /proc/self/gid_map /proc/self/timens_offsets /proc/1/attr/current /proc/1/timerslack_ns".split(
     " ",
   );
 const ofInit =
@@ -91,25 +96,20 @@ export function fileAttempts(aims: Aims): readonly Attempt[] {
       ["the keys of others", "read-some|/proc/keys", "ENODATA or EACCES or ENOENT"],
       ["the kernel's command line", "read-some|/proc/cmdline", "ENODATA or EACCES or ENOENT"],
       ["the kernel's modules", "read-some|/proc/modules", "ENODATA or EACCES or ENOENT"],
-      ["the kernel's log", open("/proc/kmsg", READ), "EPERM or EACCES or ENOENT"],
-      ["the kernel's timers", "read-some|/proc/timer_list", "ENODATA or EACCES or ENOENT"],
-      ["physical addresses of devices", "addresses-in|/proc/iomem", "NO GAIN or ENOENT or EACCES"],
     ]),
     ...attemptsOf("uid", [
-      [
-        "any file of /proc/sys, /proc/irq, /proc/bus and /proc/fs that can be written",
-        "writable-below|/proc/sys|/proc/irq|/proc/bus|/proc/fs|/proc/driver",
-        "EACCES",
-      ],
+      ["the kernel's timers", "read-some|/proc/timer_list", "ENODATA or EACCES or ENOENT"],
       ...unwritable.map((path) => [`writing ${path}`, open(path, 1), "EACCES or ENOENT or EPERM or EROFS or EISDIR"] as const),
       ...ofInit.map((name) => [`init's ${name}`, open(`/proc/1/${name}`, READ), "EACCES or ENOENT or EPERM"] as const),
       ["a uid map", "write-to|/proc/self/uid_map|0 0 1", "EPERM or EACCES"],
       ["a gid map", "write-to|/proc/self/gid_map|0 0 1", "EPERM or EACCES"],
       ["setgroups in a map", "write-to|/proc/self/setgroups|allow", "EPERM or EACCES or EINVAL"],
       ["an offset of the clock", "write-to|/proc/self/timens_offsets|7 1 1", "EPERM or EACCES or ENOENT"],
-      ["init's next security context", "write-to|/proc/1/attr/exec|x", "EACCES or EINVAL or ENOENT"],
+      ["init's next security context", "write-to|/proc/1/attr/exec|x", "EACCES or EINVAL or ENOENT or EPERM"],
     ]),
     ...attemptsOf("capabilities", [
+      ["the kernel's log", open("/proc/kmsg", READ), "EPERM or EACCES or ENOENT"],
+      ["physical addresses of devices", "addresses-in|/proc/iomem", "NO GAIN or ENOENT or EACCES"],
       ["a block device", "mknodat|-100|s=block|0060600|0x100", "EPERM"],
       ["a character device", "mknodat|-100|s=char|0020600|0x103", "EPERM"],
       ["a character device in /tmp", "mknodat|-100|s=/tmp/char|0020600|0x101", "EPERM"],
@@ -145,6 +145,12 @@ export function fileAttempts(aims: Aims): readonly Attempt[] {
       ["another project's quota", "control|.|0x401c5820", "EPERM"],
     ]),
     ...attemptsOf("landlock", [
+      [
+        "any file of /proc/sys, /proc/irq, /proc/bus and /proc/fs that can be written",
+        "writable-below|/proc/sys|/proc/irq|/proc/bus|/proc/fs|/proc/driver",
+        "EACCES",
+      ],
+      ...ownControls.map((path) => [`writing ${path}`, open(path, 1), "EACCES or ENOENT"] as const),
       ["a file that everyone may read, outside what is granted", open("/run/landlock-canary", READ), "EACCES"],
       ["the same under a domain of its own that allows all", "own-domain|/run/landlock-canary", "EACCES"],
       ["the same by a way through /proc", open("/proc/self/root/run/landlock-canary", READ), "EACCES"],
@@ -157,7 +163,7 @@ export function fileAttempts(aims: Aims): readonly Attempt[] {
       ["the machine's name", `host-name|${aims.hostName}`, "NO GAIN"],
       ["the machine's cgroups in /proc/self/cgroup", "own-cgroups", "NO GAIN"],
       ["a socket in the machine's abstract namespace", `connect-to|@${aims.abstractSocket}`, "EPERM or ECONNREFUSED"],
-      ["the machine's loopback", `tcp|127.0.0.1|${aims.hostPort}`, "EPERM", "ECONNREFUSED or EPERM or EACCES"],
+      ["the machine's loopback", `tcp|127.0.0.1|${aims.hostPort}`, "EPERM", "ECONNREFUSED or EPERM or EACCES or ENETUNREACH"],
       [
         "the machine's loopback by IPv6",
         `tcp|::1|${aims.hostPort}`,
@@ -173,8 +179,8 @@ export function fileAttempts(aims: Aims): readonly Attempt[] {
         "ENETUNREACH or EPERM or EACCES or EOPNOTSUPP",
       ],
       ["the cloud's metadata", "tcp|169.254.169.254|80", "EPERM", "ENETUNREACH or EPERM or EACCES"],
-      ["the warden's socket by connect", `connect-to|${aims.wardenSocket}`, "EPERM"],
-      ["a datagram to the warden's socket", `datagram-to|${aims.wardenSocket}`, "EPERM"],
+      ["the warden's socket by connect", `connect-to|${aims.wardenSocket}`, "EPERM", "EPERM or ENOENT"],
+      ["a datagram to the warden's socket", `datagram-to|${aims.wardenSocket}`, "EPERM", "EPERM or ENOENT"],
       ["a descriptor above 2", "inherited-descriptor", "EBADF"],
       ["the process at the other end of its output", "peer-process|1", "ENOTSOCK"],
     ]),

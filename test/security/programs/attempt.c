@@ -133,7 +133,7 @@ static void try(int index, char *spec)
 	else
 		result = syscall(number, arguments[0], arguments[1], arguments[2], arguments[3], arguments[4], arguments[5]);
 	/* The copy of this process, where one could be made. */
-	if (!attempt && number == SYS_clone && result == 0)
+	if (!attempt && (number == SYS_clone || number == SYS_clone3) && result == 0)
 		_exit(0);
 	if (verdict)
 		say(index, verdict);

@@ -1,0 +1,100 @@
+/**
+ * Owns journal.tail: batches that are durable and not yet in the database.
+ * Does not own what a batch says, nor when the tail is begun anew.
+ *
+ * 1. append() returns after fdatasync: its record survives power loss. One that throws has added nothing.
+ * 2. Records of the present generation stand at the file's beginning, each behind the other; what follows them, older or torn, is void.
+ * 3. begin() makes all of them void at once, because the database names the generation that counts.
+ */
+import { closeSync, constants, fchmodSync, fdatasyncSync, fstatSync, ftruncateSync, openSync, readSync, writevSync } from "node:fs";
+import { crc32 } from "node:zlib";
+
+/** u32 bytes of the payload, u32 crc32 of generation and payload, u64 generation. */
+const HEADER_BYTES = 16;
+
+function checksum(generation: number, payload: Uint8Array): number {
+  return crc32(payload, generation % 0x1_0000_0000);
+}
+
+export class JournalTail {
+  readonly #file: number;
+  #generation: number;
+  #bytes = 0;
+
+  constructor(path: string, generation: number) {
+    this.#file = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
+    fchmodSync(this.#file, 0o600);
+    this.#generation = generation;
+  }
+
+  /** Of the present generation. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  get generation(): number {
+    return this.#generation;
+  }
+
+  append(payload: Uint8Array): void {
+    const header = Buffer.alloc(HEADER_BYTES);
+    header.writeUInt32BE(payload.length, 0);
+    header.writeUInt32BE(checksum(this.#generation, payload), 4);
+    header.writeBigUInt64BE(BigInt(this.#generation), 8);
+    try {
+      this.#write(header, payload);
+    } catch (error) {
+      // On a full disk half a record would keep the space that the next one needs.
+      ftruncateSync(this.#file, this.#bytes);
+      throw error;
+    }
+    this.#bytes += HEADER_BYTES + payload.length;
+  }
+
+  #write(header: Buffer, payload: Uint8Array): void {
+    const total = HEADER_BYTES + payload.length;
+    let written = writevSync(this.#file, [header, payload], this.#bytes);
+    while (written < total) {
+      const rest = written < HEADER_BYTES ? [header.subarray(written), payload] : [payload.subarray(written - HEADER_BYTES)];
+      written += writevSync(this.#file, rest, this.#bytes + written);
+    }
+    fdatasyncSync(this.#file);
+  }
+
+  /** From the beginning to the first record that is void; append() goes on behind it. */
+  *records(): Generator<Buffer> {
+    const { size } = fstatSync(this.#file);
+    const header = Buffer.alloc(HEADER_BYTES);
+    for (let position = 0; position + HEADER_BYTES <= size;) {
+      this.#read(header, position);
+      const length = header.readUInt32BE(0);
+      const isPresent = header.readBigUInt64BE(8) === BigInt(this.#generation);
+      if (!isPresent || position + HEADER_BYTES + length > size) return;
+      const payload = Buffer.allocUnsafe(length);
+      this.#read(payload, position + HEADER_BYTES);
+      if (checksum(this.#generation, payload) !== header.readUInt32BE(4)) return;
+      position += HEADER_BYTES + length;
+      this.#bytes = position;
+      yield payload;
+    }
+  }
+
+  /** Once the database says so durably. */
+  begin(generation: number): void {
+    this.#generation = generation;
+    this.#bytes = 0;
+  }
+
+  close(): void {
+    closeSync(this.#file);
+  }
+
+  #read(into: Buffer, position: number): void {
+    for (let read = 0; read < into.length;) {
+      const bytes = readSync(this.#file, into, read, into.length - read, position + read);
+      // It was as long a moment ago, and is ours alone.
+      if (bytes === 0) throw new Error("journal.tail was cut while it was read");
+      read += bytes;
+    }
+  }
+}
