@@ -18,6 +18,7 @@ void emit_load_argument(unsigned int index);
 void emit_ioctl(void);
 void emit_fcntl(void);
 void emit_prctl(void);
+void emit_own_filter(void);
 void emit_madvise(void);
 void emit_prlimit(void);
 /* Refuses when one of the bits is set in the argument. */
