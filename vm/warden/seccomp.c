@@ -93,41 +93,6 @@ void emit_told_refusal(void)
 	emit_notified_refusal();
 }
 
-/* In a directory mounted read-write, a file belongs to the person on the host: a set-user-id program there would hand whoever runs it
- * the person's rights, and its content is the child's. */
-enum { SET_ID_BITS = S_ISUID | S_ISGID };
-
-static void emit_chmod(unsigned int mode_argument)
-{
-	emit_load_argument(mode_argument);
-	emit(BPF_JMP | BPF_JSET | BPF_K, 0, 1, SET_ID_BITS);
-	emit_notified_refusal();
-	emit_return(SECCOMP_RET_ALLOW);
-}
-
-/* The mode counts only when a file may be created; else that argument is whatever was in the register. */
-static void emit_open(unsigned int flags_argument)
-{
-	emit_load_argument(flags_argument);
-	emit(BPF_JMP | BPF_JSET | BPF_K, 0, 3, O_CREAT | (O_TMPFILE & ~O_DIRECTORY));
-	emit_load_argument(flags_argument + 1);
-	emit(BPF_JMP | BPF_JSET | BPF_K, 0, 1, SET_ID_BITS);
-	emit_notified_refusal();
-	emit_return(SECCOMP_RET_ALLOW);
-}
-
-static void emit_mknod(unsigned int mode_argument)
-{
-	emit_load_argument(mode_argument);
-	emit(BPF_JMP | BPF_JSET | BPF_K, 4, 0, SET_ID_BITS);
-	emit(BPF_ALU | BPF_AND | BPF_K, 0, 0, S_IFMT);
-	emit(BPF_JMP | BPF_JEQ | BPF_K, 3, 0, S_IFIFO);
-	emit(BPF_JMP | BPF_JEQ | BPF_K, 2, 0, S_IFREG);
-	emit(BPF_JMP | BPF_JEQ | BPF_K, 1, 0, 0); /* no type means a regular file */
-	emit_notified_refusal();
-	emit_return(SECCOMP_RET_ALLOW);
-}
-
 static void emit_action(enum action action)
 {
 	switch (action) {
@@ -288,16 +253,19 @@ void seccomp_prepare(enum filter_profile profile)
 	emit_tree(0, interval_count, 0);
 }
 
-int seccomp_apply(enum filter_profile profile)
+static int load(enum filter_profile profile, unsigned int flags)
 {
 	struct sock_fprog filter = { .len = programs[profile].length, .filter = programs[profile].instructions };
-	return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter);
+	return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &filter);
 }
 
+int seccomp_apply(enum filter_profile profile)
+{
+	return load(profile, 0);
+}
+
+/* A signal that comes while a call is being answered waits until it is: else every answer to a busy caller could come too late. */
 int seccomp_apply_listening(enum filter_profile profile)
 {
-	struct sock_fprog filter = { .len = programs[profile].length, .filter = programs[profile].instructions };
-	/* A signal that comes while a call is being answered waits until it is: else every answer to a busy caller could come too late. */
-	const unsigned int flags = SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
-	return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &filter);
+	return load(profile, SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV);
 }
