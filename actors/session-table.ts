@@ -120,9 +120,9 @@ export class SessionTable {
     return this.#sessions.get(name);
   }
 
-  /** The attempt of a task that is alive; null if none is. Few sessions live at a time. */
-  attemptOf(run: string, index: number): number | null {
-    for (const { id } of this.#sessions.values()) if (id.run === run && id.index === index) return id.attempt;
+  /** Of the attempt of a task that is alive; null if none is. Few sessions live at a time. */
+  sessionOf(run: string, index: number): Session | null {
+    for (const session of this.#sessions.values()) if (session.id.run === run && session.id.index === index) return session;
     return null;
   }
 
@@ -153,7 +153,7 @@ export class SessionTable {
     this.#parts.closed(name);
     if (session === undefined) return;
     await session.close();
-    this.#parts.live.end(session.id);
+    this.#parts.live.end(session.id, session.totals);
   }
 
   markBegun(name: string): void {

@@ -46,6 +46,7 @@ export class Session {
   readonly #previews = emptyPreviews();
   #previewsWhole = true;
   #resumed = false;
+  #wroteAny = false;
   #limitReached = false;
   #waiters: (() => void)[] = [];
   /** Which warden may hold the sandbox; null: none was asked yet. */
@@ -117,6 +118,23 @@ export class Session {
     return isComplete() ? "complete" : "incomplete";
   }
 
+  /** Nothing of it stands in a transcript. */
+  get isSilent(): boolean {
+    return !this.#resumed && !this.#wroteAny;
+  }
+
+  /** Of what stands in the transcript, where it was seen from its beginning. */
+  get totals(): Readonly<Record<OutputStream, number>> | null {
+    return this.#resumed ? null : { ...this.#written };
+  }
+
+  /** Somebody waits for its first output: the file is made meanwhile. What fails here is told when there is something to write. */
+  prepare(): void {
+    if (this.#writer !== null || this.closed || this.lost) return;
+    this.#writer = TranscriptWriter.open(this.#ports.transcriptPath);
+    this.#writer.catch(() => {});
+  }
+
   lose(): void {
     this.lost = true;
     this.#wake();
@@ -152,6 +170,8 @@ export class Session {
   }
 
   async #drain(): Promise<void> {
+    // What came in one read of the socket is written at once.
+    await Promise.resolve();
     while (this.#queue.length > 0 && !this.closed) {
       const batch = this.#queue.splice(0);
       try {
@@ -176,6 +196,7 @@ export class Session {
   async #write(batch: readonly OutputChunk[]): Promise<void> {
     const some = batch.filter(({ bytes }) => bytes.length > 0);
     if (some.length === 0) return;
+    this.#wroteAny = true;
     const writer = await this.#opened();
     await Promise.all(some.map(({ stream, offset, bytes }) => writer.append(stream, offset, bytes)));
   }
