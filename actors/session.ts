@@ -39,7 +39,7 @@ export interface SessionPorts {
 const WRITE_RETRY_MS = 1000;
 /** Of one child beside others; what a moment's burst may be before that counts. */
 const PACE_BYTES_PER_SECOND = 4 * 1024 ** 2;
-const PACE_BURST_BYTES = 16 * 1024 ** 2;
+const PACE_BURST_BYTES = 4 * 1024 ** 2;
 
 export class Session {
   readonly id: SessionId;
