@@ -135,6 +135,7 @@ export class SessionTable {
       transcriptPath: content.transcriptPath(id.run, id.index, id.attempt),
       ack: (stream, offset) => this.#wire?.ackOutput(id.name, TASK_EXEC_ID, stream, offset),
       writeStdin: (offset, bytes, fin) => this.#wire?.writeStdin(id.name, TASK_EXEC_ID, offset, bytes, fin),
+      hasSiblings: () => this.#sessions.size > 1,
       written: (chunk) => live.publish(id, chunk),
       progress: () => this.#progress(session),
       outputLimit: () => this.#background(this.post(id, { type: "outputLimit" })),
@@ -193,10 +194,7 @@ export class SessionTable {
     },
     exit: (exit) => this.#exit(exit),
     died: ({ name, reason, detail }) => this.#parts.log.debug({ child: name, reason, detail }, "a sandbox died"),
-    denied: (denial) => {
-      const session = this.#sessions.get(denial.name);
-      if (session !== undefined) this.#parts.denials.heard(session.id, denial);
-    },
+    denied: (denial) => this.#parts.denials.heard(this.#sessions.get(denial.name)?.id, denial),
     grantEnded: (end) => this.#parts.grantEnded(end),
     notice: (name, kind, detail) => this.#parts.log.info({ child: name, kind, detail }, "notice of the warden"),
   };

@@ -27,6 +27,8 @@ export interface SessionPorts {
   readonly transcriptPath: string;
   ack(stream: OutputStream, offset: number): void;
   writeStdin(offset: number, bytes: Uint8Array, fin: boolean): void;
+  /** Other sessions live, too. */
+  hasSiblings(): boolean;
   /** Some output was written. */
   written(chunk: OutputChunk): void;
   progress(): void;
@@ -35,6 +37,9 @@ export interface SessionPorts {
 }
 
 const WRITE_RETRY_MS = 1000;
+/** Of one child beside others; what a moment's burst may be before that counts. */
+const PACE_BYTES_PER_SECOND = 4 * 1024 ** 2;
+const PACE_BURST_BYTES = 4 * 1024 ** 2;
 
 export class Session {
   readonly id: SessionId;
@@ -48,6 +53,8 @@ export class Session {
   #resumed = false;
   #wroteAny = false;
   #limitReached = false;
+  #debtBytes = 0;
+  #pacedAtMs = 0;
   #waiters: (() => void)[] = [];
   /** Which warden may hold the sandbox; null: none was asked yet. */
   sentTo: string | null = null;
@@ -183,6 +190,7 @@ export class Session {
         await delay(WRITE_RETRY_MS);
         continue;
       }
+      await this.#pace(batch);
       for (const { chunk, ackOffset } of batch) {
         if (chunk.bytes.length > 0) this.#written[chunk.stream] = Math.max(this.#written[chunk.stream], chunk.offset + chunk.bytes.length);
         this.#ports.ack(chunk.stream, Math.max(this.#written[chunk.stream], ackOffset));
@@ -191,6 +199,17 @@ export class Session {
       this.#wake();
     }
     this.#draining = null;
+  }
+
+  /** Who writes without end is acknowledged more slowly while others run: what it takes of this process, they miss. */
+  async #pace(batch: readonly { readonly chunk: OutputChunk }[]): Promise<void> {
+    if (!this.#ports.hasSiblings()) return;
+    const nowMs = performance.now();
+    const bytes = batch.reduce((sum, { chunk }) => sum + chunk.bytes.length, 0);
+    this.#debtBytes = Math.max(0, this.#debtBytes - (nowMs - this.#pacedAtMs) * (PACE_BYTES_PER_SECOND / 1000)) + bytes;
+    this.#pacedAtMs = nowMs;
+    const waitMs = ((this.#debtBytes - PACE_BURST_BYTES) / PACE_BYTES_PER_SECOND) * 1000;
+    if (waitMs >= 1) await delay(waitMs);
   }
 
   async #write(batch: readonly OutputChunk[]): Promise<void> {

@@ -17,7 +17,7 @@ function sh(script: string): string[] {
 
 /** Each goes on for as long as it is let, within the limits that every task has by default, but for what it is to be hostile with. */
 const hostiles: Readonly<Record<string, Omit<TaskInput, "title">>> = {
-  forkBomb: { command: sh("b() { b | b & }; while :; do b; sleep 0.01; done") },
+  forkBomb: { command: ["/usr/bin/python3", "-c", "import os\nwhile True:\n  try: os.fork()\n  except OSError: pass"] },
   memoryBomb: { command: sh("while :; do (x=aaaaaaaaaaaaaaaa; while :; do x=$x$x; done); done") },
   longLine: { command: sh("head -c 1073741824 /dev/zero | tr '\\0' x; sleep 60"), limits: { outputBytes: 2 * GIBIBYTE } },
   manyFiles: {
