@@ -120,8 +120,7 @@ function coreRow(root: string): DoctorRow {
   const pattern = readText(join(root, "proc/sys/kernel/core_pattern"));
   if (pattern === null) return rowOf("core_pattern", "degraded", "cannot be read");
   return pattern.startsWith("|")
-    ? rowOf("core_pattern", "ok", `piped to ${pattern.slice(1).split(" ")[0] ?? ""}`, {
-        instead: "core limit of 1, which forbids the kernel to run that program for a child",
+    ? rowOf("core_pattern", "ok", `piped to ${pattern.slice(1).split(" ")[0] ?? ""}; never for a child: its core limit of 1 forbids it`, {
         cost: "no core dump of a child",
       })
     : rowOf("core_pattern", "ok", `not piped: ${pattern === "" ? "no core files" : pattern}`);
