@@ -95,14 +95,14 @@ describe.skipIf(ownHomeUnavailable !== null)("what children ask for and hold", {
   });
 
   it("what is denied is told with its reason, and --grant and --deny answer without a question", async () => {
-    const running = start(["map", "-q", "--shell", "--", `${ask(data)} 2>&1`, ":::", "x"]);
+    const running = start(["map", "-q", "--shell", "--", ask(data), ":::", "x"]);
     const { approval } = await asked();
     await cohort(["deny", approval, "--reason", "not today"]);
-    expect(await running.ended()).toMatchObject({ status: 1, stdout: "cohort-child: denied: not today\n" });
+    expect(await running.ended()).toEqual({ status: 1, stdout: "", stderr: "cohort-child: denied: not today\n" });
     const granted = await cohort(["map", "-q", "--grant", data, "--shell", "--", ask(data), ":::", "x"]);
     expect([granted.status, granted.stdout]).toEqual([0, "from the person\n"]);
-    const denied = await cohort(["map", "-q", "--grant", data, "--deny", data, "--shell", "--", `${ask(data)} 2>&1`, ":::", "x"]);
-    expect([denied.status, denied.stdout]).toEqual([1, expect.stringContaining("cohort-child: denied")]);
+    const denied = await cohort(["map", "-q", "--grant", data, "--deny", data, "--shell", "--", ask(data), ":::", "x"]);
+    expect([denied.status, denied.stderr]).toEqual([1, expect.stringContaining("cohort-child: denied")]);
     expect(await cohort(["map", "--grant", "nowhere:rw", "--", "true", ":::", "x"])).toMatchObject({
       status: 2,
       stderr: expect.stringMatching(/--grant nowhere:rw: .*nowhere does not exist/),
