@@ -155,6 +155,39 @@ static void stuff(void)
 	printf("stuffed %ld\n", total);
 }
 
+/* Connections with itself, each as full as it gets: memory of the kernel. Then stays. */
+static void hoard(int pairs)
+{
+	static char block[65536];
+	struct sockaddr_storage address;
+	socklen_t size = address_of(&address, "127.0.0.1", 0);
+	int listener = socket(AF_INET, SOCK_STREAM, 0);
+	long total = 0;
+	if (bind(listener, (struct sockaddr *)&address, size) != 0 || listen(listener, 16) != 0 ||
+	    getsockname(listener, (struct sockaddr *)&address, &size) != 0)
+		return;
+	for (int i = 0; i < pairs; i++) {
+		int client = socket(AF_INET, SOCK_STREAM, 0), largest = 1 << 30;
+		setsockopt(client, SOL_SOCKET, SO_SNDBUF, &largest, sizeof(largest));
+		setsockopt(client, SOL_SOCKET, SO_RCVBUF, &largest, sizeof(largest));
+		if (client < 0 || connect(client, (struct sockaddr *)&address, size) != 0)
+			break;
+		int server = accept(listener, NULL, NULL);
+		for (int way = 0; way < 2; way++) {
+			struct pollfd waited = { .fd = way == 0 ? client : server, .events = POLLOUT };
+			while (poll(&waited, 1, 20) > 0) {
+				ssize_t sent = send(waited.fd, block, sizeof(block), MSG_NOSIGNAL | MSG_DONTWAIT);
+				if (sent < 0)
+					break;
+				total += sent;
+			}
+		}
+	}
+	printf("hoarded %ld\n", total);
+	fflush(stdout);
+	pause();
+}
+
 /* So many bytes through an endpoint that echoes, checked; microseconds. */
 static void pump(long bytes)
 {
@@ -303,6 +336,8 @@ int main(int argc, char *argv[])
 		keep(atoi(argv[2]));
 	else if (strcmp(command, "stuff") == 0)
 		stuff();
+	else if (strcmp(command, "hoard") == 0 && argc > 2)
+		hoard(atoi(argv[2]));
 	else if (strcmp(command, "pump") == 0 && argc > 2)
 		pump(atol(argv[2]));
 	else if (strcmp(command, "times") == 0 && argc > 2)
