@@ -130,8 +130,7 @@ describe.skipIf(wardenUnavailable !== null)(`the relay of proxied children${TITL
   });
 
   test("keeps a sibling's round trips short under a flood, a stalled endpoint and streams at full speed", async () => {
-    const endpoint = await bench.listen("quiet", echo);
-    const quiet = await bench.sandbox(endpoint.path);
+    const quiet = await bench.sandbox(await bench.listenApart("quiet"));
     const alone = p95(roundTrips((await bench.network(quiet, ["times", "60"])).stdout));
     const flooding = await bench.sandbox((await bench.listen("flooded", echo)).path);
     const stalling = await bench.sandbox((await bench.listen("stalled-too", (socket) => socket.pause())).path);

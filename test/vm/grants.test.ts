@@ -174,6 +174,7 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
       for (let at = 0; at < 128; at += 1) await bench.vm.grant(name, plan(source, { grantId: 17 + at, target: `t${at}` }));
       expect(await refusal(bench.vm.grant(name, plan(source, { grantId: 500, target: "more" })))).toBe("LIMIT_GRANTS");
       expect((await bench.sh(name, "cat mnt/t0/file mnt/t127/file; ls mnt | wc -l")).stdout).toBe("content\ncontent\n128\n");
+      expect((await bench.vm.probe(name)).outside).toEqual(expect.arrayContaining(["no-setuid-gain", "root-read-only", "proc-masked"]));
       const ends = await Promise.all(Array.from({ length: 128 }, (_, at) => bench.vm.revoke(name, 17 + at)));
       expect(ends).toEqual(Array.from({ length: 128 }, () => nobody));
       expect((await bench.sh(name, "ls -A mnt")).stdout).toBe("");

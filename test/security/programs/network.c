@@ -3,10 +3,13 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -267,6 +270,27 @@ static void local(const char *address_text)
 		printf("local %c\n", byte);
 }
 
+/* Outside: an endpoint in a process of its own, one connection after the other, each byte back. Ends with its parent. */
+static void serve(const char *path)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	char buffer[4096];
+	int listener = socket(AF_UNIX, SOCK_STREAM, 0);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	umask(0);
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || bind(listener, (struct sockaddr *)&address, sizeof(address)) != 0 || listen(listener, 64) != 0)
+		return;
+	puts("listens");
+	fflush(stdout);
+	for (;;) {
+		int fd = accept(listener, NULL, NULL);
+		for (ssize_t size = read(fd, buffer, sizeof(buffer)); size > 0; size = read(fd, buffer, sizeof(buffer)))
+			if (send(fd, buffer, (size_t)size, MSG_NOSIGNAL) < 0)
+				break;
+		close(fd);
+	}
+}
+
 /* Whether somebody else's place can be taken. */
 static void take_proxy_port(void)
 {
@@ -350,6 +374,8 @@ int main(int argc, char *argv[])
 		take_proxy_port();
 	else if (strcmp(command, "pairs") == 0 && argc > 2)
 		pairs(argv[2]);
+	else if (strcmp(command, "serve") == 0 && argc > 2)
+		serve(argv[2]);
 	else if (strcmp(command, "options") == 0)
 		options();
 	else
