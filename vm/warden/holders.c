@@ -73,8 +73,9 @@ static bool kill_task(int task_fd)
 int holders_kill(const struct holder_search *search, uint32_t *killed)
 {
 	static char tasks[TASKS_SIZE];
+	/* Of all rounds of this process: one that is still dying is not another one. */
 	static pid_t processes[KILLED_MAX];
-	uint32_t process_count = 0;
+	static uint32_t process_count;
 	int found = 0;
 	pid_t before = 0;
 	bool before_holds = false;
@@ -99,13 +100,14 @@ int holders_kill(const struct holder_search *search, uint32_t *killed)
 			errno = EBUSY;
 			return -1;
 		}
-		bool known = false;
+		/* 0: it ended while it was looked at. */
+		bool known = process == 0;
 		for (uint32_t i = 0; i < process_count && !known; i++)
-			known = process > 0 && processes[i] == process;
-		if (known)
-			continue;
+			known = processes[i] == process;
 		if (!kill_task(task_fd))
 			return -1;
+		if (known)
+			continue;
 		if (process_count < KILLED_MAX)
 			processes[process_count++] = process;
 		(*killed)++;
