@@ -117,7 +117,10 @@ export async function* shell(
   });
   try {
     signal.throwIfAborted();
-    const env = { ...sessionEnvironment(session.id, session.task?.network ?? "none"), ...(request.pty === null ? {} : { TERM: "xterm-256color" }) };
+    const env = {
+      ...sessionEnvironment(session.id, session.task?.network ?? "none"),
+      ...(request.pty === null ? {} : { TERM: "xterm-256color" }),
+    };
     const { pty } = request;
     await vm.exec(name, {
       execId,

@@ -4,16 +4,7 @@ import { buildProgram, programPath, type CProgram } from "./c-program.ts";
 export const applyProgram: CProgram = {
   binary: "apply/cohort-apply",
   directory: "vm/apply",
-  shared: [
-    "archive-writer.c",
-    "archive-writer.h",
-    "diff.c",
-    "diff-entry.c",
-    "diff.h",
-    "protected-names.h",
-    "sha256.c",
-    "sha256.h",
-  ],
+  shared: ["archive-writer.c", "archive-writer.h", "diff.c", "diff-entry.c", "diff.h", "protected-names.h", "sha256.c", "sha256.h"],
 };
 
 /** Where buildApply puts it; it may not exist yet. */

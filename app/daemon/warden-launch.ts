@@ -74,7 +74,16 @@ async function askToEnd(socket: string): Promise<void> {
   const vm = await connectWarden(
     socket,
     { supervisorId: `vm-down-${process.pid}`, freezeAfterMs: END_TIMEOUT_MS, killAfterMs: END_TIMEOUT_MS },
-    { output: ignored, stdinAcked: ignored, exit: ignored, died: ignored, grantEnded: ignored, denied: ignored, notice: ignored, closed: ignored },
+    {
+      output: ignored,
+      stdinAcked: ignored,
+      exit: ignored,
+      died: ignored,
+      grantEnded: ignored,
+      denied: ignored,
+      notice: ignored,
+      closed: ignored,
+    },
   );
   try {
     await vm.shutdown();

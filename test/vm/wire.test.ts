@@ -107,7 +107,16 @@ function decodeBytes(frame: Buffer): unknown {
 const plan: SandboxPlan = {
   name: "serene-vibrant-newton",
   timeoutMs: 60_000,
-  limits: { memoryBytes: 2 ** 40, diskBytes: 4096, diskInodes: 64, tmpBytes: 4096, pidsMax: 16, cpuPermille: 500, openFilesMax: 64 },
+  limits: {
+    memoryBytes: 2 ** 40,
+    diskBytes: 4096,
+    diskInodes: 64,
+    diskKind: "ext4",
+    tmpBytes: 4096,
+    pidsMax: 16,
+    cpuPermille: 500,
+    openFilesMax: 64,
+  },
   network: "none",
   mounts: [{ source: "/srv/data", target: "data", mode: "rw" }],
 };
@@ -189,7 +198,7 @@ describe("frames of the supervisor", () => {
       [{ type: "hello", version: 2, supervisorId: "s", freezeAfterMs: 1, killAfterMs: 2 }, [1, 2, "s", 1, 2]],
       [
         { type: "create", seq: 7, plan },
-        [2, 7, plan.name, 60_000, 2 ** 40, 4096, 4096, 64, 16, 500, 64, 0, [["/srv/data", "data", 1, 0]], ""],
+        [2, 7, plan.name, 60_000, 2 ** 40, 4096, 4096, 64, 16, 500, 64, 0, [["/srv/data", "data", 1, 0]], "", 1],
       ],
       [
         { type: "exec", seq: 8, name: plan.name, plan: exec },

@@ -223,7 +223,8 @@ static void take_claim(const struct claim_order *order)
 {
 	sandbox_plan_name(plan, order->name);
 	plan->limits = order->limits;
-	if (limits_of_session_set(&plan->limits) != 0)
+	/* Into the home as it is now: another disk may lie on the prepared one. */
+	if (limits_of_session_set(&plan->limits) != 0 || chdir(plan->home) != 0)
 		_exit(EXIT_FAILURE);
 	is_claimed = true;
 }

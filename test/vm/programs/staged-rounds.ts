@@ -3,18 +3,7 @@
  * afterwards as BASE/N/merged.json, the archive of the diff as BASE/N/archive. Arguments: base, driver, rounds, seed.
  */
 import { execFileSync } from "node:child_process";
-import {
-  chmodSync,
-  closeSync,
-  linkSync,
-  lstatSync,
-  mkdirSync,
-  openSync,
-  renameSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
+import { chmodSync, closeSync, linkSync, lstatSync, mkdirSync, openSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { directory, file, pathsIn, readTree, symlink, writeTree, type Tree } from "../staged-tree.ts";
 
