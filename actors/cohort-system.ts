@@ -114,19 +114,24 @@ export class CohortSystem implements System {
   }
 
   async *logs(request: LogsRequest, signal: AbortSignal): AsyncGenerator<OutputItem> {
-    const { content, live, table, runtime } = this.#parts;
+    const { content, live, table, runtime, busyRuns } = this.#parts;
     const { run, index } = request;
-    const row = await this.#journal.row(run);
-    if (index >= row.counts.total)
-      throw new CohortError("TASK_UNKNOWN", { on: `the tasks of run ${run} are 0 to ${row.counts.total - 1}, not ${index}` });
-    await content.head(run);
+    // A run that lives is asked for the moment it was started: its content knows as much as the journal, and is at hand.
+    const isAlive = busyRuns.has(run) && runtime.knows(`run:${run}`);
+    const row = isAlive ? null : await this.#journal.row(run);
+    const { total } = await content.head(run);
+    const tasks = row?.counts.total ?? total;
+    if (index >= tasks) throw new CohortError("TASK_UNKNOWN", { on: `the tasks of run ${run} are 0 to ${tasks - 1}, not ${index}` });
     const parts = {
       live,
       transcriptPath: (...id: [string, number, number]) => content.transcriptPath(...id),
-      isLive: (...[ofRun, ofIndex, attempt]: [string, number, number]) => table.attemptOf(ofRun, ofIndex) === attempt,
+      session: (attempt: number) => {
+        const session = table.sessionOf(run, index);
+        return session?.id.attempt === attempt ? session : null;
+      },
       latestAttempt: async (): Promise<number | "not-yet" | "never"> => {
-        const running = table.attemptOf(run, index);
-        if (running !== null) return running;
+        const running = table.sessionOf(run, index);
+        if (running !== null) return running.id.attempt;
         const settled = (await this.#journal.attempts(run, index)).at(-1);
         if (settled !== undefined) return settled.attempt;
         return (await runtime.get("runs", run)) === null || (await this.#journal.row(run)).finishedAtMs !== null ? "never" : "not-yet";

@@ -64,7 +64,9 @@ export class Denials {
     this.#ports = ports;
   }
 
-  heard(id: SessionId, { pid, program, call, detail, repeated }: Denial): void {
+  /** Of a session that ended there is nothing left to tell. */
+  heard(id: SessionId | undefined, { pid, program, call, detail, repeated }: Denial): void {
+    if (id === undefined) return;
     const attempt = this.#attempt(id);
     const key = `${program}\0${call}\0${detail}`;
     const known = attempt.kinds.get(key);

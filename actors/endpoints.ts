@@ -2,12 +2,12 @@
  * Owns the sockets to which the networks of proxied children lead: one for each, in the state directory.
  * Does not own the way there (the warden's relay). No policy is loaded yet, so every request is refused.
  *
- * 1. A child's socket has the same path in every cohortd, so that a child that outlives one goes on with the next.
+ * 1. A child's socket has the same path in the same directory in every cohortd, so that a child that outlives one goes on with the next.
  * 2. The directory may be passed by everybody (the relay has a uid of its own) and stands in one that only the person may pass.
  * 3. Nothing that a child says is parsed; a connection costs at most HEAD_BYTES_MAX and CONNECTION_MS_MAX.
  */
 import { createHash } from "node:crypto";
-import { chmod, mkdir, rm } from "node:fs/promises";
+import { chmod, mkdir, readdir, rm } from "node:fs/promises";
 import { createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import type { RuntimeLog } from "../runtime/log/runtime-log.ts";
@@ -47,8 +47,9 @@ export class Endpoints {
   /** `stateDirectory`: its real path. What an earlier cohortd left there are names of sockets that nobody listens on. */
   static async clean(stateDirectory: string, log: RuntimeLog): Promise<Endpoints> {
     const directory = join(stateDirectory, DIRECTORY);
-    await rm(directory, { recursive: true, force: true });
-    await mkdir(directory, { mode: 0o711 });
+    await mkdir(directory, { recursive: true, mode: 0o711 });
+    // Not the directory itself: the relay holds it open for children that live on.
+    for (const entry of await readdir(directory)) await rm(join(directory, entry), { recursive: true, force: true });
     // Whatever the umask is.
     await chmod(directory, 0o711);
     return new Endpoints(directory, log);

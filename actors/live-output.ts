@@ -2,8 +2,11 @@
  * Owns the live subscribers of task outputs.
  * Does not own output: a subscriber that falls behind is told so, and reads the transcript.
  */
-import type { OutputChunk } from "../vm/backend.ts";
+import type { OutputChunk, OutputStream } from "../vm/backend.ts";
 import type { SessionId } from "./session.ts";
+
+/** Bytes of each stream in all; null where this supervisor does not know. */
+export type Totals = Readonly<Record<OutputStream, number>> | null;
 
 /** Bytes that wait for one subscriber. */
 const WAITING_BYTES_MAX = 1024 * 1024;
@@ -13,6 +16,7 @@ export class LiveSubscriber {
   #bytes = 0;
   #behind = false;
   #ended = false;
+  #totals: Totals = null;
   #wake: (() => void) | null = null;
 
   push(chunk: OutputChunk): void {
@@ -25,13 +29,16 @@ export class LiveSubscriber {
     this.#wake?.();
   }
 
-  end(): void {
+  end(totals: Totals): void {
     this.#ended = true;
+    this.#totals = totals;
     this.#wake?.();
   }
 
   /** What came since the last call. `behind`: something is missing, which the transcript has. Empty and not ended: the signal aborted. */
-  async next(signal: AbortSignal): Promise<{ readonly chunks: readonly OutputChunk[]; readonly behind: boolean; readonly ended: boolean }> {
+  async next(
+    signal: AbortSignal,
+  ): Promise<{ readonly chunks: readonly OutputChunk[]; readonly behind: boolean; readonly ended: boolean; readonly totals: Totals }> {
     if (this.#chunks.length === 0 && !this.#behind && !this.#ended && !signal.aborted) {
       await new Promise<void>((resolve) => {
         const done = (): void => {
@@ -43,7 +50,7 @@ export class LiveSubscriber {
         signal.addEventListener("abort", done);
       });
     }
-    const taken = { chunks: this.#chunks, behind: this.#behind, ended: this.#ended };
+    const taken = { chunks: this.#chunks, behind: this.#behind, ended: this.#ended, totals: this.#totals };
     this.#chunks = [];
     this.#bytes = 0;
     this.#behind = false;
@@ -72,7 +79,7 @@ export class LiveOutput {
   }
 
   /** No more output of this attempt will come. */
-  end({ run, index, attempt }: SessionId): void {
-    for (const subscriber of this.#subscribers.get(`${run}/${index}/${attempt}`) ?? []) subscriber.end();
+  end({ run, index, attempt }: SessionId, totals: Totals): void {
+    for (const subscriber of this.#subscribers.get(`${run}/${index}/${attempt}`) ?? []) subscriber.end(totals);
   }
 }

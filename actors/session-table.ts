@@ -120,9 +120,9 @@ export class SessionTable {
     return this.#sessions.get(name);
   }
 
-  /** The attempt of a task that is alive; null if none is. Few sessions live at a time. */
-  attemptOf(run: string, index: number): number | null {
-    for (const { id } of this.#sessions.values()) if (id.run === run && id.index === index) return id.attempt;
+  /** Of the attempt of a task that is alive; null if none is. Few sessions live at a time. */
+  sessionOf(run: string, index: number): Session | null {
+    for (const session of this.#sessions.values()) if (session.id.run === run && session.id.index === index) return session;
     return null;
   }
 
@@ -135,6 +135,7 @@ export class SessionTable {
       transcriptPath: content.transcriptPath(id.run, id.index, id.attempt),
       ack: (stream, offset) => this.#wire?.ackOutput(id.name, TASK_EXEC_ID, stream, offset),
       writeStdin: (offset, bytes, fin) => this.#wire?.writeStdin(id.name, TASK_EXEC_ID, offset, bytes, fin),
+      hasSiblings: () => this.#sessions.size > 1,
       written: (chunk) => live.publish(id, chunk),
       progress: () => this.#progress(session),
       outputLimit: () => this.#background(this.post(id, { type: "outputLimit" })),
@@ -153,7 +154,7 @@ export class SessionTable {
     this.#parts.closed(name);
     if (session === undefined) return;
     await session.close();
-    this.#parts.live.end(session.id);
+    this.#parts.live.end(session.id, session.totals);
   }
 
   markBegun(name: string): void {
@@ -193,10 +194,7 @@ export class SessionTable {
     },
     exit: (exit) => this.#exit(exit),
     died: ({ name, reason, detail }) => this.#parts.log.debug({ child: name, reason, detail }, "a sandbox died"),
-    denied: (denial) => {
-      const session = this.#sessions.get(denial.name);
-      if (session !== undefined) this.#parts.denials.heard(session.id, denial);
-    },
+    denied: (denial) => this.#parts.denials.heard(this.#sessions.get(denial.name)?.id, denial),
     grantEnded: (end) => this.#parts.grantEnded(end),
     notice: (name, kind, detail) => this.#parts.log.info({ child: name, kind, detail }, "notice of the warden"),
   };

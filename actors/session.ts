@@ -27,6 +27,8 @@ export interface SessionPorts {
   readonly transcriptPath: string;
   ack(stream: OutputStream, offset: number): void;
   writeStdin(offset: number, bytes: Uint8Array, fin: boolean): void;
+  /** Other sessions live, too. */
+  hasSiblings(): boolean;
   /** Some output was written. */
   written(chunk: OutputChunk): void;
   progress(): void;
@@ -35,6 +37,9 @@ export interface SessionPorts {
 }
 
 const WRITE_RETRY_MS = 1000;
+/** Of one child beside others; what a moment's burst may be before that counts. */
+const PACE_BYTES_PER_SECOND = 4 * 1024 ** 2;
+const PACE_BURST_BYTES = 4 * 1024 ** 2;
 
 export class Session {
   readonly id: SessionId;
@@ -46,7 +51,10 @@ export class Session {
   readonly #previews = emptyPreviews();
   #previewsWhole = true;
   #resumed = false;
+  #wroteAny = false;
   #limitReached = false;
+  #debtBytes = 0;
+  #pacedAtMs = 0;
   #waiters: (() => void)[] = [];
   /** Which warden may hold the sandbox; null: none was asked yet. */
   sentTo: string | null = null;
@@ -117,6 +125,23 @@ export class Session {
     return isComplete() ? "complete" : "incomplete";
   }
 
+  /** Nothing of it stands in a transcript. */
+  get isSilent(): boolean {
+    return !this.#resumed && !this.#wroteAny;
+  }
+
+  /** Of what stands in the transcript, where it was seen from its beginning. */
+  get totals(): Readonly<Record<OutputStream, number>> | null {
+    return this.#resumed ? null : { ...this.#written };
+  }
+
+  /** Somebody waits for its first output: the file is made meanwhile. What fails here is told when there is something to write. */
+  prepare(): void {
+    if (this.#writer !== null || this.closed || this.lost) return;
+    this.#writer = TranscriptWriter.open(this.#ports.transcriptPath);
+    this.#writer.catch(() => {});
+  }
+
   lose(): void {
     this.lost = true;
     this.#wake();
@@ -152,6 +177,8 @@ export class Session {
   }
 
   async #drain(): Promise<void> {
+    // What came in one read of the socket is written at once.
+    await Promise.resolve();
     while (this.#queue.length > 0 && !this.closed) {
       const batch = this.#queue.splice(0);
       try {
@@ -163,6 +190,7 @@ export class Session {
         await delay(WRITE_RETRY_MS);
         continue;
       }
+      await this.#pace(batch);
       for (const { chunk, ackOffset } of batch) {
         if (chunk.bytes.length > 0) this.#written[chunk.stream] = Math.max(this.#written[chunk.stream], chunk.offset + chunk.bytes.length);
         this.#ports.ack(chunk.stream, Math.max(this.#written[chunk.stream], ackOffset));
@@ -173,9 +201,21 @@ export class Session {
     this.#draining = null;
   }
 
+  /** Who writes without end is acknowledged more slowly while others run: what it takes of this process, they miss. */
+  async #pace(batch: readonly { readonly chunk: OutputChunk }[]): Promise<void> {
+    if (!this.#ports.hasSiblings()) return;
+    const nowMs = performance.now();
+    const bytes = batch.reduce((sum, { chunk }) => sum + chunk.bytes.length, 0);
+    this.#debtBytes = Math.max(0, this.#debtBytes - (nowMs - this.#pacedAtMs) * (PACE_BYTES_PER_SECOND / 1000)) + bytes;
+    this.#pacedAtMs = nowMs;
+    const waitMs = ((this.#debtBytes - PACE_BURST_BYTES) / PACE_BYTES_PER_SECOND) * 1000;
+    if (waitMs >= 1) await delay(waitMs);
+  }
+
   async #write(batch: readonly OutputChunk[]): Promise<void> {
     const some = batch.filter(({ bytes }) => bytes.length > 0);
     if (some.length === 0) return;
+    this.#wroteAny = true;
     const writer = await this.#opened();
     await Promise.all(some.map(({ stream, offset, bytes }) => writer.append(stream, offset, bytes)));
   }

@@ -5,12 +5,13 @@ import type { OutputItem } from "../machines/messages/api.ts";
 import type { OutputStream } from "../vm/backend.ts";
 import type { LogsRequest } from "./contract.ts";
 import type { LiveOutput, LiveSubscriber } from "./live-output.ts";
+import type { Session } from "./session.ts";
 
 export interface TaskLogsParts {
   readonly live: LiveOutput;
   transcriptPath(run: string, index: number, attempt: number): string;
-  /** Whether output of this attempt can still come. */
-  isLive(run: string, index: number, attempt: number): boolean;
+  /** Of this attempt, while output of it can still come. */
+  session(attempt: number): Pick<Session, "isSilent" | "prepare"> | null;
   /** The attempt that runs, else the last one that was settled; not-yet or never when the task has not begun. */
   latestAttempt(run: string, index: number): Promise<number | "not-yet" | "never">;
 }
@@ -37,10 +38,13 @@ export async function* taskLogs(parts: TaskLogsParts, request: LogsRequest, sign
   const never = latest === "not-yet" ? endWhenNever(parts, request, subscriber) : null;
   try {
     // A task that has not begun is subscribed to ahead; one that began between the question and the subscription is live or settled now.
-    if (!parts.isLive(run, index, attempt) && (await parts.latestAttempt(run, index)) !== "not-yet") subscriber.end();
-    yield* written(path, offsets, signal);
+    const session = parts.session(attempt);
+    session?.prepare();
+    if (session === null && (await parts.latestAttempt(run, index)) !== "not-yet") subscriber.end(null);
+    // Of one that has said nothing yet the first byte comes to the subscriber.
+    if (session === null || !session.isSilent) yield* written(path, offsets, signal);
     while (!signal.aborted) {
-      const { chunks, behind, ended } = await subscriber.next(signal);
+      const { chunks, behind, ended, totals } = await subscriber.next(signal);
       for (const { stream, offset, bytes } of chunks) {
         const fresh = offset + bytes.length - offsets[stream];
         if (fresh <= 0) continue;
@@ -49,7 +53,8 @@ export async function* taskLogs(parts: TaskLogsParts, request: LogsRequest, sign
         yield { stream, offset: offsets[stream], bytes: bytes.subarray(bytes.length - fresh) };
         offsets[stream] += fresh;
       }
-      if (behind || ended) yield* written(path, offsets, signal);
+      const hasAll = totals !== null && offsets.stdout >= totals.stdout && offsets.stderr >= totals.stderr;
+      if (behind || (ended && !hasAll)) yield* written(path, offsets, signal);
       if (ended) return;
     }
   } finally {
@@ -62,9 +67,9 @@ export async function* taskLogs(parts: TaskLogsParts, request: LogsRequest, sign
 function endWhenNever(parts: TaskLogsParts, { run, index }: LogsRequest, subscriber: LiveSubscriber): NodeJS.Timeout {
   return setInterval(() => {
     parts.latestAttempt(run, index).then(
-      (latest) => latest === "never" && subscriber.end(),
+      (latest) => latest === "never" && subscriber.end(null),
       // The journal is closing: so is this stream.
-      () => subscriber.end(),
+      () => subscriber.end(null),
     );
   }, NEVER_POLL_MS);
 }

@@ -12,6 +12,8 @@ const BENCHES: Readonly<Record<string, () => Promise<Measurement>>> = {
   loop: async () => (await import("./map.ts")).measureLoop(),
   density: async () => (await import("./density.ts")).measureDensity(),
   cancel: async () => (await import("./cancel.ts")).measureCancel(),
+  grant: async () => (await import("./grant.ts")).measureGrant(),
+  noise: async () => (await import("./noise.ts")).measureNoise(),
   staged: async () => (await import("./staged.ts")).measureStaged(),
 };
 const BUILD_TIMEOUT_MS = 300_000;

@@ -71,13 +71,13 @@ async function measureRound(cohort: Cohort, directory: string): Promise<Round> {
 }
 
 export async function measureStaged(): Promise<Measurement> {
-  const { cohort, close } = await openCohort();
+  const bench = await openCohort();
   const samples: Record<"diffMs" | "patchMs" | "applyMs", number[]> = { diffMs: [], patchMs: [], applyMs: [] };
   const directory = mkdtempSync("/var/tmp/cohort-bench-staged-");
   try {
     fill(directory);
     for (let round = 0; round < ROUNDS; round += 1) {
-      const one = await measureRound(cohort, directory);
+      const one = await measureRound(bench.cohort, directory);
       samples.diffMs.push(one.diffMs);
       samples.patchMs.push(one.patchMs);
       samples.applyMs.push(one.applyMs);
@@ -85,7 +85,7 @@ export async function measureStaged(): Promise<Measurement> {
         throw new Error("what was applied is not there");
     }
   } finally {
-    await close();
+    await bench.close();
     rmSync(directory, { recursive: true, force: true });
   }
   return {

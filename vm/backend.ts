@@ -37,6 +37,8 @@ export interface GrantInfo {
   readonly mountId: number;
   /** The source's file system cannot be idmapped: the child has a copy of what the person can read, made now. */
   readonly copied: boolean;
+  /** The copy lacks what the person cannot read, or what is neither file, directory nor link. */
+  readonly copyPartial: boolean;
   /** Of a writable grant: not every protected name in it could be looked for or covered. */
   readonly protectionPartial: boolean;
 }

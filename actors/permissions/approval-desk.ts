@@ -60,7 +60,7 @@ export class ApprovalDesk implements Approvals {
       throw new CohortError("REQUEST_INVALID", { on: `mode: ${approval} asks for ${row.mode}, which is less than ${mode}` });
     const told = await words.approval(row.run, approval);
     if (decision === "approve") await checkWanted({ path: told.path, mode, acceptUnprotected, acceptHome }, place);
-    await words.writeApproval(row.run, approval, { ...told, reason });
+    if (reason !== told.reason) await words.addToApproval(row.run, approval, { reason });
     try {
       await runtime.post(`approval:${approval}`, { type: "answer", decision, mode, ttlMs, uses }, origin);
     } catch (error) {

@@ -148,10 +148,9 @@ export class ChildAsks implements Asks {
       const number = await this.#making.number();
       const target = await this.#making.target(child, path, undefined);
       try {
-        await this.#making.words(child, `g${number}`, { path, as: target, reason });
         const { mode, by, approval } = row;
         const made = { number, mode, ttlMs: leftMs, usesLeft: row.usesLeft - 1, by, approval };
-        return { type: "grant", id: await this.#making.spawn(child, made, childOrigin) };
+        return { type: "grant", id: await this.#making.spawn(child, made, { path, as: target, reason }, childOrigin) };
       } finally {
         this.#making.release(child.name, target);
       }
@@ -170,12 +169,14 @@ export class ChildAsks implements Asks {
     try {
       const [approvalNumber, grantNumber] = await Promise.all([runtime.reserve("approvals", 1), this.#making.number()]);
       const approval = `a${approvalNumber + 1}`;
-      await words.writeApproval(child.run, approval, { path, why, reason: preAnswer === null ? "" : "answered with the run" });
-      await this.#making.words(child, `g${grantNumber}`, { path, as: target, reason: why });
+      const files = [
+        words.approvalFile(child.run, approval, { path, why, reason: preAnswer === null ? "" : "answered with the run" }),
+        await this.#making.file(child, `g${grantNumber}`, { path, as: target, reason: why }),
+      ];
       living.addApproval(child.name, approval);
       const { run, index, attempt, name } = child;
       const input: ApprovalInput = { approval, run, index, attempt, child: name, mode, grantNumber, preAnswer, atMs: Date.now() };
-      await runtime.spawn(`approval:${approval}`, input, { origin: childOrigin, scope: runScope(run) });
+      await runtime.spawn(`approval:${approval}`, input, { origin: childOrigin, scope: runScope(run), files });
       // It may have ended while this was written down: then nobody else tells.
       if (table.find(name) === undefined) await this.#tell(approval, { type: "childEnded" });
       return { type: "approval", id: approval };

@@ -152,7 +152,7 @@ export class GrantEffects {
   async #note({ run, grant }: AttachParams, detail: string): Promise<void> {
     const { words, log } = this.#parts;
     try {
-      await words.writeGrant(run, grant, { ...(await words.grant(run, grant)), detail });
+      await words.addToGrant(run, grant, { detail });
     } catch (error) {
       // Without its reason the refusal is still true.
       log.warn({ grant, error }, "why a grant was not attached cannot be written down");

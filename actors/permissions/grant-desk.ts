@@ -37,9 +37,8 @@ export class GrantDesk implements Grants {
     const number = await this.#making.number();
     const target = await this.#making.target(session.id, path, request.as);
     try {
-      await this.#making.words(session.id, `g${number}`, { path, as: target, reason });
       const made = { number, mode, ttlMs, usesLeft: uses - 1, by: "person", approval: null } as const;
-      const grant = await this.#making.spawn(session.id, made, origin);
+      const grant = await this.#making.spawn(session.id, made, { path, as: target, reason }, origin);
       const row = await this.#until(grant, ({ state }) => state === "active" || state === "ended", ATTACH_MS_MAX);
       if (row.state === "ended") throw await this.#whyNot(row);
       return await this.#summary(row);

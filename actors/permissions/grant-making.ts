@@ -2,7 +2,7 @@
  * Makes grants: numbers, words on the disk, then the actor.
  * Owns nothing but the names that are taken for a moment, until their grants stand in the table.
  */
-import type { Origin } from "../../runtime/contract.ts";
+import type { FileWrite, Origin } from "../../runtime/contract.ts";
 import { CohortError } from "../../runtime/kernel/error.ts";
 import { grantId, wireIdOf } from "../../machines/approval-context.ts";
 import type { GrantInput } from "../../machines/messages/grant-events.ts";
@@ -16,19 +16,31 @@ import type { PermissionParts } from "./permission-parts.ts";
 
 const systemOrigin: Origin = { surface: "daemon", device: "grants" };
 const TARGET_BYTES_MAX = 100;
+const NUMBERS_BLOCK = 64;
+
+export type NewGrant = Pick<GrantInput, "mode" | "ttlMs" | "usesLeft" | "by" | "approval"> & { readonly number: number };
 
 export class GrantMaking {
   readonly #parts: PermissionParts;
   readonly #taken = new Map<string, Set<string>>();
+  /** Reserved and not yet given. */
+  #numbers = { next: 0, end: 0 };
 
   constructor(parts: PermissionParts) {
     this.#parts = parts;
   }
 
-  /** Numbers are never given twice, so that one names a grant in the warden for ever. */
+  /** Numbers are never given twice, so that one names a grant in the warden for ever; what a restart leaves unused is skipped. */
   async number(): Promise<number> {
-    // Counters may begin at 0.
-    return (await (await this.#parts.runtime).reserve("grants", 1)) + 1;
+    if (this.#numbers.next === this.#numbers.end) {
+      const first = await (await this.#parts.runtime).reserve("grants", NUMBERS_BLOCK);
+      // Of two blocks that were reserved at once one is skipped.
+      this.#numbers = { next: first, end: first + NUMBERS_BLOCK };
+    }
+    const { next, end } = this.#numbers;
+    this.#numbers = { next: next + 1, end };
+    // Counters begin at 0.
+    return next + 1;
   }
 
   /** The name that it gets under ~/mnt: the last component of its path, numbered where that is taken. Throws GRANT_REFUSED for a wish that is taken. */
@@ -56,21 +68,18 @@ export class GrantMaking {
     if (taken?.size === 0) this.#taken.delete(child);
   }
 
-  async words(child: SessionId, grant: string, words: Omit<GrantWords, "detail" | "stagedBytes">): Promise<void> {
+  /** Its words, to be written with the actor that needs them. */
+  async file(child: SessionId, grant: string, words: Omit<GrantWords, "detail" | "stagedBytes">): Promise<FileWrite> {
     const { content, words: file } = this.#parts;
     const { limits } = await content.task(child.run, child.index);
-    await file.writeGrant(child.run, grant, { ...words, detail: "", stagedBytes: limits.stagedBytes });
+    return file.grantFile(child.run, grant, { ...words, detail: "", stagedBytes: limits.stagedBytes });
   }
 
-  /** After its words are on the disk. */
-  async spawn(
-    child: SessionId,
-    made: Pick<GrantInput, "mode" | "ttlMs" | "usesLeft" | "by" | "approval"> & { readonly number: number },
-    origin: Origin,
-  ): Promise<string> {
+  async spawn(child: SessionId, made: NewGrant, words: Omit<GrantWords, "detail" | "stagedBytes">, origin: Origin): Promise<string> {
     const { number, ...rest } = made;
     const grant = grantId(number);
-    await this.#spawn({ ...rest, ...ofChild(child), grant, wireId: wireIdOf(number), born: false, atMs: Date.now() }, origin);
+    const file = await this.file(child, grant, words);
+    await this.#spawn(file, { ...rest, ...ofChild(child), grant, wireId: wireIdOf(number), born: false, atMs: Date.now() }, origin);
     return grant;
   }
 
@@ -80,8 +89,9 @@ export class GrantMaking {
       if (mount.mode !== "staged") continue;
       const wireId = at + 1;
       const grant = `${child.name}.${wireId}`;
-      await this.words(child, grant, { path: mount.path, as: mountTarget(mount), reason: "" });
+      const file = await this.file(child, grant, { path: mount.path, as: mountTarget(mount), reason: "" });
       await this.#spawn(
+        file,
         {
           ...ofChild(child),
           grant,
@@ -99,10 +109,10 @@ export class GrantMaking {
     }
   }
 
-  async #spawn(input: GrantInput, origin: Origin): Promise<void> {
+  async #spawn(file: FileWrite, input: GrantInput, origin: Origin): Promise<void> {
     this.#parts.living.addGrant(input);
     const runtime = await this.#parts.runtime;
-    await runtime.spawn(`grant:${input.grant}`, input, { origin, scope: runScope(input.run) });
+    await runtime.spawn(`grant:${input.grant}`, input, { origin, scope: runScope(input.run), files: [file] });
   }
 }
 

@@ -1,12 +1,14 @@
 /**
- * Owns content/<run>/permissions/: what was asked for and given, in words and paths, a file for each grant and approval.
+ * Owns content/<run>/permissions/: what was asked for and given, in words and paths, a file for each grant and approval, and one more for what was
+ * added later (an answer's reason, why something was not attached).
  * Does not own facts: who, when and how long stand in the journal.
  *
- * 1. A file is whole and on the disk before the event that refers to it is journaled.
- * 2. Where a run's content was deleted, what is read is blank, and nothing is written again.
+ * 1. The words of a grant or approval become durable with its actor, in the journal's own step; what is added is on the disk before its event.
+ * 2. Where a run's content was deleted, what is read is blank.
  */
 import { mkdir, open, readFile, rename } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import type { FileWrite } from "../../runtime/contract.ts";
 import { hasCode, syncDirectory, type Content } from "../content.ts";
 
 export interface GrantWords {
@@ -51,12 +53,23 @@ export class PermissionContent {
     return this.#read(run, approval, noApproval);
   }
 
-  writeGrant(run: string, grant: string, words: GrantWords): Promise<void> {
-    return this.#write(run, grant, words);
+  /** To be written by the transaction that makes its actor. Read back from now on. */
+  grantFile(run: string, grant: string, words: GrantWords): FileWrite {
+    return this.#file(run, grant, words);
   }
 
-  writeApproval(run: string, approval: string, words: ApprovalWords): Promise<void> {
-    return this.#write(run, approval, words);
+  approvalFile(run: string, approval: string, words: ApprovalWords): FileWrite {
+    return this.#file(run, approval, words);
+  }
+
+  async addToGrant(run: string, grant: string, added: Pick<GrantWords, "detail">): Promise<void> {
+    await this.#add(run, grant, added);
+    this.#keep(`${run}/${grant}`, { ...(await this.grant(run, grant)), ...added });
+  }
+
+  async addToApproval(run: string, approval: string, added: Pick<ApprovalWords, "reason">): Promise<void> {
+    await this.#add(run, approval, added);
+    this.#keep(`${run}/${approval}`, { ...(await this.approval(run, approval)), ...added });
   }
 
   directory(run: string): string {
@@ -67,29 +80,29 @@ export class PermissionContent {
     const key = `${run}/${id}`;
     const kept = this.#kept.get(key);
     if (kept !== undefined) return kept as T;
-    try {
-      const words = { ...blank, ...(JSON.parse(await readFile(this.#path(run, id), "utf8")) as Partial<T>) };
-      this.#keep(key, words);
-      return words;
-    } catch (error) {
-      if (!hasCode(error, "ENOENT")) throw error;
-      return blank;
-    }
+    const words = { ...blank, ...(await readJson<T>(this.#path(run, id))), ...(await readJson<T>(this.#path(run, `${id}.added`))) };
+    if (words.path !== "") this.#keep(key, words);
+    return words;
   }
 
-  async #write(run: string, id: string, words: GrantWords | ApprovalWords): Promise<void> {
-    const path = this.#path(run, id);
+  #file(run: string, id: string, words: GrantWords | ApprovalWords): FileWrite {
+    this.#keep(`${run}/${id}`, words);
+    return { path: `${run}/permissions/${id}.json`, offset: 0, bytes: Buffer.from(JSON.stringify(words)), fresh: true };
+  }
+
+  /** In a file of its own: the journal may write the first one again after a crash. */
+  async #add(run: string, id: string, added: object): Promise<void> {
+    const path = this.#path(run, `${id}.added`);
     await this.#makeDirectory(run);
     const file = await open(`${path}.new`, "w", 0o600);
     try {
-      await file.writeFile(JSON.stringify(words));
+      await file.writeFile(JSON.stringify(added));
       await file.datasync();
     } finally {
       await file.close();
     }
     await rename(`${path}.new`, path);
     await syncDirectory(dirname(path));
-    this.#keep(`${run}/${id}`, words);
   }
 
   /** Only where its run still has content. */
@@ -114,5 +127,14 @@ export class PermissionContent {
       this.#kept.delete(oldest);
       return;
     }
+  }
+}
+
+async function readJson<T>(path: string): Promise<Partial<T>> {
+  try {
+    return JSON.parse(await readFile(path, "utf8")) as Partial<T>;
+  } catch (error) {
+    if (!hasCode(error, "ENOENT")) throw error;
+    return {};
   }
 }

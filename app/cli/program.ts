@@ -3,6 +3,7 @@ import { Command, InvalidArgumentError } from "commander";
 import type { CancelOptions } from "./commands/cancel.ts";
 import type { ShowOptions } from "./commands/following.ts";
 import type { PsOptions, ResultsOptions } from "./commands/list.ts";
+import type { LearnOptions } from "./commands/learn.ts";
 import type { LogsOptions } from "./commands/logs.ts";
 import type { JsonOption, VmOptions } from "./commands/machine.ts";
 import type { MapCommandOptions } from "./commands/map.ts";
@@ -169,6 +170,24 @@ function addRuns(program: Command, status: SetStatus): void {
     .action(async (child: string, words: string[]) => status(await (await import("./commands/shell.ts")).shellCommand(child, words)));
 }
 
+function addLearn(program: Command, status: SetStatus): void {
+  program
+    .command("learn")
+    .summary("propose the least that a command needs, as a task file")
+    .description(
+      "Runs a command with the working directory read-only and nothing else, or reads what an earlier run said, and prints a task file\nthat mounts the directories of this machine that it named and missed. Paths that look like secrets are listed, never proposed.",
+    )
+    .argument("<words...>", "a run, or -- and a command")
+    .option("--no-cwd", "do not show the working directory either")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  cohort learn -- make test > tasks.yaml\n  cohort learn k3f9aaaa\n\nLimits: it knows the paths in the command's arguments, and those in messages about files that were missing or not writable. What a\nprogram misses without a word it does not see; it runs once, so what comes after the first failure shows in the next run.",
+    )
+    .action(async (words: readonly string[], options: LearnOptions) =>
+      status(await (await import("./commands/learn.ts")).learnCommand(words, options, process.argv.includes("--"))),
+    );
+}
+
 function addMachine(program: Command, status: SetStatus): void {
   program
     .command("doctor")
@@ -229,6 +248,7 @@ export function buildProgram(version: string, status: SetStatus): Command {
   addMap(program, status);
   addRuns(program, status);
   addPermissions(program, status);
+  addLearn(program, status);
   addMachine(program, status);
   return program;
 }

@@ -36,8 +36,11 @@ export async function parseStartRequest(raw: unknown): Promise<StartRequest> {
   return { ...request, spec: { ...request.spec, tasks: checked } };
 }
 
+/** Made once: making a schema costs more than a parse. */
+const withTasksSchema = z.object({ spec: z.object({ tasks: z.array(z.unknown()) }) });
+
 function tasksOf(raw: unknown): readonly unknown[] | null {
-  const shape = z.object({ spec: z.object({ tasks: z.array(z.unknown()) }) }).safeParse(raw);
+  const shape = withTasksSchema.safeParse(raw);
   return shape.success ? shape.data.spec.tasks : null;
 }
 

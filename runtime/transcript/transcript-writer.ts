@@ -6,7 +6,7 @@
  * 2. append resolves after write(2) returned: the death of this process loses nothing that resolved.
  * 3. sync resolves after fdatasync (and, for a new file, fsync of its directory): a power cut loses nothing before it.
  * 4. After a failed write the file is cut back to its last whole record and the offsets to what stands there; a retry can succeed.
- * 5. Appends of one tick, and those that come during a write, leave in one write.
+ * 5. Appends of one piece of work, and those that come during a write, leave in one write.
  */
 import { constants } from "node:fs";
 import { open, type FileHandle } from "node:fs/promises";
@@ -120,7 +120,7 @@ export class TranscriptWriter {
   }
 
   async #drain(): Promise<void> {
-    await new Promise<void>((resolve) => setImmediate(resolve));
+    await Promise.resolve();
     while (this.#queue.length > 0) {
       const batch = this.#queue;
       this.#queue = [];

@@ -203,7 +203,7 @@ export class SimulatedWarden {
     if (known !== undefined) return known.info;
     if (plan.source === "/nowhere") throw new CohortError("MOUNT_REFUSED", { on: "MOUNT_SOURCE_UNREADABLE: /nowhere" });
     const timer = plan.ttlMs === 0 ? undefined : setTimeout(() => this.#revoke(name, plan.grantId, "expired"), plan.ttlMs);
-    const info = { mountId: 100 + plan.grantId, copied: false, protectionPartial: false };
+    const info = { mountId: 100 + plan.grantId, copied: false, copyPartial: false, protectionPartial: false };
     sandbox.grants.set(plan.grantId, { plan, info, timer, end: null });
     return info;
   }

@@ -16,7 +16,7 @@ import { fileAttempts } from "./escapes/files.ts";
 import { processAttempts } from "./escapes/processes.ts";
 import { machineCalls, namespaceCalls, socketCalls } from "./escapes/system-calls.ts";
 
-const programs = ["attempt", "escape", "swap", "hold"] as const;
+const programs = ["attempt", "escape", "swap", "hold", "fuse-server"] as const;
 export type Program = (typeof programs)[number];
 
 const sourcesOf = (program: Program): readonly string[] =>

@@ -2,6 +2,7 @@
 import { execFileSync, spawn } from "node:child_process";
 import { copyFileSync, chmodSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { once } from "node:events";
 import { text } from "node:stream/consumers";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { isCohortError } from "../../runtime/kernel/error.ts";
@@ -75,7 +76,7 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
     const source = shared();
     const name = await escapes.sandbox();
     await escapes.bench.vm.grant(name, plan(source));
-    const bystander = await escapes.bench.start(name, ["/bin/sh", "-c", "sleep 1; echo alive"]);
+    const bystander = await escapes.bench.start(name, ["/bin/sh", "-c", "sleep 0.4; echo alive"]);
     const holder = await hold(name, way);
     const revoked = await escapes.bench.vm.revoke(name, 17);
     await staysUntouched(source);
@@ -209,6 +210,38 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
         }
         expect([...outcomes].toSorted()).toEqual(["granted", "harmless\n", "refused"]);
         expect(Number(await counted)).toBeGreaterThan(10_000);
+      },
+    );
+
+    test.skipIf(!existsSync("/dev/fuse"))(
+      "a file system that a process answers is copied, and one that never answers delays nobody else",
+      { timeout: 30_000 },
+      async () => {
+        const { bench } = escapes;
+        const name = await escapes.sandbox();
+        for (const how of ["answer", "hang"]) {
+          const directory = bench.warden.personDirectory(how);
+          const server = spawn(escapes.tool("fuse-server"), [directory, `${PERSON_UID}`, how], { stdio: ["ignore", "pipe", "inherit"] });
+          try {
+            await once(server.stdout, "data");
+            const grant = bench.vm.grant(name, plan(directory, { mode: "ro", grantId: how === "hang" ? 18 : 17, target: how }));
+            if (how === "answer") {
+              expect(await grant).toMatchObject({ copied: true, copyPartial: false });
+              expect((await bench.sh(name, "cat mnt/answer/file")).stdout).toBe("from a process\n");
+              await expect(bench.vm.grant(name, plan(directory, { grantId: 19, target: "w" }))).rejects.toMatchObject({
+                code: "GRANT_FS_UNSUPPORTED",
+              });
+              continue;
+            }
+            const refused = expect(grant).rejects.toMatchObject({ code: "MOUNT_REFUSED" });
+            await bench.vm.grant(name, plan(shared(), { grantId: 20, target: "meanwhile" }));
+            expect((await bench.sh(name, "ls mnt/meanwhile")).stdout).toBe("file\n");
+            await refused;
+          } finally {
+            execFileSync("umount", ["--lazy", directory]);
+            server.kill("SIGKILL");
+          }
+        }
       },
     );
 

@@ -2,12 +2,13 @@
  * A sandbox bench whose sandboxes have network `proxied`, with an endpoint of this process for each, and the program network.c in them.
  * stop() closes every endpoint.
  */
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn, type ChildProcess } from "node:child_process";
 import { chmodSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { once } from "node:events";
 import { createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import type { MountPlan } from "../../vm/backend.ts";
+import type { WardenOptions } from "../vm/warden-process.ts";
 import { SandboxBench, type Outcome, type RunOptions } from "../vm/sandbox-bench.ts";
 
 export interface Endpoint {
@@ -25,14 +26,15 @@ export class NetworkBench {
   readonly bench: SandboxBench;
   readonly #tools: MountPlan;
   readonly #endpoints: Endpoint[] = [];
+  readonly #processes: ChildProcess[] = [];
 
   private constructor(bench: SandboxBench, tools: MountPlan) {
     this.bench = bench;
     this.#tools = tools;
   }
 
-  static async start(): Promise<NetworkBench> {
-    const bench = await SandboxBench.start();
+  static async start(options: WardenOptions = {}): Promise<NetworkBench> {
+    const bench = await SandboxBench.start(options);
     const source = bench.warden.personDirectory("tools");
     const binary = join(source, "network");
     const program = join(import.meta.dirname, "programs/network.c");
@@ -55,6 +57,15 @@ export class NetworkBench {
     const endpoint = { path, server, sockets };
     this.#endpoints.push(endpoint);
     return endpoint;
+  }
+
+  /** An endpoint that a process of its own serves, so that it waits for nothing that this process does. */
+  async listenApart(name: string): Promise<string> {
+    const path = this.bench.warden.endpoint(name);
+    const child = spawn(join(this.#tools.source, "network"), ["serve", path], { stdio: ["ignore", "pipe", "inherit"] });
+    this.#processes.push(child);
+    await once(child.stdout, "data", { signal: AbortSignal.timeout(5000) });
+    return path;
   }
 
   /** A proxied sandbox; `endpoint` may be a path where nobody listens. */
@@ -88,6 +99,7 @@ export class NetworkBench {
       for (const socket of sockets) socket.destroy();
       server.close();
     }
+    for (const child of this.#processes) child.kill("SIGKILL");
     await this.bench.stop();
   }
 }

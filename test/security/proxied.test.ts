@@ -131,6 +131,16 @@ describe.skipIf(wardenUnavailable !== null)(`a proxied child${TITLE}`, () => {
     expect(results.get("TCP_NODELAY")).toBe("OK");
   });
 
+  test("cannot hoard the kernel's memory in sockets: without a bound it took 2 GiB", async () => {
+    const pages = (): number => Number(/TCP: .* mem (\d+)/.exec(readFileSync("/proc/net/sockstat", "utf8"))?.[1]);
+    const hoarder = await bench.sandbox(endpoint.path, { limits: { openFilesMax: 1024 } });
+    const before = pages();
+    const execId = await bench.bench.start(hoarder, bench.words(hoarder, ["hoard", "500"]));
+    const said = (): string | undefined => bench.bench.events.bytesOf(hoarder, execId, "stdout").toString() || undefined;
+    await bench.bench.events.until("what it hoarded", said, 60_000);
+    expect(pages() - before).toBeLessThan((400 * 1024 * 1024) / 4096);
+  });
+
   test("cannot take the place of what listens on 3128", async () => {
     const { stdout } = await bench.network(name, ["take"]);
     expect(stdout.split("\n").slice(0, 2)).toEqual(["127.0.0.1 EADDRINUSE", "0.0.0.0 EADDRINUSE"]);

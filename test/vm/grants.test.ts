@@ -174,6 +174,7 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
       for (let at = 0; at < 128; at += 1) await bench.vm.grant(name, plan(source, { grantId: 17 + at, target: `t${at}` }));
       expect(await refusal(bench.vm.grant(name, plan(source, { grantId: 500, target: "more" })))).toBe("LIMIT_GRANTS");
       expect((await bench.sh(name, "cat mnt/t0/file mnt/t127/file; ls mnt | wc -l")).stdout).toBe("content\ncontent\n128\n");
+      expect((await bench.vm.probe(name)).outside).toEqual(expect.arrayContaining(["no-setuid-gain", "root-read-only", "proc-masked"]));
       const ends = await Promise.all(Array.from({ length: 128 }, (_, at) => bench.vm.revoke(name, 17 + at)));
       expect(ends).toEqual(Array.from({ length: 128 }, () => nobody));
       expect((await bench.sh(name, "ls -A mnt")).stdout).toBe("");
@@ -377,7 +378,7 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
 
     test("is a copy of what the person can read, and says so", async () => {
       const name = await bench.sandbox();
-      expect(await bench.vm.grant(name, plan(overlay))).toMatchObject({ copied: true });
+      expect(await bench.vm.grant(name, plan(overlay))).toMatchObject({ copied: true, copyPartial: true });
       const seen = await bench.sh(name, "cd mnt/data; ls; cat link; stat -c %a dir/file; test -O dir/file && echo mine; echo x > new");
       expect(seen.stdout).toBe("dir\nlink\ncontent\n640\nmine\n");
       expect(seen.stderr).toContain("Read-only");

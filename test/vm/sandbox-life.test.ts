@@ -116,6 +116,16 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
     expect(await bench.vm.list()).toEqual([]);
   });
 
+  test("has another deadline when it was given one, or none", async () => {
+    const { name, execId } = await ticking({ timeoutMs: 1000 });
+    await bench.vm.setDeadline(name, 0);
+    await pause(1500);
+    expect((await bench.vm.list())[0]?.state).toBe("alive");
+    await bench.vm.setDeadline(name, 300);
+    expect((await bench.outcome(name, execId)).exit.deadlineHit).toBe(true);
+    await expect(bench.vm.setDeadline(name, 300)).rejects.toThrow(/is dead/);
+  });
+
   test("ends at the deadline of its plan, by the warden's own clock", async () => {
     const { name, execId } = await ticking({ timeoutMs: 700 });
     bench.disconnect();

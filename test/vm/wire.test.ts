@@ -268,7 +268,7 @@ describe("answers", () => {
 
   test("are read by their request", () => {
     expect(readSandboxInfo("a", [5, 6, 1])).toEqual({ name: "a", uid: 5, initPid: 6, layers: ["uid"] });
-    expect(readGrantInfo([2 ** 40, 1])).toEqual({ mountId: 2 ** 40, copied: true, protectionPartial: false });
+    expect(readGrantInfo([2 ** 40, 5])).toEqual({ mountId: 2 ** 40, copied: true, copyPartial: true, protectionPartial: false });
     expect(readRevoked([3, 1])).toEqual({ processesKilled: 3, childKilled: true });
     expect(readProbe([1, 2])).toEqual({ inside: ["uid"], outside: ["no-capabilities"] });
     expect(readStats([1, 2, 3, 4, 5, 6, 7])).toEqual({

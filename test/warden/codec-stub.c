@@ -129,6 +129,32 @@ static void operate(const struct op_request *request)
 	send_or_die(zygote_fd, &reply, sizeof reply, NULL, 0);
 }
 
+/* A grant of every id stands once it was asked for; the target "refused" never does. */
+static void grant(const struct grant_request *request)
+{
+	struct op_reply reply = {.kind = FROM_OP_REPLY, .seq = request->seq, .op = OP_GRANT, .values = {1000 + request->grant_id, request->mount.mode}};
+	memcpy(reply.name, request->name, sizeof reply.name);
+	if (strcmp(request->mount.target, "refused") == 0) {
+		reply.error = E_MOUNT_SOURCE_UNREADABLE;
+		reply.sys_errno = EACCES;
+	}
+	send_or_die(zygote_fd, &reply, sizeof reply, NULL, 0);
+}
+
+/* Two processes held each grant but number 99, which never was. */
+static void end_grant(const struct op_request *request)
+{
+	struct op_reply reply = {.kind = FROM_OP_REPLY, .seq = request->seq, .op = OP_REVOKE};
+	struct grant_ended_notice notice = {.kind = FROM_GRANT_ENDED, .grant_id = request->grant_id, .processes_killed = 2};
+	memcpy(reply.name, request->name, sizeof reply.name);
+	memcpy(notice.name, request->name, sizeof notice.name);
+	if (request->grant_id != 99) {
+		reply.values[0] = 2;
+		send_or_die(zygote_fd, &notice, sizeof notice, NULL, 0);
+	}
+	send_or_die(zygote_fd, &reply, sizeof reply, NULL, 0);
+}
+
 static void run_child(const struct exec_request *request, int fds[EXEC_FDS_MAX])
 {
 	char *blob = mmap(NULL, request->blob_size, PROT_READ | PROT_WRITE, MAP_PRIVATE, fds[0], 0);
@@ -238,8 +264,11 @@ static _Noreturn void serve_peers(int broker_fd)
 {
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	static struct pollfd polled[STUBS_MAX + 2];
-	static struct create_request request;
-	struct op_request op;
+	static union {
+		struct op_request op; /* the first two fields of all are the same */
+		struct create_request create;
+		struct grant_request grant;
+	} request;
 	for (;;) {
 		polled[0] = (struct pollfd){.fd = broker_fd, .events = POLLIN};
 		polled[1] = (struct pollfd){.fd = zygote_fd, .events = POLLIN};
@@ -251,11 +280,19 @@ static _Noreturn void serve_peers(int broker_fd)
 			size = recv(broker_fd, &request, sizeof request, MSG_DONTWAIT);
 			if (size == 0)
 				end_peers();
-			if (size > 0)
-				create(&request);
+			if (size > 0 && request.op.op == OP_GRANT)
+				grant(&request.grant);
+			else if (size > 0)
+				create(&request.create);
 		}
-		if (polled[1].revents != 0 && recv(zygote_fd, &op, sizeof op, MSG_DONTWAIT) == sizeof op)
-			operate(&op);
+		if (polled[1].revents != 0 && recv(zygote_fd, &request, sizeof request, MSG_DONTWAIT) > 0) {
+			if (request.op.op == OP_CREATE)
+				create(&request.create);
+			else if (request.op.op == OP_REVOKE)
+				end_grant(&request.op);
+			else
+				operate(&request.op);
+		}
 		for (int index = 0; index < STUBS_MAX; index++)
 			if (stubs[index].init_fd >= 0 && polled[index + 2].revents != 0)
 				serve_init(index);

@@ -318,6 +318,47 @@ test.each([
   expect(process.stderr).toContain("connection closed");
 });
 
+test("grants are answered, refused and revoked once, and their ends told to every connection until the sandbox is gone", async () => {
+  const process = start();
+  const { vm, events } = await process.connect();
+  await vm.create(sandboxPlan("given"));
+  const plan = { grantId: 17, source: "/srv/data", target: "data", mode: "staged", ttlMs: 1000, stagedBytes: 4096 } as const;
+  const first = await vm.grant("given", plan);
+  expect(first).toEqual({ mountId: 1017, copied: false, copyPartial: false, protectionPartial: true });
+  // Answered from its record: the stub would refuse this target.
+  expect(await vm.grant("given", { ...plan, target: "refused" })).toEqual(first);
+  await expect(vm.grant("given", { ...plan, grantId: 18, target: "refused" })).rejects.toMatchObject({ code: "MOUNT_REFUSED" });
+  await expect(vm.grant("nobody", plan)).rejects.toMatchObject({ code: "WARDEN_REFUSED" });
+  expect(await vm.revoke("given", 17)).toEqual({ processesKilled: 2, childKilled: false });
+  expect(await vm.revoke("given", 99)).toEqual({ processesKilled: 0, childKilled: false });
+  expect(await vm.revoke("nobody", 17)).toEqual({ processesKilled: 0, childKilled: false });
+  await expect(vm.grant("given", plan)).rejects.toMatchObject({ code: "GRANT_ENDED" });
+  const end = { name: "given", grantId: 17, reason: "revoked", processesKilled: 2, childKilled: false } as const;
+  expect(events.grantEnds).toEqual([end]);
+  vm.close();
+  const again = await process.connect();
+  await again.vm.list();
+  await again.events.until("the end of the grant", () => again.events.grantEnds.length > 0);
+  expect(again.events.grantEnds).toEqual([end]);
+  await again.vm.destroy("given");
+  await again.vm.list();
+  expect(again.events.grantEnds).toHaveLength(1);
+});
+
+test.each([
+  ["GRANT of an id that is a mount's of the creation", [19, 1, "a", 16, "/s", "t", 0, 0, 0]],
+  ["GRANT of an unknown mode", [19, 1, "a", 17, "/s", "t", 3, 0, 0]],
+  ["GRANT without its layer's size", [19, 1, "a", 17, "/s", "t", 2, 0]],
+  ["REVOKE of grant 0", [20, 1, "a", 0]],
+  ["REVOKE of two grants", [20, 1, "a", 17, 18]],
+])("%s closes the connection", async (_, frame) => {
+  const process = start();
+  const { vm } = await process.connect();
+  vm.close();
+  await process.raw(Buffer.concat([hello, encodeFrame(frame)]));
+  expect(process.stderr).toContain("connection closed: a frame breaks the protocol");
+});
+
 test("another version is refused by name, a bad session name by an ERROR that leaves the connection open", async () => {
   const process = start();
   const { vm } = await process.connect();

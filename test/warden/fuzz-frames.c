@@ -34,15 +34,20 @@ static void check_exec(void)
 	CHECK(strnlen(frame.cwd, sizeof frame.cwd) < sizeof frame.cwd);
 }
 
+static void check_mount(const struct mount_request *mount)
+{
+	CHECK(strnlen(mount->source, sizeof mount->source) < sizeof mount->source);
+	CHECK(strnlen(mount->target, sizeof mount->target) < sizeof mount->target);
+	CHECK(mount->mode <= MOUNT_STAGED);
+	CHECK((mount->mode == MOUNT_STAGED) == (mount->staged_bytes != 0));
+}
+
 static void check_create(void)
 {
 	CHECK(scratch.create.mount_count <= MOUNTS_MAX);
 	CHECK(strnlen(scratch.create.endpoint, sizeof scratch.create.endpoint) < sizeof scratch.create.endpoint);
 	for (uint32_t index = 0; index < scratch.create.mount_count; index++) {
-		const struct mount_request *mount = &scratch.create.mounts[index];
-		CHECK(strnlen(mount->source, sizeof mount->source) < sizeof mount->source);
-		CHECK(strnlen(mount->target, sizeof mount->target) < sizeof mount->target);
-		CHECK(mount->mode <= MOUNT_STAGED);
+		check_mount(&scratch.create.mounts[index]);
 	}
 }
 
@@ -81,6 +86,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			check_exec();
 		if (frame.type == FRAME_CREATE)
 			check_create();
+		if (frame.type == FRAME_GRANT) {
+			CHECK(scratch.grant.grant_id >= GRANT_ID_MIN && scratch.grant.op == OP_GRANT);
+			check_mount(&scratch.grant.mount);
+		}
 		if (frame.type == FRAME_DATA)
 			check_round_trip();
 	}
@@ -104,9 +113,26 @@ static size_t seed_create(uint8_t *buffer, size_t capacity)
 		msgpack_write_text(&writer, "/home/person/project", 64);
 		msgpack_write_text(&writer, mount == 0 ? "project" : "data", 64);
 		msgpack_write_uint(&writer, mount);
-		msgpack_write_uint(&writer, mount << 20);
+		msgpack_write_uint(&writer, mount == MOUNT_STAGED ? 1 << 20 : 0);
 	}
 	msgpack_write_text(&writer, "", 64);
+	return writer.size;
+}
+
+static size_t seed_grant(uint8_t *buffer, size_t capacity)
+{
+	struct msgpack_writer writer;
+	msgpack_write_start(&writer, buffer, capacity);
+	msgpack_write_array(&writer, 9);
+	msgpack_write_uint(&writer, FRAME_GRANT);
+	msgpack_write_uint(&writer, 7);
+	msgpack_write_text(&writer, "serene-vibrant-newton", 64);
+	msgpack_write_uint(&writer, GRANT_ID_MIN);
+	msgpack_write_text(&writer, "/home/person/project", 64);
+	msgpack_write_text(&writer, "project", 64);
+	msgpack_write_uint(&writer, MOUNT_STAGED);
+	msgpack_write_uint(&writer, 1800000);
+	msgpack_write_uint(&writer, 1 << 26);
 	return writer.size;
 }
 
@@ -155,7 +181,7 @@ size_t fuzz_seed(size_t number, uint8_t *buffer, size_t capacity)
 {
 	static const uint8_t small[][8] = {
 		{FRAME_HELLO, 5}, {FRAME_ACK, 5}, {FRAME_SIGNAL, 5}, {FRAME_RESIZE, 6}, {FRAME_KILL, 3}, {FRAME_LIST, 2}, {FRAME_EXIT_ACK, 3},
-		{FRAME_RENEW, 1}, {FRAME_CREDIT, 5},
+		{FRAME_RENEW, 1}, {FRAME_CREDIT, 5}, {FRAME_REVOKE, 4},
 	};
 	if (number == 0)
 		return seed_create(buffer, capacity);
@@ -163,7 +189,9 @@ size_t fuzz_seed(size_t number, uint8_t *buffer, size_t capacity)
 		return seed_exec(buffer, capacity);
 	if (number == 2 || number == 3)
 		return seed_data(buffer, capacity, number == 2 ? WIRE_STDIN : WIRE_TOOLS);
-	number -= 4;
+	if (number == 4)
+		return seed_grant(buffer, capacity);
+	number -= 5;
 	if (number >= sizeof small / sizeof small[0])
 		return 0;
 	bool has_seq = frame_has_answer((enum frame_type)small[number][0]) && small[number][0] != FRAME_HELLO;

@@ -22,7 +22,8 @@
 #include "codec.h"
 #include "sandbox.h"
 
-enum { WORKERS_MAX = 64 };
+/* An opener has 5 s and a copy 30; a creation may have sixteen mounts. Then the codec has given it up. */
+enum { WORKERS_MAX = 64, WORKER_MS_MAX = 60000, LOOK_MS = 1000 };
 
 /* What the codec asks for; the first three fields of both are the same. */
 union job {
@@ -35,6 +36,7 @@ static struct worker {
 	pid_t pid;           /* 0: free */
 	uint32_t seq, op;    /* kept to answer for a worker that was killed */
 	char name[SESSION_NAME_SIZE];
+	uint64_t until_ms;
 } workers[WORKERS_MAX];
 
 static struct worker *find_worker(pid_t pid)
@@ -139,7 +141,7 @@ static void on_request(const struct broker *broker, struct worker *worker)
 		refuse(broker, job.create.op, job.create.seq, job.create.name, &fault);
 		return;
 	}
-	*worker = (struct worker){ .pid = pid, .seq = job.create.seq, .op = job.create.op };
+	*worker = (struct worker){ .pid = pid, .seq = job.create.seq, .op = job.create.op, .until_ms = boot_ms() + WORKER_MS_MAX };
 	memcpy(worker->name, job.create.name, sizeof(worker->name));
 }
 
@@ -192,6 +194,18 @@ static bool reap(const struct broker *broker, int *status)
 	}
 }
 
+/* Each wait on a file system of somebody else's ends. True: some worker is at work. */
+static bool end_late_workers(void)
+{
+	bool any = false;
+	for (size_t i = 0; i < WORKERS_MAX; i++) {
+		any = any || workers[i].pid > 0;
+		if (workers[i].pid > 0 && boot_ms() >= workers[i].until_ms)
+			kill(workers[i].pid, SIGKILL);
+	}
+	return any;
+}
+
 int broker_serve(struct broker *broker)
 {
 	struct fault fault;
@@ -207,7 +221,7 @@ int broker_serve(struct broker *broker)
 			{ .fd = free_worker != NULL ? broker->codec_fd : -1, .events = POLLIN },
 			{ .fd = broker->zygote_fd, .events = POLLIN },
 		};
-		if (poll(waited, ARRAY_LENGTH(waited), -1) < 0 && errno != EINTR)
+		if (poll(waited, ARRAY_LENGTH(waited), end_late_workers() ? LOOK_MS : -1) < 0 && errno != EINTR)
 			die_errno("cannot wait");
 		if (waited[0].revents != 0) {
 			struct signalfd_siginfo seen;

@@ -38,7 +38,7 @@ struct person_work {
 int run_as_person(const struct person *person, const struct person_work *work, int *fd);
 
 /* source-copy.c: a tmpfs with what the person can read of it, as a detached mount. Adds MOUNT_COPIED, and MOUNT_COPY_PARTIAL if need be. */
-int source_copy(const struct person *person, int source_fd, struct mount_request *mount, struct fault *fault);
+int source_copy(const struct person *person, int source_fd, bool is_file, struct mount_request *mount, struct fault *fault);
 
 /* source-protect.c. The search runs with the person's rights and writes paths, each with its NUL, to paths_fd. False: it is not complete. */
 bool protected_names_search(int root_fd, int paths_fd);

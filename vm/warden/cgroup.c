@@ -144,6 +144,14 @@ int cgroup_create(const struct cgroup_set *set, const char *name, const struct c
 	return 0;
 }
 
+int cgroup_bound_tcp(const struct cgroup_set *set, const char *name, struct fault *fault)
+{
+	static const char limit[] = "67108864"; /* 64 MiB */
+	if (!on_v1(set, CONTROLLER_MEMORY))
+		return 0;
+	return set_file(set, CONTROLLER_MEMORY, name, "memory.kmem.tcp.limit_in_bytes", limit, fault);
+}
+
 int cgroup_open(const struct cgroup_set *set, const char *name)
 {
 	return openat(set->v2_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);

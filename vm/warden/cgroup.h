@@ -30,6 +30,8 @@ int cgroup_create(const struct cgroup_set *set, const char *name, const struct c
 /* Writes what differs. A limit below what is in use already is refused by the kernel. */
 int cgroup_change_limits(const struct cgroup_set *set, const char *name, const struct cgroup_limits *from, const struct cgroup_limits *to,
 			 struct fault *fault);
+/* Before a process of it has a TCP socket: on v1 their buffers are not counted as its memory, so they get a limit of their own. */
+int cgroup_bound_tcp(const struct cgroup_set *set, const char *name, struct fault *fault);
 /* The v2 directory, for CLONE_INTO_CGROUP. */
 int cgroup_open(const struct cgroup_set *set, const char *name);
 /* Moves the calling, single-threaded process into the v1 cgroups. */

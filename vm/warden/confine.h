@@ -15,8 +15,6 @@ int seccomp_apply(enum filter_profile profile);
 int seccomp_apply_listening(enum filter_profile profile);
 /* Sixth argument of a socket() that is to be refused like any other, but without asking the listener: the truth check's. */
 #define FILTER_QUIETLY 0x636f6871u
-/* And of one that asks the listener to go: for a program in the sandbox that wants to listen itself. From then on what was EPERM is ENOSYS. */
-#define FILTER_FAREWELL 0x636f6862u
 
 /* The ABI of this kernel's Landlock, 0 when there is none. */
 int landlock_abi(void);

@@ -73,6 +73,10 @@ static int start(struct jail *jail, struct fault *fault)
 	int control[2], status[2];
 	if (cgroup_create(zygote.cgroups, jail->plan.cgroup, &jail->plan.cgroup_limits, fault) != 0)
 		return -1;
+	if (jail->plan.network == NETWORK_PROXIED && cgroup_bound_tcp(zygote.cgroups, jail->plan.cgroup, fault) != 0) {
+		cgroup_remove(zygote.cgroups, jail->plan.cgroup);
+		return -1;
+	}
 	jail->network_fd = network_stock_take(&zygote.network_maker_fd);
 	packet_pair(control);
 	packet_pair(status);

@@ -22,6 +22,7 @@ struct opened {
 	int error_number;
 	int not_writable;
 	int search_is_partial;
+	uint32_t mode;
 };
 
 struct opening {
@@ -29,10 +30,14 @@ struct opening {
 	int paths_fd;   /* -1, or where to write the protected names below it */
 };
 
+/* Of this machine: a call on them does not hang. Whether one can be idmapped is the kernel's to say. */
 static const char *const filesystems[] = {
-	"ext4", "xfs", "btrfs", "f2fs", "bcachefs", "zfs", "tmpfs", "vfat", "exfat", "ntfs3", "erofs", "squashfs",
-	/* These cannot be idmapped today, or not by every kernel; the kernel is asked. */
-	"ext2", "ext3", "overlay", "nfs", "nfs4", "fuse", "fuseblk", "9p", "virtiofs", "cifs", "smb3", "ceph", "iso9660", "udf", "ntfs", "hfsplus",
+	"ext4", "xfs", "btrfs", "f2fs", "bcachefs", "zfs", "tmpfs", "vfat", "exfat", "ntfs3", "erofs", "squashfs", "ext2", "ext3", "overlay",
+};
+
+/* Answered by a process or another machine, which may hang: root never touches them, and a child gets a copy. */
+static const char *const answered_filesystems[] = {
+	"nfs", "nfs4", "fuse", "fuseblk", "9p", "virtiofs", "cifs", "smb3", "ceph", "iso9660", "udf", "ntfs", "hfsplus",
 };
 
 static void open_source(void *context, void *answer, int *fd)
@@ -50,11 +55,14 @@ static void open_source(void *context, void *answer, int *fd)
 		opened->error_number = errno;
 	else if (opening->mount->mode == MOUNT_RW)
 		opened->not_writable = syscall(__NR_faccessat2, *fd, "", W_OK, AT_EMPTY_PATH | AT_EACCESS) != 0;
-	if (*fd >= 0 && opening->paths_fd >= 0 && fstat(*fd, &status) == 0 && S_ISDIR(status.st_mode))
+	if (*fd >= 0 && fstat(*fd, &status) == 0)
+		opened->mode = status.st_mode;
+	if (opening->paths_fd >= 0 && S_ISDIR(opened->mode))
 		opened->search_is_partial = !protected_names_search(*fd, opening->paths_fd);
 }
 
-static int open_as_person(const struct person *person, struct mount_request *mount, int paths_fd, struct fault *fault)
+/* *mode: its kind, as the person sees it. Root does not ask: a file system of the person's own may answer nobody else, or never. */
+static int open_as_person(const struct person *person, struct mount_request *mount, int paths_fd, uint32_t *mode, struct fault *fault)
 {
 	struct opened opened = { 0 };
 	struct opening opening = { .mount = mount, .paths_fd = paths_fd };
@@ -74,7 +82,10 @@ static int open_as_person(const struct person *person, struct mount_request *mou
 		return fail(fault, E_INTERNAL, 0, "no descriptor came for %.150s", mount->source);
 	if (opened.not_writable != 0)
 		return fail(fault, E_MOUNT_SOURCE_UNREADABLE, EACCES, "user %u cannot write to %.150s", person->uid, mount->source);
+	if (!S_ISDIR(opened.mode) && !S_ISREG(opened.mode))
+		return fail(fault, E_MOUNT_SOURCE_TYPE, 0, "%.150s is neither a directory nor a regular file", mount->source);
 	mount->flags |= opened.search_is_partial != 0 ? MOUNT_PROTECTION_PARTIAL : 0;
+	*mode = opened.mode;
 	return steal_fd(&fd);
 }
 
@@ -101,16 +112,17 @@ static int mount_id_of(int fd, uint64_t *id)
 	return *id == 0 ? -1 : 0;
 }
 
-static bool filesystem_is_known(const char *type)
+static bool is_in(const char *const names[], size_t count, const char *type)
 {
-	for (size_t i = 0; i < ARRAY_LENGTH(filesystems); i++)
-		if (strcmp(filesystems[i], type) == 0)
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(names[i], type) == 0)
 			return true;
-	return strncmp(type, "fuse.", strlen("fuse.")) == 0;
+	return false;
 }
 
-/* One line of mountinfo against the source: its own mount must be of a known type, and none may stand below it. */
-static int check_mount_line(char *line, uint64_t own_id, const char *real_path, const char *source, bool *seen, struct fault *fault)
+/* One line of mountinfo against the source: its own mount must be of a known type, and none may stand below it. MOUNT_COPIED is set
+ * when there must be a copy. */
+static int check_mount_line(char *line, uint64_t own_id, const char *real_path, struct mount_request *mount, bool *seen, struct fault *fault)
 {
 	char point[4096], type[64];
 	uint64_t id;
@@ -120,40 +132,39 @@ static int check_mount_line(char *line, uint64_t own_id, const char *real_path, 
 	unescape(point);
 	if (id == own_id) {
 		*seen = true;
-		if (!filesystem_is_known(type))
-			return fail(fault, E_MOUNT_FS_UNSUPPORTED, 0, "%.150s is on %s, which cannot be mounted into a sandbox", source, type);
+		bool is_answered = is_in(answered_filesystems, ARRAY_LENGTH(answered_filesystems), type) || strncmp(type, "fuse.", strlen("fuse.")) == 0;
+		mount->flags |= is_answered ? MOUNT_COPIED : 0;
+		if (!is_answered && !is_in(filesystems, ARRAY_LENGTH(filesystems), type))
+			return fail(fault, E_MOUNT_FS_UNSUPPORTED, 0, "%.150s is on %s, which cannot be mounted into a sandbox", mount->source, type);
 	}
 	size_t length = strlen(real_path);
 	if (strncmp(point, real_path, length) == 0 && (point[length] == '/' || (length == 1 && point[1] != '\0')))
 		/* What a mount hides would show in the clone, which takes only the one mount. */
-		return fail(fault, E_MOUNT_SOURCE_SUBMOUNTS, 0, "something is mounted below %.120s: %.80s", source, point);
+		return fail(fault, E_MOUNT_SOURCE_SUBMOUNTS, 0, "something is mounted below %.120s: %.80s", mount->source, point);
 	return 0;
 }
 
-static int check_source(int fd, const char *source, struct fault *fault)
+static int check_source(int fd, struct mount_request *mount, struct fault *fault)
 {
 	char link[64], real_path[4096];
 	static char line[LINE_SIZE];
-	struct stat status;
 	uint64_t id;
 	bool seen = false;
-	if (fstat(fd, &status) != 0 || (!S_ISDIR(status.st_mode) && !S_ISREG(status.st_mode)))
-		return fail(fault, E_MOUNT_SOURCE_TYPE, 0, "%.150s is neither a directory nor a regular file", source);
 	format_text(link, sizeof(link), "/proc/self/fd/%d", fd);
 	ssize_t length = readlink(link, real_path, sizeof(real_path) - 1);
 	FILE *mounts = fopen("/proc/self/mountinfo", "re");
 	if (length <= 0 || mounts == NULL || mount_id_of(fd, &id) != 0) {
 		if (mounts != NULL)
 			fclose(mounts);
-		return fail(fault, E_INTERNAL, errno, "cannot find the mount of %.150s", source);
+		return fail(fault, E_INTERNAL, errno, "cannot find the mount of %.150s", mount->source);
 	}
 	real_path[length] = '\0';
 	int checked = 0;
 	while (checked == 0 && fgets(line, sizeof(line), mounts) != NULL)
-		checked = check_mount_line(line, id, real_path, source, &seen, fault);
+		checked = check_mount_line(line, id, real_path, mount, &seen, fault);
 	fclose(mounts);
 	if (checked == 0 && !seen)
-		return fail(fault, E_MOUNT_SOURCE_TYPE, 0, "the mount of %.150s is not in the host's mount table", source);
+		return fail(fault, E_MOUNT_SOURCE_TYPE, 0, "the mount of %.150s is not in the host's mount table", mount->source);
 	return checked;
 }
 
@@ -181,7 +192,7 @@ static int clone_mount(int source_fd, const struct mount_request *mount, struct 
 
 int mount_source_prepare(const struct person *person, int idmap_probe_fd, struct mount_request *mount, struct fault *fault)
 {
-	struct stat status;
+	uint32_t mode = 0;
 	bool writable = mount->mode == MOUNT_RW;
 	mount->flags = 0;
 	if (memchr(mount->source, '\0', sizeof(mount->source)) == NULL || mount->source[0] != '/')
@@ -189,15 +200,15 @@ int mount_source_prepare(const struct person *person, int idmap_probe_fd, struct
 	CLEANUP_FD int paths_fd = writable ? memfd_create("protected", MFD_CLOEXEC) : -1;
 	if (writable && paths_fd < 0)
 		return fail(fault, E_SETUP_FAILED, errno, "no memory for the protected names of %.150s", mount->source);
-	CLEANUP_FD int source_fd = open_as_person(person, mount, paths_fd, fault);
-	if (source_fd < 0 || check_source(source_fd, mount->source, fault) != 0)
+	CLEANUP_FD int source_fd = open_as_person(person, mount, paths_fd, &mode, fault);
+	if (source_fd < 0 || check_source(source_fd, mount, fault) != 0)
 		return -1;
-	if (fstat(source_fd, &status) != 0 || (mount->mode == MOUNT_STAGED && !S_ISDIR(status.st_mode)))
+	if (mount->mode == MOUNT_STAGED && !S_ISDIR(mode))
 		return fail(fault, E_MOUNT_SOURCE_TYPE, 0, "%.150s is a file, and only a directory can be staged", mount->source);
-	if (!can_be_idmapped(source_fd, idmap_probe_fd)) {
+	if ((mount->flags & MOUNT_COPIED) != 0 || !can_be_idmapped(source_fd, idmap_probe_fd)) {
 		if (writable)
 			return fail(fault, E_GRANT_FS_UNSUPPORTED, 0, "the file system of %.150s cannot be idmapped", mount->source);
-		return source_copy(person, source_fd, mount, fault);
+		return source_copy(person, source_fd, S_ISREG(mode), mount, fault);
 	}
 	CLEANUP_FD int tree = clone_mount(source_fd, mount, fault);
 	if (tree < 0 || !writable || lseek(paths_fd, 0, SEEK_END) == 0)

@@ -257,8 +257,8 @@ static bool limits_line_is(const char *limits, const char *key, uint64_t value)
 
 uint32_t layers_seen_outside(const struct sandbox_plan *plan, const struct cgroup_set *cgroups, int proc_fd, pid_t pid)
 {
-	/* One thread, so one buffer; a mountinfo line is about 100 bytes. */
-	static char text[64 * 1024];
+	/* One thread, so one buffer; a line of mountinfo is about 200 bytes, with a long source 4 KiB, and each grant has up to three. */
+	static char text[2 << 20];
 	char process[16], path[64];
 	struct stat memory;
 	format_text(process, sizeof(process), "%d", pid);

@@ -15,9 +15,16 @@ void emit_told_refusal(void);
 /* The low half of an argument: the kernel's parameter is 32 bits wide in all that we compare. */
 void emit_load_argument(unsigned int index);
 
+/* seccomp-modes.c; which argument is the mode, or for open the flags before it */
+void emit_chmod(unsigned int mode_argument);
+void emit_open(unsigned int flags_argument);
+void emit_mknod(unsigned int mode_argument);
+
+/* seccomp-requests.c */
 void emit_ioctl(void);
 void emit_fcntl(void);
 void emit_prctl(void);
+void emit_own_filter(void);
 void emit_madvise(void);
 void emit_prlimit(void);
 /* Refuses when one of the bits is set in the argument. */

@@ -1,4 +1,4 @@
-/* The parts of the system call filter that look at a command: ioctl, fcntl, prctl, madvise, prlimit. Pure. */
+/* The parts of the system call filter that look at a command: ioctl, fcntl, prctl, madvise, prlimit, seccomp. Pure. */
 #include "seccomp-emit.h"
 
 #include <fcntl.h>
@@ -98,5 +98,14 @@ void emit_refused_bits(unsigned int argument, uint32_t bits, int error_number)
 	emit_load_argument(argument);
 	emit(BPF_JMP | BPF_JSET | BPF_K, 0, 1, bits);
 	emit_refusal(error_number);
+	emit_return(SECCOMP_RET_ALLOW);
+}
+
+/* A listener of a child's own could answer "continue" to what ours is asked about: of two filters that ask, the kernel asks the newest. */
+void emit_own_filter(void)
+{
+	emit_load_argument(1);
+	emit(BPF_JMP | BPF_JSET | BPF_K, 0, 1, SECCOMP_FILTER_FLAG_NEW_LISTENER);
+	emit_refusal(EPERM);
 	emit_return(SECCOMP_RET_ALLOW);
 }

@@ -96,6 +96,7 @@ RULE(openat2, ABSENT)
 
 /* Allowed for some arguments only. */
 RULE(clone, CLONE)
+RULE(seccomp, OWN_FILTER)
 RULE(socketpair, SOCKETPAIR)
 RULE(ioctl, IOCTL)
 #ifdef __NR_mknod

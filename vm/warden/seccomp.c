@@ -30,7 +30,7 @@ enum { OUR_ARCH = (int)AUDIT_ARCH_AARCH64, OLD_NUMBERS_END = 295 };
 enum { NEW_NUMBERS = 424, CEILING = 467, PROGRAM_MAX = 512 };
 
 enum action {
-	ALLOW, REFUSE, NOTIFY, ABSENT, CLONE, SOCKETPAIR, SOCKET_TCP, SETSOCKOPT, IOCTL, MKNOD, MKNODAT, CHMOD, FCHMODAT, OPEN, OPENAT, FCNTL,
+	ALLOW, REFUSE, NOTIFY, ABSENT, OWN_FILTER, CLONE, SOCKETPAIR, SOCKET_TCP, SETSOCKOPT, IOCTL, MKNOD, MKNODAT, CHMOD, FCHMODAT, OPEN, OPENAT, FCNTL,
 	PRLIMIT, RENAMEAT2, MMAP, MEMFD, SHMGET, MADVISE, PRCTL, ACTION_COUNT,
 };
 
@@ -93,125 +93,76 @@ void emit_told_refusal(void)
 	emit_notified_refusal();
 }
 
-/* In a directory mounted read-write, a file belongs to the person on the host: a set-user-id program there would hand whoever runs it
- * the person's rights, and its content is the child's. */
-enum { SET_ID_BITS = S_ISUID | S_ISGID };
-
-static void emit_chmod(unsigned int mode_argument)
+static void emit_permission(void)
 {
-	emit_load_argument(mode_argument);
-	emit(BPF_JMP | BPF_JSET | BPF_K, 0, 1, SET_ID_BITS);
+	emit_return(SECCOMP_RET_ALLOW);
+}
+
+static void emit_quiet_refusal(void)
+{
+	emit_refusal(EPERM);
+}
+
+static void emit_absence(void)
+{
+	emit_refusal(ENOSYS);
+}
+
+static void emit_clone(void)
+{
+	emit_load_argument(0);
+	emit(BPF_JMP | BPF_JSET | BPF_K, 0, 1,
+	     CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET);
 	emit_notified_refusal();
 	emit_return(SECCOMP_RET_ALLOW);
 }
 
-/* The mode counts only when a file may be created; else that argument is whatever was in the register. */
-static void emit_open(unsigned int flags_argument)
-{
-	emit_load_argument(flags_argument);
-	emit(BPF_JMP | BPF_JSET | BPF_K, 0, 3, O_CREAT | (O_TMPFILE & ~O_DIRECTORY));
-	emit_load_argument(flags_argument + 1);
-	emit(BPF_JMP | BPF_JSET | BPF_K, 0, 1, SET_ID_BITS);
-	emit_notified_refusal();
-	emit_return(SECCOMP_RET_ALLOW);
-}
-
-static void emit_mknod(unsigned int mode_argument)
-{
-	emit_load_argument(mode_argument);
-	emit(BPF_JMP | BPF_JSET | BPF_K, 4, 0, SET_ID_BITS);
-	emit(BPF_ALU | BPF_AND | BPF_K, 0, 0, S_IFMT);
-	emit(BPF_JMP | BPF_JEQ | BPF_K, 3, 0, S_IFIFO);
-	emit(BPF_JMP | BPF_JEQ | BPF_K, 2, 0, S_IFREG);
-	emit(BPF_JMP | BPF_JEQ | BPF_K, 1, 0, 0); /* no type means a regular file */
-	emit_notified_refusal();
-	emit_return(SECCOMP_RET_ALLOW);
-}
+/* What an action is made of: a piece of its own, one that looks at the argument where the mode (or flags and mode) stand, or bits that are
+ * refused in an argument. */
+static const struct {
+	void (*plain)(void);
+	void (*of_mode)(unsigned int argument);
+	unsigned int argument;
+	uint32_t bits;
+	int error_number;
+} emitters[ACTION_COUNT] = {
+	[ALLOW] = { .plain = emit_permission },
+	[REFUSE] = { .plain = emit_quiet_refusal },
+	[NOTIFY] = { .plain = emit_told_refusal },
+	[ABSENT] = { .plain = emit_absence },
+	[OWN_FILTER] = { .plain = emit_own_filter },
+	[CLONE] = { .plain = emit_clone },
+	[SOCKETPAIR] = { .plain = emit_socketpair },
+	[SOCKET_TCP] = { .plain = emit_socket_tcp },
+	[SETSOCKOPT] = { .plain = emit_setsockopt },
+	[IOCTL] = { .plain = emit_ioctl },
+	[FCNTL] = { .plain = emit_fcntl },
+	[PRLIMIT] = { .plain = emit_prlimit },
+	[MADVISE] = { .plain = emit_madvise },
+	[PRCTL] = { .plain = emit_prctl },
+	[MKNOD] = { .of_mode = emit_mknod, .argument = 1 },
+	[MKNODAT] = { .of_mode = emit_mknod, .argument = 2 },
+	[CHMOD] = { .of_mode = emit_chmod, .argument = 1 },
+	[FCHMODAT] = { .of_mode = emit_chmod, .argument = 2 },
+	[OPEN] = { .of_mode = emit_open, .argument = 1 },
+	[OPENAT] = { .of_mode = emit_open, .argument = 2 },
+	/* RENAME_WHITEOUT makes a character device where the file was. */
+	[RENAMEAT2] = { .argument = 4, .bits = 1u << 2, .error_number = EPERM },
+	[MMAP] = { .argument = 3, .bits = MAP_HUGETLB, .error_number = ENOMEM },
+	[MEMFD] = { .argument = 1, .bits = MFD_HUGETLB, .error_number = ENOMEM },
+	[SHMGET] = { .argument = 2, .bits = SHM_HUGETLB, .error_number = ENOMEM },
+};
 
 static void emit_action(enum action action)
 {
-	switch (action) {
-	case ALLOW:
-		emit_return(SECCOMP_RET_ALLOW);
-		return;
-	case REFUSE:
-		emit_refusal(EPERM);
-		return;
-	case NOTIFY:
-		emit_told_refusal();
-		return;
-	case ABSENT:
-		emit_refusal(ENOSYS);
-		return;
-	case CLONE:
-		emit_load_argument(0);
-		emit(BPF_JMP | BPF_JSET | BPF_K, 0, 1,
-		     CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET);
-		emit_notified_refusal();
-		emit_return(SECCOMP_RET_ALLOW);
-		return;
-	case SOCKETPAIR:
-		emit_socketpair();
-		return;
-	case SOCKET_TCP:
-		emit_socket_tcp();
-		return;
-	case SETSOCKOPT:
-		emit_setsockopt();
-		return;
-	case IOCTL:
-		emit_ioctl();
-		return;
-	case MKNOD:
-		emit_mknod(1);
-		return;
-	case MKNODAT:
-		emit_mknod(2);
-		return;
-	case CHMOD:
-		emit_chmod(1);
-		return;
-	case FCHMODAT:
-		emit_chmod(2);
-		return;
-	case OPEN:
-		emit_open(1);
-		return;
-	case OPENAT:
-		emit_open(2);
-		return;
-	case FCNTL:
-		emit_fcntl();
-		return;
-	case PRLIMIT:
-		emit_prlimit();
-		return;
-	case RENAMEAT2:
-		/* RENAME_WHITEOUT makes a character device where the file was. */
-		emit_load_argument(4);
-		emit(BPF_JMP | BPF_JSET | BPF_K, 0, 1, 1u << 2);
-		emit_refusal(EPERM);
-		emit_return(SECCOMP_RET_ALLOW);
-		return;
-	case MMAP:
-		emit_refused_bits(3, MAP_HUGETLB, ENOMEM);
-		return;
-	case MEMFD:
-		emit_refused_bits(1, MFD_HUGETLB, ENOMEM);
-		return;
-	case SHMGET:
-		emit_refused_bits(2, SHM_HUGETLB, ENOMEM);
-		return;
-	case MADVISE:
-		emit_madvise();
-		return;
-	case PRCTL:
-		emit_prctl();
-		return;
-	case ACTION_COUNT:
-		break;
-	}
-	die("no such action of the system call filter");
+	if (emitters[action].plain != NULL)
+		emitters[action].plain();
+	else if (emitters[action].of_mode != NULL)
+		emitters[action].of_mode(emitters[action].argument);
+	else if (emitters[action].bits != 0)
+		emit_refused_bits(emitters[action].argument, emitters[action].bits, emitters[action].error_number);
+	else
+		die("no such action of the system call filter");
 }
 
 /* Emits the tree over intervals [from, to); the number is in the accumulator. */
@@ -285,16 +236,19 @@ void seccomp_prepare(enum filter_profile profile)
 	emit_tree(0, interval_count, 0);
 }
 
-int seccomp_apply(enum filter_profile profile)
+static int load(enum filter_profile profile, unsigned int flags)
 {
 	struct sock_fprog filter = { .len = programs[profile].length, .filter = programs[profile].instructions };
-	return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter);
+	return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &filter);
 }
 
+int seccomp_apply(enum filter_profile profile)
+{
+	return load(profile, 0);
+}
+
+/* A signal that comes while a call is being answered waits until it is: else every answer to a busy caller could come too late. */
 int seccomp_apply_listening(enum filter_profile profile)
 {
-	struct sock_fprog filter = { .len = programs[profile].length, .filter = programs[profile].instructions };
-	/* A signal that comes while a call is being answered waits until it is: else every answer to a busy caller could come too late. */
-	const unsigned int flags = SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
-	return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &filter);
+	return load(profile, SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV);
 }

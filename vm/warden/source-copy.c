@@ -160,11 +160,9 @@ static int new_tmpfs(const struct person *person, struct fault *fault)
 }
 
 /* Of a file the mount of the file alone; read-only both. */
-static int finish_copy(int mount_fd, int source_fd, struct fault *fault)
+static int finish_copy(int mount_fd, bool is_file, struct fault *fault)
 {
-	struct stat status;
 	struct mount_attr read_only = { .attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, .propagation = MS_PRIVATE };
-	bool is_file = fstat(source_fd, &status) == 0 && S_ISREG(status.st_mode);
 	if (is_file && attach_privately(mount_fd, fault) != 0)
 		return -1;
 	CLEANUP_FD int tree = is_file ? open_tree(mount_fd, "file", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC) : fcntl(mount_fd, F_DUPFD_CLOEXEC, 0);
@@ -173,7 +171,7 @@ static int finish_copy(int mount_fd, int source_fd, struct fault *fault)
 	return steal_fd(&tree);
 }
 
-int source_copy(const struct person *person, int source_fd, struct mount_request *mount, struct fault *fault)
+int source_copy(const struct person *person, int source_fd, bool is_file, struct mount_request *mount, struct fault *fault)
 {
 	struct copied copied = { 0 };
 	int none = -1;
@@ -198,5 +196,5 @@ int source_copy(const struct person *person, int source_fd, struct mount_request
 		return fail(fault, E_GRANT_FS_UNSUPPORTED, copied.error_number, "cannot copy %.150s", mount->source);
 	close_fd(&target_fd);
 	mount->flags |= MOUNT_COPIED | (copied.partial != 0 ? MOUNT_COPY_PARTIAL : 0);
-	return finish_copy(mount_fd, source_fd, fault);
+	return finish_copy(mount_fd, is_file, fault);
 }

@@ -7,7 +7,8 @@
  *   W2 Of a caller it reads what the kernel says: registers, the process's name and number. Never its memory.
  *   W3 Who is refused too often waits for the answer, and so do only the threads that asked; nothing is dropped.
  *   W4 What the codec does not take now is counted and told later; what is kept for one sandbox is bounded.
- *   W5 It lives as long as the warden: its end ends everything. */
+ *   W5 It holds a listener as long as anybody could call: a listener that a child made in its place could let the calls happen. So its end
+ *      ends everything, and the filter refuses children listeners of their own besides. */
 #include "witness.h"
 
 #include <signal.h>
@@ -15,10 +16,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
-#include <sys/syscall.h>
 #include <sys/time.h>
-
-#include "confine.h"
 
 #ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
 #define SECCOMP_IOCTL_NOTIF_SET_FLAGS SECCOMP_IOW(4, __u64)
@@ -42,7 +40,7 @@ struct kind {
 
 struct watched {
 	struct watched *previous, *next;
-	int listener_fd;           /* -1: every process of the sandbox has ended, or it asked to be left alone */
+	int listener_fd;           /* -1: every process of the sandbox has ended */
 	uint32_t uid, ordinal;
 	uint32_t answers;          /* in this window */
 	uint32_t notices;          /* that may be sent now */
@@ -228,20 +226,15 @@ static void on_denial(struct watched *watched, const struct seccomp_notif *call)
 {
 	struct kind kind = { .count = 1 };
 	struct seccomp_notif_resp answer = { .id = call->id, .error = -EPERM };
-	bool is_farewell = call->data.nr == __NR_socket && (uint32_t)call->data.args[5] == FILTER_FAREWELL;
-	if (!is_farewell) {
-		know_caller(watched, call->pid);
-		kind.caller = watched->caller;
-		denial_text(&call->data, kind.call, kind.detail);
-		/* Told before it is answered: the end of a process comes behind what it was refused. */
-		if (watched->kinds_used > 0 || !tell(watched, &kind))
-			keep(watched, &kind);
-	}
+	know_caller(watched, call->pid);
+	kind.caller = watched->caller;
+	denial_text(&call->data, kind.call, kind.detail);
+	/* Told before it is answered: the end of a process comes behind what it was refused. */
+	if (watched->kinds_used > 0 || !tell(watched, &kind))
+		keep(watched, &kind);
 	/* ENOENT: it was killed meanwhile. */
 	if (ioctl(watched->listener_fd, SECCOMP_IOCTL_NOTIF_SEND, &answer) != 0 && errno != ENOENT)
 		die_errno("witness: cannot answer");
-	if (is_farewell)
-		let_go(watched);
 }
 
 static void on_listener(struct watched *watched, uint32_t events)

@@ -179,7 +179,8 @@ static void on_codec(void)
 		return;
 	}
 	request = received.op;
-	if (size != (ssize_t)sizeof(request) || request.op < OP_FREEZE || request.op > OP_KILL_ALL || request.reason > DEATH_OOM)
+	if (size != (ssize_t)sizeof(request) || request.op < OP_FREEZE || request.op > OP_KILL_ALL ||
+	    (request.reason > DEATH_OOM && request.op != OP_DEADLINE))
 		die("zygote: an op_request of %zd bytes, operation %u", size, request.op);
 	request.name[SESSION_NAME_SIZE - 1] = '\0';
 	if (request.op >= OP_FREEZE_ALL) {

@@ -56,12 +56,18 @@ export function readDestroyed(name: string, values: readonly unknown[]): void {
 
 const GRANT_COPIED = 1;
 const GRANT_PROTECTION_PARTIAL = 2;
+const GRANT_COPY_PARTIAL = 4;
 
 export function readGrantInfo(values: readonly unknown[]): GrantInfo {
   return read(values, "the answer to GRANT", (reader) => {
     const mountId = reader.uint();
     const flags = reader.uint32();
-    return { mountId, copied: (flags & GRANT_COPIED) !== 0, protectionPartial: (flags & GRANT_PROTECTION_PARTIAL) !== 0 };
+    return {
+      mountId,
+      copied: (flags & GRANT_COPIED) !== 0,
+      copyPartial: (flags & GRANT_COPY_PARTIAL) !== 0,
+      protectionPartial: (flags & GRANT_PROTECTION_PARTIAL) !== 0,
+    };
   });
 }
 

@@ -75,6 +75,7 @@ function taskOf(entry: TaskEntry, defaults: TaskDefaults, index: number, mounts:
   const command = commandOf(entry, shell, path, problems);
   const stdin = entry.stdin ?? defaults.stdin;
   const cwd = entry.cwd ?? defaults.cwd;
+  const network = entry.network ?? defaults.network;
   const timeoutMs = entry.timeout ?? defaults.timeout;
   const title = neutraliseLine(entry.title ?? (shell ? (command[2] ?? "") : command.join(" ")))
     .trim()
@@ -86,7 +87,7 @@ function taskOf(entry: TaskEntry, defaults: TaskDefaults, index: number, mounts:
     ...(stdin !== undefined && { stdin }),
     ...(cwd !== undefined && { cwd }),
     mounts,
-    network: entry.network ?? defaults.network ?? "none",
+    ...(network !== undefined && { network }),
     limits: limitsOf({ ...defaults.limits, ...entry.limits }),
     ...(timeoutMs !== undefined && { timeoutMs }),
     retries: entry.retries ?? defaults.retries ?? 0,

@@ -81,11 +81,11 @@ static void own_filter(unsigned int action)
 	show("filter", syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter));
 }
 
-static void own_listener(void)
+static void own_listener(long high_bits)
 {
 	struct sock_filter program[] = { BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW) };
 	struct sock_fprog filter = { 1, program };
-	show("listener", syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &filter));
+	show(high_bits == 0 ? "listener" : "high", syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, high_bits | SECCOMP_FILTER_FLAG_NEW_LISTENER, &filter));
 }
 
 int main(int argc, char *argv[])
@@ -111,14 +111,14 @@ int main(int argc, char *argv[])
 			prctl(PR_SET_NAME, "a\nb\033[31m\xff", 0, 0, 0);
 		else if (strcmp(argv[i], "quietly") == 0)
 			show("quietly", syscall(SYS_socket, AF_INET, SOCK_STREAM, 0, 0, 0, 0x636f6871));
-		else if (strcmp(argv[i], "farewell") == 0)
-			show("farewell", syscall(SYS_socket, AF_INET, SOCK_STREAM, 0, 0, 0, 0x636f6862));
 		else if (strcmp(argv[i], "allow") == 0)
 			own_filter(SECCOMP_RET_ALLOW);
 		else if (strcmp(argv[i], "pretend") == 0)
 			own_filter(SECCOMP_RET_ERRNO);
 		else if (strcmp(argv[i], "listener") == 0)
-			own_listener();
+			own_listener(0);
+		else if (strcmp(argv[i], "high") == 0)
+			own_listener(1l << 40);
 		else if (strcmp(argv[i], "trace") == 0)
 			own_filter(SECCOMP_RET_TRACE);
 		else if (strcmp(argv[i], "hammer") == 0)

@@ -3,10 +3,13 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -155,6 +158,39 @@ static void stuff(void)
 	printf("stuffed %ld\n", total);
 }
 
+/* Connections with itself, each as full as it gets: memory of the kernel. Then stays. */
+static void hoard(int pairs)
+{
+	static char block[65536];
+	struct sockaddr_storage address;
+	socklen_t size = address_of(&address, "127.0.0.1", 0);
+	int listener = socket(AF_INET, SOCK_STREAM, 0);
+	long total = 0;
+	if (bind(listener, (struct sockaddr *)&address, size) != 0 || listen(listener, 16) != 0 ||
+	    getsockname(listener, (struct sockaddr *)&address, &size) != 0)
+		return;
+	for (int i = 0; i < pairs; i++) {
+		int client = socket(AF_INET, SOCK_STREAM, 0), largest = 1 << 30;
+		setsockopt(client, SOL_SOCKET, SO_SNDBUF, &largest, sizeof(largest));
+		setsockopt(client, SOL_SOCKET, SO_RCVBUF, &largest, sizeof(largest));
+		if (client < 0 || connect(client, (struct sockaddr *)&address, size) != 0)
+			break;
+		int server = accept(listener, NULL, NULL);
+		for (int way = 0; way < 2; way++) {
+			struct pollfd waited = { .fd = way == 0 ? client : server, .events = POLLOUT };
+			while (poll(&waited, 1, 20) > 0) {
+				ssize_t sent = send(waited.fd, block, sizeof(block), MSG_NOSIGNAL | MSG_DONTWAIT);
+				if (sent < 0)
+					break;
+				total += sent;
+			}
+		}
+	}
+	printf("hoarded %ld\n", total);
+	fflush(stdout);
+	pause();
+}
+
 /* So many bytes through an endpoint that echoes, checked; microseconds. */
 static void pump(long bytes)
 {
@@ -234,6 +270,27 @@ static void local(const char *address_text)
 		printf("local %c\n", byte);
 }
 
+/* Outside: an endpoint in a process of its own, one connection after the other, each byte back. Ends with its parent. */
+static void serve(const char *path)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	char buffer[4096];
+	int listener = socket(AF_UNIX, SOCK_STREAM, 0);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	umask(0);
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || bind(listener, (struct sockaddr *)&address, sizeof(address)) != 0 || listen(listener, 64) != 0)
+		return;
+	puts("listens");
+	fflush(stdout);
+	for (;;) {
+		int fd = accept(listener, NULL, NULL);
+		for (ssize_t size = read(fd, buffer, sizeof(buffer)); size > 0; size = read(fd, buffer, sizeof(buffer)))
+			if (send(fd, buffer, (size_t)size, MSG_NOSIGNAL) < 0)
+				break;
+		close(fd);
+	}
+}
+
 /* Whether somebody else's place can be taken. */
 static void take_proxy_port(void)
 {
@@ -303,6 +360,8 @@ int main(int argc, char *argv[])
 		keep(atoi(argv[2]));
 	else if (strcmp(command, "stuff") == 0)
 		stuff();
+	else if (strcmp(command, "hoard") == 0 && argc > 2)
+		hoard(atoi(argv[2]));
 	else if (strcmp(command, "pump") == 0 && argc > 2)
 		pump(atol(argv[2]));
 	else if (strcmp(command, "times") == 0 && argc > 2)
@@ -315,6 +374,8 @@ int main(int argc, char *argv[])
 		take_proxy_port();
 	else if (strcmp(command, "pairs") == 0 && argc > 2)
 		pairs(argv[2]);
+	else if (strcmp(command, "serve") == 0 && argc > 2)
+		serve(argv[2]);
 	else if (strcmp(command, "options") == 0)
 		options();
 	else
