@@ -23,8 +23,10 @@ async function layerRows(vm: Vm, child: string): Promise<readonly DoctorRow[]> {
   const { inside, outside } = await vm.probe(child);
   const seen = { inside: new Set(inside), outside: new Set(outside) };
   return layerNames.map((layer) => {
-    const where = [seen.inside.has(layer) ? "inside" : "", seen.outside.has(layer) ? "outside" : ""].filter((one) => one !== "");
-    return row("layers", layer, where.length > 0, where.length > 0 ? `seen from ${where.join(" and ")}` : "not active");
+    const [isInside, isOutside] = [seen.inside.has(layer), seen.outside.has(layer)];
+    const where = [isInside ? "inside" : "", isOutside ? "outside" : ""].filter((one) => one !== "");
+    const detail = where.length > 0 ? `seen from ${where.join(" and ")}` : "not active";
+    return { ...row("layers", layer, where.length > 0, detail), seen: { inside: isInside, outside: isOutside } };
   });
 }
 

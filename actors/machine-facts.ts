@@ -23,8 +23,13 @@ const CGROUPS_SEARCHED_MAX = 100;
 
 type Version = readonly [major: number, minor: number];
 
-function rowOf(check: string, status: DoctorRow["status"], detail: string): DoctorRow {
-  return { area: "machine", check, status, detail };
+function rowOf(
+  check: string,
+  status: DoctorRow["status"],
+  detail: string,
+  lesser: { readonly instead?: string; readonly cost?: string } = {},
+): DoctorRow {
+  return { area: "machine", check, status, detail, ...lesser };
 }
 
 /** Null where it is absent or closed to this user: each row says what that means. */
@@ -69,7 +74,10 @@ function controllerRow(name: string, root: string, mounts: readonly CgroupMount[
   const first = mounts.find(({ type, options }) => type === "cgroup" && options.includes(name));
   return first === undefined
     ? rowOf(check, "missing", "on neither v2 nor v1; mount cgroup v2 with it, or its v1 hierarchy")
-    : rowOf(check, "ok", `v1 at ${first.point}`);
+    : rowOf(check, "ok", `v1 at ${first.point}`, {
+        instead: "v1",
+        cost: "one cgroup more for each child",
+      });
 }
 
 /** The root of the hierarchy has no such file, every other cgroup has. */
@@ -112,8 +120,28 @@ function coreRow(root: string): DoctorRow {
   const pattern = readText(join(root, "proc/sys/kernel/core_pattern"));
   if (pattern === null) return rowOf("core_pattern", "degraded", "cannot be read");
   return pattern.startsWith("|")
-    ? rowOf("core_pattern", "ok", `piped to ${pattern.slice(1).split(" ")[0] ?? ""}; never for a child: its core limit of 1 forbids it`)
+    ? rowOf("core_pattern", "ok", `piped to ${pattern.slice(1).split(" ")[0] ?? ""}; never for a child: its core limit of 1 forbids it`, {
+        cost: "no core dump of a child",
+      })
     : rowOf("core_pattern", "ok", `not piped: ${pattern === "" ? "no core files" : pattern}`);
+}
+
+/** What other machines have and the layers do not stand on: absent, something else does its work. */
+function optionalRows(root: string): readonly DoctorRow[] {
+  const yama = readText(join(root, "proc/sys/kernel/yama/ptrace_scope"));
+  const appArmor = readText(join(root, "sys/module/apparmor/parameters/enabled"));
+  return [
+    rowOf("session disk", "ok", "a tmpfs of its own for each child", {
+      instead: "memory, as there is no project quota to rely on",
+      cost: "what a child writes counts as memory of this machine",
+    }),
+    yama === null
+      ? rowOf("yama", "ok", "absent", { instead: "filter of system calls and a process tree of its own", cost: "nothing" })
+      : rowOf("yama", "ok", `ptrace_scope ${yama}`),
+    appArmor === "Y"
+      ? rowOf("apparmor", "ok", "enabled; no profile of ours is needed")
+      : rowOf("apparmor", "ok", "absent", { instead: "Landlock and mounts", cost: "nothing" }),
+  ];
 }
 
 export function machineRows(cores: number, memoryBytes: number, root = "/"): readonly DoctorRow[] {
@@ -129,5 +157,6 @@ export function machineRows(cores: number, memoryBytes: number, root = "/"): rea
     killRow(root, mounts, kernel),
     landlockRow(root, kernel),
     coreRow(root),
+    ...optionalRows(root),
   ];
 }

@@ -125,6 +125,11 @@ export interface DoctorRow {
   readonly check: string;
   readonly status: "ok" | "degraded" | "missing";
   readonly detail: string;
+  /** What is used because the machine does not offer the better thing, and what that costs. */
+  readonly instead?: string;
+  readonly cost?: string;
+  /** Of a child's layer: whether each side sees it active. Some show on one side only. */
+  readonly seen?: { readonly inside: boolean; readonly outside: boolean };
 }
 export interface DoctorReport {
   readonly rows: readonly DoctorRow[];

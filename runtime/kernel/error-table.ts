@@ -63,7 +63,7 @@ export const errorTable = {
   GRANT_ENDED: entry("user", false, "the grant has ended", "make a new one"),
   GRANT_REFUSED: entry("user", false, "this cannot be given to a child", "give another directory, or less of it"),
   GRANT_UNCONFIRMED: entry("user", false, "giving this needs an explicit confirmation", "read what it means, then say so"),
-  GRANT_UNKNOWN: entry("user", false, "no such grant", "list them: cohort grant --list"),
+  GRANT_UNKNOWN: entry("user", false, "no such grant", "list them: cohort grants --all"),
   APPROVAL_UNKNOWN: entry("user", false, "no such approval", "list them: cohort approvals"),
   APPROVAL_ANSWERED: entry("user", false, "it has another answer already", "list them: cohort approvals --all"),
   LAYER_MISSING: entry("operator", false, "a layer of the confinement is missing, so nothing was run", "see `cohort doctor`"),

@@ -45,6 +45,17 @@ test("a machine with cgroup v2 and Landlock has all that is needed", () => {
     "cgroup.kill": "ok: v2 at /sys/fs/cgroup",
     landlock: "ok: ABI 6 by the kernel's version; enabled",
     core_pattern: "ok: not piped: core",
+    "session disk": "ok: a tmpfs of its own for each child",
+    yama: "ok: absent",
+    apparmor: "ok: absent",
+  });
+});
+
+test("what stands in for something better is said, with its cost", () => {
+  const rows = machineRows(2, 1024 ** 3);
+  expect(rows.find(({ check }) => check === "session disk")).toMatchObject({
+    instead: expect.stringContaining("memory"),
+    cost: expect.stringContaining("memory of this machine"),
   });
 });
 

@@ -86,7 +86,32 @@ describe("the program", () => {
 
   it("has help for each command, its version, and completion that its shell accepts", () => {
     expect(cohort(["--version"]).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
-    const commands = ["run", "map", "ps", "logs", "results", "cancel", "resume", "shell", "doctor", "vm", "daemon", "completion"];
+    const commands = [
+      "run",
+      "map",
+      "ps",
+      "logs",
+      "results",
+      "cancel",
+      "resume",
+      "shell",
+      "approvals",
+      "approve",
+      "deny",
+      "grant",
+      "grants",
+      "revoke",
+      "freeze",
+      "thaw",
+      "diff",
+      "apply",
+      "discard",
+      "undo",
+      "doctor",
+      "vm",
+      "daemon",
+      "completion",
+    ];
     const help = cohort(["--help"]);
     expect([help.status, commands.filter((command) => !help.stdout.includes(`  ${command} `))]).toEqual([0, []]);
     expect(cohort([]).status).toBe(2);

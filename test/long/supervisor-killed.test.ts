@@ -56,6 +56,17 @@ function sandboxCgroups(instance: string): readonly string[] {
     );
 }
 
+/** Of the sandboxes that stand ready for whoever comes: so many there are when no child lives, once the last is refilled. */
+async function cgroupsAtRest(instance: string): Promise<number> {
+  let [before, now] = [-1, sandboxCgroups(instance).length];
+  await eventually(async () => {
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    [before, now] = [now, sandboxCgroups(instance).length];
+    return now === before;
+  }, "the pool of the warden is full");
+  return now;
+}
+
 function processesNamed(marker: string): readonly number[] {
   return readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name))
@@ -73,6 +84,7 @@ test("kill -9 of cohortd, ten times in a run of 200 tasks: each ran once, has on
   const shared = home.personDirectory();
   const client = await home.connect();
   const instance = wardenInstance();
+  const atRest = await cgroupsAtRest(instance);
   const run = await client.run({
     title: "survives its supervisor",
     jobs: 8,
@@ -118,7 +130,7 @@ test("kill -9 of cohortd, ten times in a run of 200 tasks: each ran once, has on
     expect(sha256(Buffer.concat(chunks)), `stream of task ${index}`).toBe(sha256(expectedStream(index)));
   }
   expect(await run.summary()).toMatchObject({ status: "completed", counts: { total: TASKS, succeeded: TASKS, failed: 0, running: 0 } });
-  await eventually(() => sandboxCgroups(instance).length === 0, "no cgroup of a child is left");
+  await eventually(() => sandboxCgroups(instance).length <= atRest, "no cgroup of a child is left");
 });
 
 test("when nobody comes back, the lease ends it: no process, cgroup or directory of a child is left", async () => {
@@ -127,6 +139,7 @@ test("when nobody comes back, the lease ends it: no process, cgroup or directory
   const marker = `3600.${process.pid}`;
   const client = await home.connect();
   const instance = wardenInstance();
+  const atRest = await cgroupsAtRest(instance);
   const run = await client.run({
     title: "nobody comes back",
     jobs: 20,
@@ -137,7 +150,7 @@ test("when nobody comes back, the lease ends it: no process, cgroup or directory
   client.close();
   for (const pid of daemons) process.kill(pid, "SIGKILL");
   await eventually(() => processesNamed(marker).length === 0, "no process of a child is left", 15_000);
-  await eventually(() => sandboxCgroups(instance).length === 0, "no cgroup of a child is left", 15_000);
+  await eventually(() => sandboxCgroups(instance).length <= atRest, "no cgroup of a child is left", 15_000);
   expect(home.daemons()).toEqual([]);
 
   const next = await home.connect();

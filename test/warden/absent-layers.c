@@ -99,6 +99,8 @@ static long load_filter_with_sockets(long operation, long flags, const struct so
 static long load_filter(long operation, long flags, const struct sock_fprog *filter)
 {
 	long result = 0;
+	/* Not where another uid took them already: the filter of such a process may refuse to ask. */
+	bool gives_up = capset_waits && may_load_filters();
 	if (operation == SECCOMP_SET_MODE_FILTER && absent(LAYER_SECCOMP)) {
 		/* Whoever waits for denials gets something to wait for that never speaks. */
 		if ((flags & SECCOMP_FILTER_FLAG_NEW_LISTENER) != 0)
@@ -108,7 +110,7 @@ static long load_filter(long operation, long flags, const struct sock_fprog *fil
 	} else {
 		result = __real_syscall(SYS_seccomp, operation, flags, filter);
 	}
-	if (result >= 0 && capset_waits && no_capability() != 0)
+	if (result >= 0 && gives_up && no_capability() != 0)
 		return -1;
 	return result;
 }

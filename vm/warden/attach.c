@@ -123,10 +123,11 @@ static int attach_inside(void *context, struct fault *fault)
 	CLEANUP_FD int writable = points < 0 ? -1 : sealed_points_writable(points, fault);
 	if (writable < 0 || make_point(writable, target, attachment->is_directory, fault) != 0)
 		return -1;
-	if (move_mount(attachment->mount_fd, "", points, target, MOVE_MOUNT_F_EMPTY_PATH) != 0)
-		fail(fault, E_SETUP_FAILED, errno, "cannot mount on ~/mnt/%s", target);
-	else if (mount_id_of(attachment->mount_fd, "", &attachment->mount_id) != 0)
+	/* The attachment comes last: nothing may fail once the child can reach it. */
+	if (mount_id_of(attachment->mount_fd, "", &attachment->mount_id) != 0)
 		fail(fault, E_INTERNAL, errno, "the mount on ~/mnt/%s has no number", target);
+	else if (move_mount(attachment->mount_fd, "", points, target, MOVE_MOUNT_F_EMPTY_PATH) != 0)
+		fail(fault, E_SETUP_FAILED, errno, "cannot mount on ~/mnt/%s", target);
 	else
 		return 0;
 	unlinkat(writable, target, attachment->is_directory ? AT_REMOVEDIR : 0);

@@ -11,6 +11,8 @@
  *      ends everything, and the filter refuses children listeners of their own besides. */
 #include "witness.h"
 
+#include "denial-tally.h"
+
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,31 +26,20 @@
 #endif
 
 enum {
-	KINDS_MAX = 16,            /* different refusals of one sandbox that wait to be told */
 	ANSWERS_PER_WINDOW = 64, WINDOW_MS = 20,
-	NOTICES_BURST = 16, NOTICE_REFILL_MS = 50,
 	EVENTS_MAX = 64,
 	STUCK_US = 2000,
-};
-
-/* Refused and not told yet. */
-struct kind {
-	uint32_t count;            /* 0: free */
-	struct caller caller;
-	char call[DENIAL_CALL_SIZE], detail[DENIAL_DETAIL_SIZE];
 };
 
 struct watched {
 	struct watched *previous, *next;
 	int listener_fd;           /* -1: every process of the sandbox has ended */
-	uint32_t uid, ordinal;
+	uint32_t uid;
 	uint32_t answers;          /* in this window */
-	uint32_t notices;          /* that may be sent now */
-	uint64_t window_ms, refilled_ms;
+	struct tally tally;
+	uint64_t window_ms;
 	bool resting;              /* nobody is answered until the window's end */
 	bool asked;                /* the codec waits for what was counted */
-	struct kind *kinds;        /* KINDS_MAX of them, from the first that has to wait */
-	uint32_t kinds_used;
 	uint32_t thread;           /* who called last, and what it was called: mostly, who calls next */
 	char comm[DENIAL_PROGRAM_SIZE];
 	struct caller caller;
@@ -75,7 +66,7 @@ static void free_watched(struct watched *watched)
 		first = watched->next;
 	if (watched->next != NULL)
 		watched->next->previous = watched->previous;
-	free(watched->kinds);
+	tally_free(&watched->tally);
 	free(watched);
 }
 
@@ -99,7 +90,8 @@ static bool take_listener(void)
 	if (watched == NULL)
 		/* Without a holder of its listener a sandbox would see ENOSYS where it was promised EPERM. */
 		die("witness: cannot take the listener of a sandbox");
-	*watched = (struct watched){ .listener_fd = listener_fd, .uid = notice.uid, .notices = NOTICES_BURST, .next = first };
+	*watched = (struct watched){ .listener_fd = listener_fd, .uid = notice.uid, .next = first };
+	tally_start(&watched->tally, config->codec_fd, notice.uid);
 	if (first != NULL)
 		first->previous = watched;
 	first = watched;
@@ -107,66 +99,6 @@ static bool take_listener(void)
 	ioctl(listener_fd, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP);
 	listen_to(watched, EPOLL_CTL_ADD, EPOLLIN);
 	return true;
-}
-
-static bool tell(struct watched *watched, const struct kind *kind)
-{
-	struct denial_notice notice = {
-		.uid = watched->uid, .ordinal = watched->ordinal + 1, .repeated = kind->count, .pid = kind->caller.inner_pid,
-	};
-	if (watched->notices == 0)
-		return false;
-	memcpy(notice.program, kind->caller.program, sizeof(notice.program));
-	memcpy(notice.call, kind->call, sizeof(notice.call));
-	memcpy(notice.detail, kind->detail, sizeof(notice.detail));
-	if (send_packet(config->codec_fd, &notice, sizeof(notice), NULL, 0) != 0) {
-		if (errno != EAGAIN)
-			die_errno("witness: the codec is gone");
-		/* It takes nothing now: it has no supervisor, or one that is slow. */
-		watched->notices = 0;
-		watched->refilled_ms = now_ms;
-		return false;
-	}
-	watched->ordinal++;
-	watched->notices--;
-	return true;
-}
-
-static bool same_kind(const struct kind *one, const struct kind *other)
-{
-	return strcmp(one->call, other->call) == 0 && strcmp(one->detail, other->detail) == 0 &&
-	       strcmp(one->caller.program, other->caller.program) == 0;
-}
-
-static void keep(struct watched *watched, const struct kind *kind)
-{
-	if (watched->kinds == NULL)
-		watched->kinds = calloc(KINDS_MAX, sizeof(*watched->kinds));
-	if (watched->kinds == NULL)
-		return; /* told by whoever is refused next; the refusal itself needs no memory */
-	for (uint32_t i = 0; i < watched->kinds_used; i++)
-		if (same_kind(&watched->kinds[i], kind)) {
-			watched->kinds[i].count += kind->count;
-			return;
-		}
-	if (watched->kinds_used < KINDS_MAX) {
-		watched->kinds[watched->kinds_used++] = *kind;
-		return;
-	}
-	/* The last one becomes the one for all that has no place. */
-	struct kind *rest = &watched->kinds[KINDS_MAX - 1];
-	uint32_t count = rest->count + kind->count;
-	*rest = (struct kind){ .count = count, .call = "other calls" };
-}
-
-static void tell_kept(struct watched *watched)
-{
-	uint32_t told = 0;
-	while (told < watched->kinds_used && tell(watched, &watched->kinds[told]))
-		told++;
-	watched->kinds_used -= told;
-	if (told > 0)
-		memmove(watched->kinds, watched->kinds + told, watched->kinds_used * sizeof(*watched->kinds));
 }
 
 static struct watched *find(uint32_t uid)
@@ -180,8 +112,7 @@ static struct watched *find(uint32_t uid)
 static void answer_codec(struct watched *watched)
 {
 	const struct denial_notice all_told = { .uid = watched->uid };
-	tell_kept(watched);
-	if (watched->kinds_used > 0)
+	if (!tally_tell(&watched->tally, now_ms))
 		return;
 	if (send_packet(config->codec_fd, &all_told, sizeof(all_told), NULL, 0) == 0)
 		watched->asked = false;
@@ -207,7 +138,7 @@ static void on_codec(void)
 	if (watched == NULL)
 		return;
 	watched->asked = true;
-	watched->notices = NOTICES_BURST;
+	tally_hurry(&watched->tally);
 	answer_codec(watched);
 }
 
@@ -224,14 +155,13 @@ static void know_caller(struct watched *watched, uint32_t thread)
 
 static void on_denial(struct watched *watched, const struct seccomp_notif *call)
 {
-	struct kind kind = { .count = 1 };
+	struct denial_kind kind = { .count = 1 };
 	struct seccomp_notif_resp answer = { .id = call->id, .error = -EPERM };
 	know_caller(watched, call->pid);
 	kind.caller = watched->caller;
 	denial_text(&call->data, kind.call, kind.detail);
 	/* Told before it is answered: the end of a process comes behind what it was refused. */
-	if (watched->kinds_used > 0 || !tell(watched, &kind))
-		keep(watched, &kind);
+	tally_count(&watched->tally, &kind, now_ms);
 	/* ENOENT: it was killed meanwhile. */
 	if (ioctl(watched->listener_fd, SECCOMP_IOCTL_NOTIF_SEND, &answer) != 0 && errno != ENOENT)
 		die_errno("witness: cannot answer");
@@ -243,8 +173,8 @@ static void on_listener(struct watched *watched, uint32_t events)
 	if ((events & EPOLLIN) == 0) {
 		/* Nobody is left who could call. */
 		let_go(watched);
-		watched->notices = NOTICES_BURST;
-		tell_kept(watched);
+		tally_hurry(&watched->tally);
+		tally_tell(&watched->tally, now_ms);
 		return;
 	}
 	if (watched->answers == ANSWERS_PER_WINDOW && now_ms < watched->window_ms + WINDOW_MS) {
@@ -266,15 +196,11 @@ static void on_listener(struct watched *watched, uint32_t events)
 
 static void run_timers(struct watched *watched)
 {
-	if (watched->notices < NOTICES_BURST && now_ms >= watched->refilled_ms + NOTICE_REFILL_MS) {
-		uint64_t more = (now_ms - watched->refilled_ms) / NOTICE_REFILL_MS;
-		watched->notices = more > NOTICES_BURST - watched->notices ? NOTICES_BURST : watched->notices + (uint32_t)more;
-		watched->refilled_ms = now_ms;
-	}
+	tally_refill(&watched->tally, now_ms);
 	if (watched->asked)
 		answer_codec(watched);
-	else if (watched->kinds_used > 0)
-		tell_kept(watched);
+	else
+		tally_tell(&watched->tally, now_ms);
 	if (watched->resting && watched->listener_fd >= 0 && now_ms >= watched->window_ms + WINDOW_MS) {
 		watched->resting = false;
 		listen_to(watched, EPOLL_CTL_MOD, EPOLLIN);
@@ -289,10 +215,10 @@ static bool run_all_timers(void)
 	for (struct watched *watched = first; watched != NULL; watched = next) {
 		next = watched->next;
 		run_timers(watched);
-		if (watched->listener_fd < 0 && watched->kinds_used == 0)
+		if (watched->listener_fd < 0 && watched->tally.used == 0)
 			free_watched(watched);
 		else
-			waits = waits || watched->resting || watched->asked || watched->kinds_used > 0 || watched->notices < NOTICES_BURST;
+			waits = waits || watched->resting || watched->asked || !tally_rests(&watched->tally);
 	}
 	return waits;
 }

@@ -1,5 +1,6 @@
 /** `cohort completion`: scripts made from the commands themselves, so that they cannot fall behind. */
 import type { Command } from "commander";
+import type { Cohort } from "../../../sdk/index.ts";
 import { writeNow } from "../report.ts";
 import { withCohort } from "../session.ts";
 
@@ -9,11 +10,22 @@ interface Completed {
   readonly options: readonly { readonly flag: string; readonly takesValue: boolean; readonly description: string }[];
   readonly choices: readonly string[];
   /** What its first argument names. */
-  readonly names: "runs" | "children" | "files";
+  readonly names: Names;
 }
 
-const RUN_COMMANDS = new Set(["logs", "results", "cancel", "resume"]);
-const CHILD_COMMANDS = new Set(["shell", "doctor"]);
+type Names = "runs" | "children" | "approvals" | "grants" | "files";
+
+const COMMANDS_OF: Readonly<Record<Exclude<Names, "files">, ReadonlySet<string>>> = {
+  runs: new Set(["logs", "results", "cancel", "resume"]),
+  children: new Set(["shell", "doctor", "grant", "freeze", "thaw"]),
+  approvals: new Set(["approve", "deny"]),
+  grants: new Set(["revoke", "diff", "apply", "discard", "undo"]),
+};
+
+function namesOf(command: string): Names {
+  for (const kind of ["runs", "children", "approvals", "grants"] as const) if (COMMANDS_OF[kind].has(command)) return kind;
+  return "files";
+}
 
 /** Plain words only: they stand in shell scripts between single quotes. */
 const inert = (text: string): string => text.replace(/[^A-Za-z0-9 .,;=%|{}#+_/()-]/g, " ");
@@ -30,7 +42,7 @@ function describe(program: Command): readonly Completed[] {
           .map((flag) => ({ flag, takesValue: option.required, description: inert(option.description) })),
       ),
       choices: command.registeredArguments.flatMap((argument) => argument.argChoices ?? []),
-      names: RUN_COMMANDS.has(command.name()) ? "runs" : CHILD_COMMANDS.has(command.name()) ? "children" : "files",
+      names: namesOf(command.name()),
     }));
 }
 
@@ -116,16 +128,25 @@ export function completionCommand(program: Command, shell: "bash" | "zsh" | "fis
   return 0;
 }
 
+async function namesNow(cohort: Cohort, kind: string): Promise<readonly string[]> {
+  switch (kind) {
+    case "children":
+      return (await cohort.children()).map((child) => child.child);
+    case "approvals":
+      return (await cohort.approvals.list()).map((approval) => approval.approval);
+    case "grants":
+      return (await cohort.grants.list({ ended: true, limit: 100 })).map((grant) => grant.grant);
+    default:
+      return ["@", ...(await cohort.runs({ limit: 50 })).map((run) => run.run)];
+  }
+}
+
 /** Names for the scripts above. Nothing is started for a key stroke: without a cohortd there are none. */
 export async function namesCommand(kind: string): Promise<number> {
   try {
     return await withCohort(
       async (cohort) => {
-        const names =
-          kind === "children"
-            ? (await cohort.children()).map((child) => child.child)
-            : ["@", ...(await cohort.runs({ limit: 50 })).map((run) => run.run)];
-        writeNow(1, `${names.join("\n")}\n`);
+        writeNow(1, `${(await namesNow(cohort, kind)).join("\n")}\n`);
         return 0;
       },
       { start: false },

@@ -1,14 +1,14 @@
 /** `cohort doctor`, `cohort vm` and `cohort daemon`: the parts that everything else stands on. */
-import { CohortError, isCohortError, wardenDown, wardenUp, type DoctorRow } from "../../../sdk/index.ts";
+import { CohortError, isCohortError, wardenDown, wardenUp } from "../../../sdk/index.ts";
 import { accountNamed, accountOf, accountWithUid, isRoot } from "../../../sdk/account.ts";
 import { isListening } from "../../../sdk/listening.ts";
 import { statePaths } from "../../../sdk/paths.ts";
 import { withOwnPath } from "../own-program.ts";
 import { writeNow } from "../report.ts";
 import { chooseChild, withCohort } from "../session.ts";
-import { describeTerminal } from "../terminal.ts";
+import { describeTerminal, stdoutColumns } from "../terminal.ts";
 import { jsonLine, neutraliseLine } from "../text/neutralise.ts";
-import { table, type Column } from "../text/table.ts";
+import { doctorText } from "../view/doctor-text.ts";
 
 export interface JsonOption {
   readonly json?: boolean;
@@ -18,13 +18,6 @@ export interface VmOptions extends JsonOption {
   readonly user?: string;
 }
 
-const doctorColumns: readonly Column<DoctorRow>[] = [
-  { title: "area", cell: (row) => row.area },
-  { title: "check", cell: (row) => row.check },
-  { title: "status", cell: (row) => row.status },
-  { title: "detail", cell: (row) => withOwnPath(row.detail) },
-];
-
 /** 0 nothing is missing · 1 something that is promised is missing. */
 export function doctorCommand(written: string | undefined, options: JsonOption): Promise<number> {
   return withCohort(async (cohort) => {
@@ -33,16 +26,8 @@ export function doctorCommand(written: string | undefined, options: JsonOption):
     const missing = report.rows.filter((row) => row.status === "missing");
     if (options.json === true) writeNow(1, jsonLine(report));
     else {
-      const style = describeTerminal(process.env).stdoutStyle;
-      const colour = { ok: style.green, degraded: style.yellow, missing: style.red };
-      // Not cut to the terminal: what to do about it stands at the end of a line.
-      const text = table(report.rows, doctorColumns);
-      writeNow(
-        1,
-        text.replace(/ (ok|degraded|missing)(?= )/g, (_, status: DoctorRow["status"]) => ` ${colour[status](status)}`),
-      );
-      const binary = report.wardenSha256 === "" ? "" : `sha256 of the warden's binary: ${neutraliseLine(report.wardenSha256)}\n`;
-      writeNow(1, `\n${binary}event loop of cohortd: 99% of turns within ${report.eventLoopDelayP99Ms.toFixed(1)} ms\n`);
+      // Not cut to the terminal but wrapped: what to do about it stands at the end.
+      writeNow(1, doctorText(report, child, stdoutColumns(), describeTerminal(process.env).stdoutStyle));
       if (missing.length > 0)
         writeNow(2, `cohort: ${missing.length} missing: ${neutraliseLine(missing.map((row) => `${row.area} ${row.check}`).join(", "))}\n`);
     }
