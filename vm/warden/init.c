@@ -38,8 +38,7 @@ struct running_exec {
 
 static struct sandbox_plan *plan;
 static bool is_claimed;
-static int control_fd;
-static int child_signal_fd;
+static int control_fd, child_signal_fd;
 static struct running_exec execs[EXECS_MAX];
 
 static void tell(const struct init_message *message)
