@@ -235,6 +235,9 @@ describe("frames of the supervisor", () => {
       [{ type: "revoke", seq: 1, name: "a", grantId: 17 }, [20, 1, "a", 17]],
     ];
     for (const [frame, fields] of cases) expect(decodeBytes(encodeSupervisorFrame(frame))).toEqual(fields);
+    const proxied = { ...plan, network: { type: "proxied", endpoint: "/run/x" } } as const;
+    const fields = decodeBytes(encodeSupervisorFrame({ type: "create", seq: 7, plan: proxied })) as readonly unknown[];
+    expect([fields[11], fields[13]]).toEqual([1, "/run/x"]);
   });
 
   test.each<readonly [string, SupervisorFrame]>([
@@ -250,6 +253,11 @@ describe("frames of the supervisor", () => {
         seq: 1,
         plan: { ...plan, mounts: Array.from({ length: 17 }, () => ({ source: "/a", target: "a", mode: "ro" as const })) },
       },
+    ],
+    ["an endpoint that is no absolute path", { type: "create", seq: 1, plan: { ...plan, network: { type: "proxied", endpoint: "x" } } }],
+    [
+      "an endpoint longer than the path of a socket",
+      { type: "create", seq: 1, plan: { ...plan, network: { type: "proxied", endpoint: `/${"x".repeat(107)}` } } },
     ],
     ["the id of a mount of the creation", { type: "grant", seq: 1, name: "a", plan: { ...grant, grantId: 16 } }],
     ["a NUL in the source of a grant", { type: "grant", seq: 1, name: "a", plan: { ...grant, source: "/a\0b" } }],
