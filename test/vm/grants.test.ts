@@ -216,6 +216,18 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
       expect((await bench.sh(name, "ls mnt")).stdout).toBe("first\n");
       expect(await bench.vm.revoke(name, 1)).toEqual(nobody);
     });
+
+    test("covers the protected names of each", async () => {
+      const sources = [shared(), shared()];
+      for (const source of sources) asPerson(() => mkdirSync(join(source, ".git")));
+      const name = await bench.sandbox({ mounts: sources.map((source, at) => ({ source, target: `t${at}`, mode: "rw" as const })) });
+      const { stdout } = await bench.sh(name, "for t in t0 t1; do echo x > mnt/$t/new; echo x > mnt/$t/.git/config || echo no; done");
+      expect(stdout).toBe("no\nno\n");
+      expect(sources.map((source) => [existsSync(join(source, "new")), existsSync(join(source, ".git/config"))])).toEqual([
+        [true, false],
+        [true, false],
+      ]);
+    });
   });
 
   describe("for writing", () => {

@@ -62,8 +62,9 @@ static int attach_at(int mount_fd, int dir_fd, const char *path, struct fault *f
 	return 0;
 }
 
-/* The layer is mounted whole, and writable, while the overlay is made, in a directory that only root can enter; then its data takes its place. */
-static int assemble(const struct staging *staging, int parts_fd, int points_fd, struct fault *fault)
+/* The layer is mounted whole, and writable, while the overlay is made, in a directory that only root can enter; then its data takes its
+ * place. The overlay comes last: nothing may fail once the child can reach it. */
+static int assemble(const struct staging *staging, int parts_fd, int points_fd, int writable_fd, const char *parts_path, struct fault *fault)
 {
 	struct mount_attr read_only = { .attr_set = MOUNT_ATTR_RDONLY };
 	struct grant *grant = staging->grant;
@@ -78,29 +79,27 @@ static int assemble(const struct staging *staging, int parts_fd, int points_fd, 
 		return -1;
 	if (moved != 0 || view < 0 || mount_setattr(view, "", AT_EMPTY_PATH, &read_only, sizeof(read_only)) != 0)
 		return fail(fault, E_SETUP_FAILED, errno, "cannot show the layer of ~/mnt/%s", grant->target);
-	if (attach_at(view, parts_fd, "upper", fault) != 0 || attach_at(overlay, points_fd, grant->target, fault) != 0)
-		return -1;
 	if (mount_id_of(overlay, "", &grant->mount_ids[0]) != 0 || mount_id_of(staging->lower_fd, "", &grant->mount_ids[1]) != 0 ||
 	    mount_id_of(view, "", &grant->mount_ids[2]) != 0 || mount_id_of(staging->layer_fd, "", &grant->layer_mount_id) != 0)
 		return fail(fault, E_INTERNAL, errno, "the parts of ~/mnt/%s have no numbers", grant->target);
-	return 0;
+	if (attach_at(view, parts_fd, "upper", fault) != 0)
+		return -1;
+	if (fchmodat(writable_fd, parts_path, 0755, 0) != 0)
+		return fail(fault, E_SETUP_FAILED, errno, "cannot show the parts of ~/mnt/%s", grant->target);
+	return attach_at(overlay, points_fd, grant->target, fault);
 }
 
-/* Whatever part of it was attached: nothing runs on it yet, and the descriptors that hold it are closed by the caller. */
-static void take_back(int parts_fd, int points_fd, int writable_fd, const char *target)
+/* Whatever parts were attached, read-only but for the layer that no child could enter. Lazily, since our own descriptors hold them. */
+static void take_back(int parts_fd, int writable_fd, const char *target)
 {
 	static const char *const parts[] = { "upper", "upper", "lower" };
-	char path[PATH_SIZE];
-	if (fchdir(points_fd) == 0)
-		umount2(target, MNT_DETACH | UMOUNT_NOFOLLOW);
 	if (fchdir(parts_fd) == 0)
 		for (size_t i = 0; i < ARRAY_LENGTH(parts); i++)
 			umount2(parts[i], MNT_DETACH | UMOUNT_NOFOLLOW);
 	if (chdir("/") != 0)
 		die_errno("zygote: cannot leave the parts of a staged mount");
 	staged_points_remove(writable_fd, target);
-	format_text(path, sizeof(path), "%s", target);
-	unlinkat(writable_fd, path, AT_REMOVEDIR);
+	unlinkat(writable_fd, target, AT_REMOVEDIR);
 }
 
 void staged_points_remove(int writable_fd, const char *target)
@@ -151,11 +150,9 @@ static int stage_inside(void *context, struct fault *fault)
 	CLEANUP_FD int parts = openat(points, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (parts < 0)
 		return fail(fault, E_SETUP_FAILED, errno, "cannot open ~/mnt/%s", path);
-	if (assemble(staging, parts, points, fault) == 0 && fchmodat(writable, path, 0755, 0) == 0)
+	if (assemble(staging, parts, points, writable, path, fault) == 0)
 		return 0;
-	if (fault->error == E_NONE)
-		fail(fault, E_SETUP_FAILED, errno, "cannot show the parts of ~/mnt/%s", target);
-	take_back(parts, points, writable, target);
+	take_back(parts, writable, target);
 	return -1;
 }
 
