@@ -2,6 +2,7 @@
  * The child's machine with its effects on the VM and on content. Every effect is keyed: running it again finds what it did before.
  * Owns nothing: sessions are the table's, the connection the link's, files the content's.
  */
+import { setTimeout as delay } from "node:timers/promises";
 import type { ActorDefinition, EffectContext, EffectDefinition } from "../runtime/contract.ts";
 import type { ActorEvent, Json } from "../runtime/kernel/actions.ts";
 import { isCohortError, type CohortError } from "../runtime/kernel/error.ts";
@@ -69,6 +70,9 @@ export interface ChildParts {
 
 /** How long a start waits for a warden before its task is refused. */
 const START_WAIT_MS = 30_000;
+const SIGKILL = 9;
+/** Between looks at whether a killed task has ended. */
+const KILL_LOOKS_MS = [5, 20, 100, 400, 1500] as const;
 
 function policyOf(task: Task): RetryPolicy {
   return { retries: task.retries, idempotent: task.idempotent, timeoutMs: task.timeoutMs ?? 0 };
@@ -175,11 +179,24 @@ class ChildEffects {
     if (beforeStart) session.doom.abort();
     if (session.sentTo === null && this.#parts.link.current === null) return this.#killed(session, beforeStart);
     try {
-      await this.#parts.link.call(signal, (vm) => vm.kill(name));
+      const keepsChanges = !beforeStart && this.#parts.permissions.hasStaged(name);
+      if (!keepsChanges || !(await this.#endedButForInit(name, signal))) await this.#parts.link.call(signal, (vm) => vm.kill(name));
     } catch (error) {
       if (!isSandboxGone(error)) throw error;
     }
     return this.#killed(session, beforeStart);
+  }
+
+  /** What was staged can be collected only while the sandbox's init lives: every other process is killed. False: some of them did not end. */
+  async #endedButForInit(name: string, signal: AbortSignal): Promise<boolean> {
+    const { link } = this.#parts;
+    await link.call(signal, (vm) => vm.signal(name, 0, SIGKILL));
+    for (const waitMs of KILL_LOOKS_MS) {
+      await delay(waitMs, undefined, { signal });
+      const listed = (await link.call(signal, (vm) => vm.list())).find((sandbox) => sandbox.name === name);
+      if (listed === undefined || !listed.execs.some(({ execId, state }) => execId === TASK_EXEC_ID && state === "running")) return true;
+    }
+    return false;
   }
 
   /** Not done before the start has its outcome: else a crash in between would start what was given up. */

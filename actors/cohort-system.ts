@@ -134,7 +134,9 @@ export class CohortSystem implements System {
         if (running !== null) return running.id.attempt;
         const settled = (await this.#journal.attempts(run, index)).at(-1);
         if (settled !== undefined) return settled.attempt;
-        return (await runtime.get("runs", run)) === null || (await this.#journal.row(run)).finishedAtMs !== null ? "never" : "not-yet";
+        if ((await runtime.get("runs", run)) !== null && (await this.#journal.row(run)).finishedAtMs === null) return "not-yet";
+        // It may have been settled between the two looks.
+        return (await this.#journal.attempts(run, index)).at(-1)?.attempt ?? "never";
       },
     };
     yield* taskLogs(parts, request, AbortSignal.any([signal, this.#stopping.signal]));

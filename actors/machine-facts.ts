@@ -115,10 +115,22 @@ function landlockRow(root: string, kernel: Version): DoctorRow {
     : rowOf("landlock", "missing", `not enabled (lsm=${modules}); add it to the kernel's parameter lsm=`);
 }
 
-/** A piped pattern makes the kernel run a program of the machine, as root, on the memory of what crashed. */
+/**
+ * A piped pattern makes the kernel run a program of the machine, as root, on the memory of what crashed. With a socket (Linux 6.16) the kernel
+ * hands that memory to whoever listens, and asks no limit.
+ */
 function coreRow(root: string): DoctorRow {
   const pattern = readText(join(root, "proc/sys/kernel/core_pattern"));
   if (pattern === null) return rowOf("core_pattern", "degraded", "cannot be read");
+  if (pattern.startsWith("@"))
+    return rowOf(
+      "core_pattern",
+      "degraded",
+      `a socket: ${pattern.replace(/^@+/, "").split(" ")[0] ?? ""}; no limit keeps a child that crashes from it`,
+      {
+        cost: "the machine's dump server reads the memory of children that crash",
+      },
+    );
   return pattern.startsWith("|")
     ? rowOf("core_pattern", "ok", `piped to ${pattern.slice(1).split(" ")[0] ?? ""}; never for a child: its core limit of 1 forbids it`, {
         cost: "no core dump of a child",

@@ -26,6 +26,7 @@ const LIMITS: SandboxPlan["limits"] = {
   memoryBytes: 512 * MEBIBYTE,
   diskBytes: 256 * MEBIBYTE,
   diskInodes: 65_536,
+  diskKind: "tmpfs",
   tmpBytes: 64 * MEBIBYTE,
   pidsMax: 256,
   cpuPermille: 0,

@@ -16,11 +16,11 @@ export function mountTarget(mount: Mount): string {
 
 /** `endpoint`: where a proxied task's network leads; null for one without a network. */
 export function sandboxPlan(task: Task, name: string, endpoint: string | null): SandboxPlan {
-  const { memoryBytes, diskBytes, diskInodes, tmpBytes, pidsMax, cpuPermille, openFilesMax } = task.limits;
+  const { memoryBytes, diskBytes, diskInodes, diskKind, tmpBytes, pidsMax, cpuPermille, openFilesMax } = task.limits;
   return {
     name,
     timeoutMs: task.timeoutMs ?? 0,
-    limits: { memoryBytes, diskBytes, diskInodes, tmpBytes, pidsMax, cpuPermille, openFilesMax },
+    limits: { memoryBytes, diskBytes, diskInodes, diskKind, tmpBytes, pidsMax, cpuPermille, openFilesMax },
     network: endpoint === null ? "none" : { type: "proxied", endpoint },
     mounts: task.mounts.map((mount) => mountPlan(mount, task.limits.stagedBytes)),
   };

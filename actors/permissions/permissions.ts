@@ -102,6 +102,10 @@ export class Permissions {
     await this.#making.adopt(child, task);
   }
 
+  hasStaged(child: string): boolean {
+    return this.#parts.living.staged(child).length > 0;
+  }
+
   /** Before its sandbox is destroyed. Answers a sentence for each staged directory whose changes are lost. Rejects with what should be tried again. */
   async collectStaged(child: string, signal: AbortSignal): Promise<readonly string[]> {
     const notes: string[] = [];

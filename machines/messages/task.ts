@@ -31,6 +31,10 @@ export const limitsSchema = z
   .strictObject({
     memoryBytes: bytes.default(512 * 1024 ** 2),
     diskBytes: bytes.default(256 * 1024 ** 2),
+    diskKind: z
+      .enum(["tmpfs", "ext4"])
+      .default("tmpfs")
+      .describe("tmpfs: in memory, there at once; ext4: on this machine's disk, formatted fresh"),
     tmpBytes: bytes.default(64 * 1024 ** 2),
     stagedBytes: bytes.default(256 * 1024 ** 2).describe("Most bytes that each staged directory may hold beside its source"),
     diskInodes: z.number().int().min(64).max(10_000_000).default(65_536),

@@ -89,6 +89,11 @@ test("what is missing is said, with what to do", () => {
   expect(rows["core_pattern"]).toMatch(/^ok: piped to \/usr\/lib\/systemd\/systemd-coredump; never for a child/);
 });
 
+test("a core pattern that names a socket is told, since no limit keeps a child from it", () => {
+  const row = report({ ...modern, "proc/sys/kernel/core_pattern": "@@/run/systemd/coredump %P" })["core_pattern"];
+  expect(row).toMatch(/^degraded: a socket: \/run\/systemd\/coredump; no limit keeps a child that crashes from it/);
+});
+
 test("Landlock that is not enabled is missing, and one that cannot be seen is not called ok", () => {
   expect(report({ ...modern, "sys/kernel/security/lsm": "capability,yama" })["landlock"]).toMatch(/^missing: not enabled/);
   const { "sys/kernel/security/lsm": _, ...closed } = modern;

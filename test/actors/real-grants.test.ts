@@ -122,6 +122,17 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
     expect(existsSync(join(path, "file"))).toBe(false);
   }, 60_000);
 
+  it("keeps what a killed task had changed in a staged directory", async () => {
+    const path = directory("killed");
+    const { run, child } = await shell("trap '' TERM; echo more >> mnt/killed/file; echo done; while :; do sleep 1; done", {
+      mounts: [{ path, mode: "staged" }],
+    });
+    await said(run, "done\n");
+    await bench.system.cancelRun(run, "kill", "", origin);
+    expect(await bench.results(run)).toMatchObject([{ status: "cancelled", detail: "" }]);
+    expect((await bench.system.grants.diff(`${child}.1`, false)).entries).toMatchObject([{ path: "file", change: "modified" }]);
+  }, 60_000);
+
   it("brings back what was overwritten in a directory that was given for writing", async () => {
     const path = directory("written");
     const { run, child } = await shell("until echo broken > mnt/written/file; do sleep 0.05; done 2>/dev/null; echo done");

@@ -243,8 +243,21 @@ export class SimulatedWarden {
 
   async #run(sandbox: Sandbox, exec: SimulatedExec): Promise<void> {
     await delay();
-    const code = exec.plan.kind === "collect" ? await this.#collect(sandbox, exec) : await this.#program(exec);
+    const code = await this.#work(sandbox, exec);
     this.#finish(sandbox, exec, exec.ended ?? { cause: "exited", code, signal: 0 });
+  }
+
+  async #work(sandbox: Sandbox, exec: SimulatedExec): Promise<number> {
+    switch (exec.plan.kind) {
+      case "command":
+        return this.#program(exec);
+      case "collect":
+        return this.#collect(sandbox, exec);
+      case "diff":
+        // Nothing was changed.
+        await this.#print(exec, "stdout", Buffer.concat([Buffer.from("cohort-diff 1\n"), Buffer.from([0, 0])]));
+        return 0;
+    }
   }
 
   async #program(exec: SimulatedExec): Promise<number> {

@@ -10,7 +10,7 @@ import type { ChildSummary } from "../../machines/messages/result.ts";
 import { eventually, OwnHome, ownHomeUnavailable } from "../daemon/own-home.ts";
 import { CohortProcess, cohortWords, type Ended, type StartOptions } from "./cohort-process.ts";
 
-/** Each look is a process of its own, and the first one may have to build the warden. */
+/** Each look is a process of its own. */
 const WAIT_MS = 40_000;
 
 if (ownHomeUnavailable !== null) console.log(`skipped: ${ownHomeUnavailable}`);
@@ -20,7 +20,7 @@ describe.skipIf(ownHomeUnavailable !== null)("what children ask for and hold", {
   let work = "";
   let data = "";
 
-  beforeAll(() => {
+  beforeAll(async () => {
     home = OwnHome.make();
     const directory = home.personDirectory();
     chmodSync(directory, 0o755);
@@ -33,7 +33,9 @@ describe.skipIf(ownHomeUnavailable !== null)("what children ask for and hold", {
     work = make("work");
     data = make("data");
     own(join(data, "fixture"), "from the person\n");
-  });
+    // It may have to be compiled.
+    await (await home.connect()).doctor();
+  }, 120_000);
   afterAll(() => home.end(), 60_000);
 
   function own(path: string, text: string): void {

@@ -124,3 +124,25 @@ test("what cannot be is refused with its code, and a frozen child stands still",
   await run.cancel("kill");
   await run.finished();
 });
+
+test("a question of a task waits for its answer over the death of cohortd, and the task never knows", async () => {
+  const path = given();
+  const { run, child } = await running(`where=$(cohort-child request-directory ${path} --mode ro --why "to read") && cat "$where/file"`);
+  const asked: string[] = [];
+  for await (const { approval, state, ...rest } of cohort.approvals.pending({ run: run.id })) {
+    expect({ state, ...rest }).toMatchObject({ state: "pending", child, path, why: "to read", mode: "ro", risk: { level: "low" } });
+    asked.push(approval);
+    break;
+  }
+  process.kill(cohort.daemon.pid, "SIGKILL");
+  const [approval = ""] = asked;
+  expect(await cohort.approvals.approve(approval)).toMatchObject({ approval, state: "approved" });
+  expect(await run.finished()).toMatchObject({ counts: { succeeded: 1 } });
+  expect(await logOf(run)).toBe("given\n");
+  expect((await events(run)).map(({ type }) => type).filter((type) => /^(approval|grant)-/.test(type))).toEqual([
+    "approval-requested",
+    "approval-answered",
+    "grant-attached",
+    "grant-ended",
+  ]);
+});

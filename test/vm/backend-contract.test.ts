@@ -66,6 +66,30 @@ describe.skipIf(wardenUnavailable !== null)(HOST_BACKEND, () => {
       expect(second.uid).toBeGreaterThan(first.uid);
     });
 
+    test("with network proxied answers every layer too, twice the same sandbox, and ones without a network go on beside it", async () => {
+      const plan = bench.plan({ network: "proxied" });
+      const info = await bench.vm.create(plan);
+      expect(info.layers).toEqual(layerNames);
+      expect(await bench.vm.create(plan)).toEqual(info);
+      const others = await Promise.all(
+        Array.from({ length: 20 }, (_, index) => bench.vm.create(bench.plan({ network: index % 2 === 0 ? "proxied" : "none" }))),
+      );
+      expect(new Set(others.map(({ uid }) => uid)).size).toBe(20);
+      // Interfaces, and who listens on port 3128.
+      const seen = "tail -n +3 /proc/net/dev | wc -l; grep -c ':0C38 00000000:0000 0A' /proc/net/tcp";
+      expect((await bench.sh(plan.name, seen)).stdout).toBe("1\n1\n");
+      expect((await bench.sh(others[1]?.name ?? "", seen)).stdout).toBe("1\n0\n");
+      await bench.destroy(plan.name);
+      expect((await bench.vm.list()).map(({ name }) => name)).not.toContain(plan.name);
+    });
+
+    test("with network proxied and an endpoint that is no one's is refused, and leaves nothing", async () => {
+      expect(await codeOf(bench.vm.create(bench.plan({ network: { type: "proxied", endpoint: "/no/such/endpoint" } })))).toBe(
+        "SANDBOX_FAILED",
+      );
+      expect(await bench.vm.list()).toEqual([]);
+    });
+
     test("fifty sandboxes at once gives fifty different uids", async () => {
       const infos = await Promise.all(Array.from({ length: 50 }, () => bench.vm.create(bench.plan())));
       expect(new Set(infos.map((info) => info.uid)).size).toBe(50);

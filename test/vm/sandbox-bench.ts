@@ -7,6 +7,7 @@ export const limits: SandboxLimits = {
   memoryBytes: 256 * 1024 * 1024,
   diskBytes: 16 * 1024 * 1024,
   diskInodes: 4096,
+  diskKind: "tmpfs",
   tmpBytes: 8 * 1024 * 1024,
   pidsMax: 64,
   cpuPermille: 0,

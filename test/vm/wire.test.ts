@@ -107,7 +107,16 @@ function decodeBytes(frame: Buffer): unknown {
 const plan: SandboxPlan = {
   name: "serene-vibrant-newton",
   timeoutMs: 60_000,
-  limits: { memoryBytes: 2 ** 40, diskBytes: 4096, diskInodes: 64, tmpBytes: 4096, pidsMax: 16, cpuPermille: 500, openFilesMax: 64 },
+  limits: {
+    memoryBytes: 2 ** 40,
+    diskBytes: 4096,
+    diskInodes: 64,
+    diskKind: "ext4",
+    tmpBytes: 4096,
+    pidsMax: 16,
+    cpuPermille: 500,
+    openFilesMax: 64,
+  },
   network: "none",
   mounts: [{ source: "/srv/data", target: "data", mode: "rw" }],
 };
@@ -189,7 +198,7 @@ describe("frames of the supervisor", () => {
       [{ type: "hello", version: 2, supervisorId: "s", freezeAfterMs: 1, killAfterMs: 2 }, [1, 2, "s", 1, 2]],
       [
         { type: "create", seq: 7, plan },
-        [2, 7, plan.name, 60_000, 2 ** 40, 4096, 4096, 64, 16, 500, 64, 0, [["/srv/data", "data", 1, 0]], ""],
+        [2, 7, plan.name, 60_000, 2 ** 40, 4096, 4096, 64, 16, 500, 64, 0, [["/srv/data", "data", 1, 0]], "", 1],
       ],
       [
         { type: "exec", seq: 8, name: plan.name, plan: exec },
@@ -226,6 +235,9 @@ describe("frames of the supervisor", () => {
       [{ type: "revoke", seq: 1, name: "a", grantId: 17 }, [20, 1, "a", 17]],
     ];
     for (const [frame, fields] of cases) expect(decodeBytes(encodeSupervisorFrame(frame))).toEqual(fields);
+    const proxied = { ...plan, network: { type: "proxied", endpoint: "/run/x" } } as const;
+    const fields = decodeBytes(encodeSupervisorFrame({ type: "create", seq: 7, plan: proxied })) as readonly unknown[];
+    expect([fields[11], fields[13]]).toEqual([1, "/run/x"]);
   });
 
   test.each<readonly [string, SupervisorFrame]>([
@@ -241,6 +253,11 @@ describe("frames of the supervisor", () => {
         seq: 1,
         plan: { ...plan, mounts: Array.from({ length: 17 }, () => ({ source: "/a", target: "a", mode: "ro" as const })) },
       },
+    ],
+    ["an endpoint that is no absolute path", { type: "create", seq: 1, plan: { ...plan, network: { type: "proxied", endpoint: "x" } } }],
+    [
+      "an endpoint longer than the path of a socket",
+      { type: "create", seq: 1, plan: { ...plan, network: { type: "proxied", endpoint: `/${"x".repeat(107)}` } } },
     ],
     ["the id of a mount of the creation", { type: "grant", seq: 1, name: "a", plan: { ...grant, grantId: 16 } }],
     ["a NUL in the source of a grant", { type: "grant", seq: 1, name: "a", plan: { ...grant, source: "/a\0b" } }],

@@ -89,6 +89,7 @@ export const sandboxLimits = {
   memoryBytes: 1 << 26,
   diskBytes: 1 << 24,
   diskInodes: 1000,
+  diskKind: "tmpfs",
   tmpBytes: 1 << 24,
   pidsMax: 64,
   cpuPermille: 0,

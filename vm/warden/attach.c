@@ -150,6 +150,33 @@ int attach_mount(struct jail *jail, int mount_fd, const char *target, uint64_t *
 	return 0;
 }
 
+struct replacement {
+	const char *home;
+	int disk_fd;
+};
+
+/* The new disk comes to lie on the prepared one, which stays empty below it; ~/mnt is the same sealed directory. */
+static int replace_inside(void *context, struct fault *fault)
+{
+	const struct replacement *wanted = context;
+	CLEANUP_FD int points = sealed_points_open(wanted->home, fault);
+	CLEANUP_FD int sealed = points < 0 ? -1 : open_tree(points, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	if (sealed < 0 || move_mount(wanted->disk_fd, "", AT_FDCWD, wanted->home, MOVE_MOUNT_F_EMPTY_PATH) != 0 ||
+	    move_mount(sealed, "", wanted->disk_fd, "mnt", MOVE_MOUNT_F_EMPTY_PATH) != 0)
+		return fail(fault, E_SETUP_FAILED, errno, "cannot mount the disk of its own");
+	return 0;
+}
+
+int replace_disk(const struct jail *jail, int disk_fd, struct fault *fault)
+{
+	struct replacement wanted = { .home = jail->plan.home, .disk_fd = disk_fd };
+	const uint32_t owner = jail->plan.uid;
+	if (fchownat(disk_fd, "out", owner, owner, AT_SYMLINK_NOFOLLOW) != 0 || fchownat(disk_fd, "", owner, owner, AT_EMPTY_PATH) != 0 ||
+	    fchmodat(disk_fd, ".", 0700, 0) != 0)
+		return fail(fault, E_SETUP_FAILED, errno, "cannot give the disk its owner");
+	return visit_sandbox(jail, replace_inside, &wanted, fault);
+}
+
 static int set_size(const char *path, uint64_t bytes, uint64_t inodes, struct fault *fault)
 {
 	char size[24], count[24];
@@ -170,7 +197,9 @@ struct resizing {
 static int resize_inside(void *context, struct fault *fault)
 {
 	const struct resizing *wanted = context;
-	return set_size(wanted->home, wanted->limits->disk_bytes, wanted->limits->disk_inodes, fault) != 0
+	/* A disk of its own has its size; the prepared one below it is never written to. */
+	bool in_memory = wanted->limits->disk_kind == DISK_TMPFS;
+	return in_memory && set_size(wanted->home, wanted->limits->disk_bytes, wanted->limits->disk_inodes, fault) != 0
 		       ? -1 : set_size("/tmp", wanted->limits->tmp_bytes, wanted->limits->disk_inodes, fault);
 }
 

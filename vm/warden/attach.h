@@ -18,6 +18,8 @@ int mount_id_of(int dir_fd, const char *path, uint64_t *mount_id);
 /* Idmaps the detached mount to the sandbox's uid, makes its mount point in the sealed directory, and attaches it as ~/mnt/TARGET.
  * *mount_id is the kernel's id of the mount. The descriptor stays the caller's. */
 int attach_mount(struct jail *jail, int mount_fd, const char *target, uint64_t *mount_id, struct fault *fault);
+/* Puts another disk, detached and root's, in the place of the prepared one. Nothing may be mounted in ~/mnt yet. */
+int replace_disk(const struct jail *jail, int disk_fd, struct fault *fault);
 /* Gives the two scratch file systems of a prepared sandbox the sizes that were asked for. */
 int resize_scratch(const struct jail *jail, const struct sandbox_limits *limits, struct fault *fault);
 int name_host(const struct jail *jail, const char *name, struct fault *fault);

@@ -71,7 +71,7 @@ bool append_text(char *text, size_t size, const char *format, ...) PRINTF_LIKE(3
 uint64_t boot_ms(void);
 uint64_t boot_us(void);
 
-enum { PACKET_FDS_MAX = MOUNTS_MAX + 1 };
+enum { PACKET_FDS_MAX = MOUNTS_MAX + 2 };
 
 /* One packet with its descriptors. EINTR is retried; -1 with errno. */
 int send_packet(int socket_fd, const void *data, size_t size, const int *fds, size_t fd_count);

@@ -65,7 +65,7 @@ static size_t job_size(const union job *job)
 	return job->create.op == OP_CREATE ? create_request_size(job->create.mount_count) : sizeof(job->grant);
 }
 
-/* Fills a detached mount for each that is asked for, then the endpoint of a proxied network, and returns their number. */
+/* Fills a detached mount for each that is asked for, and what else create_fd_count counts; returns their number. */
 static int prepare(const struct broker *broker, union job *job, int fds[CREATE_FDS_MAX], struct fault *fault)
 {
 	bool is_creation = job->create.op == OP_CREATE;
@@ -76,10 +76,17 @@ static int prepare(const struct broker *broker, union job *job, int fds[CREATE_F
 		if (fds[i] < 0)
 			return -1; /* the process ends and closes the others */
 	}
-	if (!is_creation || job->create.network != NETWORK_PROXIED)
-		return (int)count;
-	fds[count] = endpoint_open(broker->person, &job->create, fault);
-	return fds[count] < 0 ? -1 : (int)count + 1;
+	if (is_creation && job->create.network == NETWORK_PROXIED) {
+		fds[count] = endpoint_open(broker->person, &job->create, fault);
+		if (fds[count++] < 0)
+			return -1;
+	}
+	if (is_creation && job->create.limits.disk_kind == DISK_EXT4) {
+		fds[count] = disk_image_mount(broker->uids->directory, &job->create.limits, fault);
+		if (fds[count++] < 0)
+			return -1;
+	}
+	return (int)count;
 }
 
 static void pass_on(const struct broker *broker, const union job *job, int *fds, size_t fd_count)

@@ -13,6 +13,7 @@ struct person {
 /* uids.c. A range of uids that nobody else has, and a counter of it that only ever grows. */
 struct uid_source {
 	const char *path;
+	char directory[4096];       /* of path; root's alone: images of disks lie there, too */
 	uint32_t base, count;
 	uint32_t next, block_end;   /* reserved on disk up to block_end */
 };
@@ -49,6 +50,9 @@ int attach_privately(int mount_fd, struct fault *fault);
 /* mount-source.c: opened with the person's rights, proven fit, and cloned or copied: a detached mount, or -1. idmap_probe_fd: a
  * namespace that tells what can be idmapped. Sets mount->flags. */
 int mount_source_prepare(const struct person *person, int idmap_probe_fd, struct mount_request *mount, struct fault *fault);
+
+/* disk-image.c: a fresh ext4 in the size of the limits, its image in the directory. Returns the detached mount, root's. */
+int disk_image_mount(const char *directory, const struct sandbox_limits *limits, struct fault *fault);
 
 /* endpoint.c: the directory of the endpoint, opened with the person's rights; the request's endpoint becomes its last component. */
 int endpoint_open(const struct person *person, struct create_request *request, struct fault *fault);

@@ -18,8 +18,8 @@ int seccomp_apply_listening(enum filter_profile profile);
 
 /* The ABI of this kernel's Landlock, 0 when there is none. */
 int landlock_abi(void);
-/* One domain for the sandbox whose home is given; paths are those of the calling process. -1 with errno. */
-int landlock_apply(const char *home, bool may_use_tcp);
+/* One domain for the whole sandbox; paths are those of the calling process. -1 with errno. */
+int landlock_apply(bool may_use_tcp);
 /* Readable by mode, outside every rule: opening it must give EACCES, and only Landlock can be the cause. */
 #define LANDLOCK_CANARY "/run/landlock-canary"
 

@@ -142,7 +142,7 @@ static int tell_init(const struct jail *jail, struct fault *fault)
 	return 0;
 }
 
-static int claim(struct jail *jail, const struct create_request *request, const int *mount_fds, struct fault *fault)
+static int claim(struct jail *jail, const struct create_request *request, const int *given_fds, struct fault *fault)
 {
 	struct sandbox_plan *plan = &jail->plan;
 	struct sandbox_limits limits = request->limits;
@@ -153,13 +153,15 @@ static int claim(struct jail *jail, const struct create_request *request, const 
 	    cgroup_change_limits(zygote.cgroups, plan->cgroup, &plan->cgroup_limits, &cgroup_limits, fault) != 0)
 		return -1;
 	close_fd(&jail->sealed_fd);
+	if (limits.disk_kind == DISK_EXT4 && replace_disk(jail, given_fds[create_fd_count(request) - 1], fault) != 0)
+		return -1;
 	plan->limits = limits;
 	plan->cgroup_limits = cgroup_limits;
 	for (uint32_t i = 0; i < request->mount_count; i++) {
-		if (grants_attach(jail, i + 1, &request->mounts[i], mount_fds[i], 0, fault) != 0)
+		if (grants_attach(jail, i + 1, &request->mounts[i], given_fds[i], 0, fault) != 0)
 			return -1;
 	}
-	if (prove_claim(jail, limits_change || request->mount_count > 0, fault) != 0)
+	if (prove_claim(jail, limits_change || create_fd_count(request) > 0, fault) != 0)
 		return -1;
 	return tell_init(jail, fault);
 }

@@ -151,6 +151,7 @@ static void read_create(struct msgpack_reader *reader, struct frame *frame, stru
 		refuse(frame, E_SETUP_FAILED, EINVAL, "the endpoint is no absolute path of a socket");
 	else
 		copy_text(create->endpoint, endpoint);
+	create->limits.disk_kind = (uint32_t)msgpack_read_uint(reader, DISK_KINDS - 1);
 }
 
 /* Appends the strings of an array to the blob, each with its NUL. */
@@ -233,7 +234,7 @@ static void read_named_exec(struct msgpack_reader *reader, struct frame *frame)
 
 /* Fields of each type of frame from the supervisor, its type included; 0: no such type. */
 static const uint8_t field_counts[FRAME_REQUEST_LAST + 1] = {
-	[FRAME_HELLO] = 5, [FRAME_CREATE] = 14, [FRAME_EXEC] = 12, [FRAME_DATA] = 7, [FRAME_ACK] = 5, [FRAME_SIGNAL] = 5,
+	[FRAME_HELLO] = 5, [FRAME_CREATE] = 15, [FRAME_EXEC] = 12, [FRAME_DATA] = 7, [FRAME_ACK] = 5, [FRAME_SIGNAL] = 5,
 	[FRAME_RESIZE] = 6, [FRAME_FREEZE] = 3, [FRAME_THAW] = 3, [FRAME_KILL] = 3, [FRAME_STATS] = 3, [FRAME_PROBE] = 3,
 	[FRAME_DESTROY] = 3, [FRAME_LIST] = 2, [FRAME_EXIT_ACK] = 3, [FRAME_RENEW] = 1, [FRAME_CREDIT] = 5, [FRAME_SHUTDOWN] = 2,
 	[FRAME_GRANT] = 9, [FRAME_REVOKE] = 4, [FRAME_DEADLINE] = 4,

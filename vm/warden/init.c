@@ -38,8 +38,7 @@ struct running_exec {
 
 static struct sandbox_plan *plan;
 static bool is_claimed;
-static int control_fd;
-static int child_signal_fd;
+static int control_fd, child_signal_fd;
 static struct running_exec execs[EXECS_MAX];
 
 static void tell(const struct init_message *message)
@@ -223,7 +222,8 @@ static void take_claim(const struct claim_order *order)
 {
 	sandbox_plan_name(plan, order->name);
 	plan->limits = order->limits;
-	if (limits_of_session_set(&plan->limits) != 0)
+	/* Into the home as it is now: another disk may lie on the prepared one. */
+	if (limits_of_session_set(&plan->limits) != 0 || chdir(plan->home) != 0)
 		_exit(EXIT_FAILURE);
 	is_claimed = true;
 }

@@ -72,10 +72,14 @@ struct mount_request {
 	uint64_t staged_bytes;    /* size of the layer of a staged one, else 0 */
 };
 
+/* TMPFS: in memory, there at once. EXT4: on the host's disk, formatted fresh. */
+enum disk_kind { DISK_TMPFS, DISK_EXT4, DISK_KINDS };
+
 /* What one sandbox may use. */
 struct sandbox_limits {
 	uint64_t memory_bytes, disk_bytes, tmp_bytes, disk_inodes;
-	uint32_t pids_max, cpu_permille, open_files_max, reserved;
+	uint32_t pids_max, cpu_permille, open_files_max;
+	uint32_t disk_kind;       /* enum disk_kind */
 };
 
 /* Sent with only mount_count mounts: create_request_size() bytes. From the

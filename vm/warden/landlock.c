@@ -66,12 +66,12 @@ static size_t ruleset_size(int abi)
 	return abi >= 4 ? offsetof(struct ruleset, scoped) : offsetof(struct ruleset, handled_net);
 }
 
-int landlock_apply(const char *home, bool may_use_tcp)
+int landlock_apply(bool may_use_tcp)
 {
 	/* Read and execute where something is to be read. /run, with the canary, is not among them: of it only where cohort-child lies. Those
 	 * that are symbolic links here lead to /usr; those that this machine lacks are skipped. */
 	static const char *const readable[] = {
-		"/usr", "/etc", "/proc", "/dev", "/sessions", "/bin", "/sbin", "/lib", "/lib64", "/lib32", "/libx32", "/run/cohort/bin",
+		"/usr", "/etc", "/proc", "/dev", "/bin", "/sbin", "/lib", "/lib64", "/lib32", "/libx32", "/run/cohort/bin",
 	};
 	int abi = landlock_abi();
 	struct ruleset ruleset = handled(abi, may_use_tcp);
@@ -89,8 +89,9 @@ int landlock_apply(const char *home, bool may_use_tcp)
 	for (size_t i = 0; i < ARRAY_LENGTH(readable); i++)
 		if (allow(fd, readable[i], read_rights) != 0 && errno != ENOENT && errno != EINVAL)
 			return -1;
-	/* A rule on the home also covers what is mounted below it, now or later: the mounts in mnt. */
-	if (allow(fd, "/", FS_READ_DIR) != 0 || allow(fd, "/dev", device_rights) != 0 || allow(fd, home, all_rights) != 0 ||
+	/* A rule covers what is mounted below it, now or later: on the home, and in its mnt. Not on the home itself, which another disk
+	 * may come to lie on: the kernel passes over a place that is hidden by a mount. /sessions itself is sealed, and has this one home. */
+	if (allow(fd, "/", FS_READ_DIR) != 0 || allow(fd, "/dev", device_rights) != 0 || allow(fd, "/sessions", all_rights) != 0 ||
 	    allow(fd, "/tmp", all_rights) != 0 || allow(fd, "/dev/shm", all_rights) != 0)
 		return -1;
 	return (int)syscall(__NR_landlock_restrict_self, fd, 0);

@@ -7,11 +7,12 @@
 /* Values of create_request.network. */
 enum network_mode { NETWORK_NONE, NETWORK_PROXIED, NETWORK_MODES };
 
-/* Descriptors that come with a create_request from the broker: its mounts, then the directory of its endpoint if it is proxied. */
-enum { CREATE_FDS_MAX = MOUNTS_MAX + 1 };
+/* Descriptors that come with a create_request from the broker: its mounts, the directory of its endpoint if it is proxied, its disk if
+ * that is not in memory. */
+enum { CREATE_FDS_MAX = MOUNTS_MAX + 2 };
 static inline size_t create_fd_count(const struct create_request *request)
 {
-	return request->mount_count + (request->network == NETWORK_PROXIED ? 1u : 0u);
+	return request->mount_count + (request->network == NETWORK_PROXIED ? 1u : 0u) + (request->limits.disk_kind == DISK_EXT4 ? 1u : 0u);
 }
 
 /* In the sandbox's network namespace, still root. Returns the socket that listens for the relay. proc_fd is a /proc, for its sys/net. */

@@ -116,7 +116,7 @@ int privileges_drop(const struct sandbox_plan *plan, const struct child_fds *fds
 		return fail(fault, E_SETUP_FAILED, errno, "cannot enter %s", plan->home);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
 		return fail(fault, E_SETUP_FAILED, errno, "cannot set no_new_privs");
-	if (landlock_apply(plan->home, plan->network == NETWORK_PROXIED) != 0)
+	if (landlock_apply(plan->network == NETWORK_PROXIED) != 0)
 		return fail(fault, E_LAYER_MISSING, errno, "cannot enter a Landlock domain");
 	/* Last: it refuses some of the calls above. */
 	*listener_fd = seccomp_apply_listening(plan->network == NETWORK_PROXIED ? FILTER_PROXIED : FILTER_SANDBOX);

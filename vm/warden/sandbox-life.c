@@ -45,8 +45,8 @@ void sandbox_create(struct codec *codec)
 		return;
 	}
 	create->seq = operation_ticket(codec, operation);
-	/* Only what names a path of the host needs the broker. */
-	bool direct = create->mount_count == 0 && create->network == 0;
+	/* Only what needs something of the host goes by way of the broker. */
+	bool direct = create->mount_count == 0 && create->network == 0 && create->limits.disk_kind == DISK_TMPFS;
 	struct packet_queue *queue = direct ? &codec->to_zygote : &codec->to_broker;
 	if (packet_send(queue, create, create_request_size(create->mount_count), NULL, 0) < 0)
 		die_errno("the %s does not take a request", direct ? "zygote" : "broker");

@@ -63,11 +63,11 @@ int sandbox_request_check(const struct create_request *request, struct fault *fa
 	return check_mounts(request, fault);
 }
 
-/* The disk and /tmp are tmpfs: under a smaller limit, filling them would be an OOM kill and not ENOSPC. */
+/* A disk of kind tmpfs and /tmp lie in memory: under a smaller limit, filling them would be an OOM kill and not ENOSPC. */
 struct cgroup_limits sandbox_cgroup_limits(const struct sandbox_limits *limits)
 {
 	return (struct cgroup_limits){
-		.memory_bytes = limits->memory_bytes + limits->disk_bytes + limits->tmp_bytes,
+		.memory_bytes = limits->memory_bytes + (limits->disk_kind == DISK_TMPFS ? limits->disk_bytes : 0) + limits->tmp_bytes,
 		.pids_max = limits->pids_max,
 		.cpu_permille = limits->cpu_permille,
 	};

@@ -98,7 +98,7 @@ int uids_take_block(struct uid_source *uids, struct uid_block *block, struct fau
 
 void uids_open(struct uid_source *uids)
 {
-	char directory[4096];
+	char *directory = uids->directory;
 	/* 2^31 and above is negative for some programs; below 2^16 live people. */
 	if (uids->base < 1u << 16 || uids->count < BLOCK || (uint64_t)uids->base + uids->count > 1u << 31)
 		die("the uid range must lie between 65536 and 2147483647 and hold at least %d uids", BLOCK);
@@ -106,7 +106,7 @@ void uids_open(struct uid_source *uids)
 	check_file(uids, "/etc/group", 2, false);
 	check_file(uids, "/etc/subuid", 1, true);
 	check_file(uids, "/etc/subgid", 1, true);
-	format_text(directory, sizeof(directory), "%s", uids->path);
+	format_text(directory, sizeof(uids->directory), "%s", uids->path);
 	char *slash = strrchr(directory, '/');
 	if (uids->path[0] != '/' || slash == NULL)
 		die("--uid-file must be an absolute path");

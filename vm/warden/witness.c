@@ -126,7 +126,8 @@ static void on_codec(void)
 	ssize_t size = receive_packet(config->codec_fd, &request, sizeof(request), NULL, 0, NULL);
 	if (size < 0 && errno == EAGAIN)
 		return;
-	if (size == 0) {
+	/* A reset is an end, too: the codec had not read all that it was told. */
+	if (size == 0 || (size < 0 && errno == ECONNRESET)) {
 		/* It ended. The broker knows whether in order, and ends us. */
 		if (epoll_ctl(epoll_fd, EPOLL_CTL_DEL, config->codec_fd, NULL) != 0)
 			die_errno("witness: cannot stop watching the codec");

@@ -10,6 +10,8 @@ const MOUNTS_MAX = 16;
 const ENDPOINT_BYTES_MAX = 107;
 const NETWORK_NONE = 0;
 const NETWORK_PROXIED = 1;
+/** In the order of their numbers. */
+const diskKinds = ["tmpfs", "ext4"] as const;
 const mountModes: Readonly<Record<MountMode, number>> = { ro: 0, rw: 1, staged: 2 };
 /** As the wire numbers them. */
 const EXEC_KINDS: readonly ExecPlan["kind"][] = ["command", "collect", "diff"];
@@ -102,6 +104,7 @@ function createFields(seq: number, plan: SandboxPlan): readonly unknown[] {
     plan.network === "none" ? NETWORK_NONE : NETWORK_PROXIED,
     mounts.map(mountFields),
     plan.network === "none" ? "" : endpoint(plan.network.endpoint),
+    diskKinds.indexOf(limits.diskKind),
   ];
 }
 

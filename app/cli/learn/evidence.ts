@@ -8,7 +8,7 @@ export interface NamedPath {
 const PATHS_MAX = 2000;
 const LINE_CHARS_MAX = 4096;
 /** A path as messages and arguments write it: quoted, behind a colon or an equals sign, or alone. */
-const PATH = /(?:^|[\s'"`‘’(\[=:,])(\/[^\s'"`‘’()[\]:,;<>|*?\0]+)/gu;
+const PATH = /(?:^|[\s'"`‘’([=:,])(\/[^\s'"`‘’()[\]:,;<>|*?\0]+)/gu;
 const MISSING =
   /no such file|not found|cannot (?:open|access|find|stat|read)|does not exist|doesn't exist|ENOENT|FileNotFound|can't open/iu;
 const READ_ONLY = /read-only file system|EROFS|permission denied|EACCES/iu;

@@ -41,6 +41,10 @@ const limits = z
   .strictObject({
     memory: size("Most memory; default 512MiB").optional(),
     disk: size("Size of the task's home; default 256MiB").optional(),
+    diskKind: z
+      .enum(["tmpfs", "ext4"])
+      .describe("Where the home lies: in memory (tmpfs, the default), or on this machine's disk (ext4)")
+      .optional(),
     tmp: size("Size of its private /tmp; default 64MiB").optional(),
     inodes: count(64, 10_000_000, "Most files and directories in its home; default 65536").optional(),
     processes: count(2, 30_000, "Most processes and threads; default 256").optional(),

@@ -14,10 +14,11 @@ type MountInput = NonNullable<TaskInput["mounts"]>[number];
 const TITLE_CHARS_MAX = 500;
 
 function limitsOf(limits: LimitEntries): NonNullable<TaskInput["limits"]> {
-  const { memory, disk, tmp, inodes, processes, cpu, openFiles, output, collect, files } = limits;
+  const { memory, disk, diskKind, tmp, inodes, processes, cpu, openFiles, output, collect, files } = limits;
   return {
     ...(memory !== undefined && { memoryBytes: memory }),
     ...(disk !== undefined && { diskBytes: disk }),
+    ...(diskKind !== undefined && { diskKind }),
     ...(tmp !== undefined && { tmpBytes: tmp }),
     ...(inodes !== undefined && { diskInodes: inodes }),
     ...(processes !== undefined && { pidsMax: processes }),
