@@ -65,6 +65,20 @@ describe.skipIf(wardenUnavailable !== null)(`a child${TITLE}`, () => {
     });
   });
 
+  test("does not type into a terminal that it was given, nor into anybody else's", async () => {
+    const name = await escapes.sandbox();
+    const typed = [
+      "ioctl|0|0x5412|s=x",
+      "ioctl|1|0x100005412|s=x",
+      "ioctl|0|0x5423|x=0f000000",
+      "ioctl|0|0x541d|0",
+      "ioctl|0|0x541c|x=02",
+      "vhangup",
+    ];
+    const { stdout } = await escapes.inside(name, "attempt", typed, { pty: { rows: 24, columns: 80 } });
+    expect(stdout.match(/"result":"\w+"/gu)).toEqual(typed.map(() => '"result":"EPERM"'));
+  });
+
   test("control: an ordinary user of the machine may do what the child may not", () => {
     const may = {
       "socket|2|1|0": /^OK/,

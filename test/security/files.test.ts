@@ -127,8 +127,13 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
     await new Promise<void>((resolve) => server.listen(path, resolve));
     try {
       chmodSync(path, 0o777);
-      for (const mode of ["ro", "rw"] as const) {
-        const granted = await escapes.sandbox({ mounts: [{ source: grant, target: "grant", mode }] });
+      for (const [mode, network] of [
+        ["ro", "none"],
+        ["rw", "none"],
+        ["ro", "proxied"],
+        ["rw", "proxied"],
+      ] as const) {
+        const granted = await escapes.sandbox({ mounts: [{ source: grant, target: "grant", mode }], network });
         const socket = `/sessions/${granted}/mnt/grant/agent.sock`;
         expect(await escapes.tried(granted, [`connect-to|${socket}`, `datagram-to|${socket}`])).toEqual(["EPERM", "EPERM"]);
       }
