@@ -61,8 +61,8 @@ struct operation {
 	uint32_t exec_id;
 	uint32_t grant_id;
 	uint64_t deadline_ms;
-	bool inside_known, outside_known;
-	uint32_t inside, outside;
+	bool inside_known;               /* of a probe: then the outside is asked */
+	uint32_t inside;
 	char name[SESSION_NAME_SIZE];
 };
 

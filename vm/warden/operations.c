@@ -47,6 +47,13 @@ static uint64_t time_allowed_ms(enum operation_purpose purpose)
 	return purpose == PURPOSE_ANSWER_PROBE ? PROBE_MS : OPERATION_MS;
 }
 
+static void operation_send(struct codec *codec, const struct operation *operation, uint32_t reason)
+{
+	struct op_request request = {.seq = operation_ticket(codec, operation), .op = operation->op, .reason = reason};
+	memcpy(request.name, operation->name, sizeof request.name);
+	packet_to_root(codec, &codec->zygote, &codec->to_zygote, &request, sizeof request);
+}
+
 struct operation *operation_start(struct codec *codec, enum operation_purpose purpose, uint32_t op, const char *name, uint32_t reason,
 				  const uint32_t *seq)
 {
@@ -64,11 +71,9 @@ struct operation *operation_start(struct codec *codec, enum operation_purpose pu
 	codec->operations_count++;
 	if (seq != NULL)
 		codec->operations_of_requests++;
-	if (purpose == PURPOSE_CREATE || purpose == PURPOSE_GRANT || purpose == PURPOSE_REVOKE)
-		return operation;
-	struct op_request request = {.seq = operation_ticket(codec, operation), .op = op, .reason = reason};
-	memcpy(request.name, operation->name, sizeof request.name);
-	packet_to_root(codec, &codec->zygote, &codec->to_zygote, &request, sizeof request);
+	/* A probe is sent when the inside has answered: what the init was told before, its own limits too, is done then. */
+	if (purpose != PURPOSE_CREATE && purpose != PURPOSE_GRANT && purpose != PURPOSE_REVOKE && purpose != PURPOSE_ANSWER_PROBE)
+		operation_send(codec, operation, reason);
 	return operation;
 }
 
@@ -85,11 +90,9 @@ bool operation_is_awaited(const struct codec *codec, const struct operation *ope
 	return operation->link_round == codec->link_round && codec->supervisor != NULL;
 }
 
-static void answer_probe_when_known(struct codec *codec, struct operation *operation)
+static void answer_probe(struct codec *codec, struct operation *operation, uint32_t outside)
 {
-	if (!operation->inside_known || !operation->outside_known)
-		return;
-	uint64_t values[] = {operation->inside, operation->outside};
+	uint64_t values[] = {operation->inside, outside};
 	if (operation_is_awaited(codec, operation))
 		answer_ok(codec, operation->seq, values, 2);
 	finish(codec, operation);
@@ -109,7 +112,7 @@ void probe_inside(struct codec *codec, const struct sandbox *sandbox, uint32_t l
 		return; /* its deadline has passed */
 	oldest->inside = layers;
 	oldest->inside_known = true;
-	answer_probe_when_known(codec, oldest);
+	operation_send(codec, oldest, 0);
 }
 
 static void answer_reply(struct codec *codec, struct operation *operation, const struct op_reply *reply)
@@ -121,9 +124,7 @@ static void answer_reply(struct codec *codec, struct operation *operation, const
 		return;
 	}
 	if (operation->purpose == PURPOSE_ANSWER_PROBE) {
-		operation->outside = (uint32_t)reply->values[0];
-		operation->outside_known = true;
-		answer_probe_when_known(codec, operation);
+		answer_probe(codec, operation, (uint32_t)reply->values[0]);
 		return;
 	}
 	if (operation_is_awaited(codec, operation))
