@@ -3,10 +3,11 @@
  * that attempts to get out can aim at. stop() removes them all.
  */
 import { execFileSync, spawnSync } from "node:child_process";
-import { chmodSync, copyFileSync, existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { chmodSync, copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from "node:fs";
 import { once } from "node:events";
 import { createServer, type Server } from "node:net";
-import { hostname, tmpdir } from "node:os";
+import { hostname } from "node:os";
 import { join } from "node:path";
 import type { MountPlan } from "../../vm/backend.ts";
 import { SandboxBench, type Outcome, type RunOptions } from "../vm/sandbox-bench.ts";
@@ -24,20 +25,20 @@ const sourcesOf = (program: Program): readonly string[] =>
     .filter((file) => file === `${program}.c` || (program === "attempt" && file.startsWith("attempts-")))
     .map((file) => join(import.meta.dirname, "programs", file));
 
-let builds: string | null = null;
+const buildDirectory = join(import.meta.dirname, "../../build/escape-programs");
 
-/** Once for each test process. */
+/** Compiled when a source changed, and put in its place by rename: test files run at the same time. */
 function compiled(program: Program): string {
-  if (builds === null) {
-    const directory = mkdtempSync(join(tmpdir(), "escape-programs-"));
-    process.once("exit", () => rmSync(directory, { recursive: true, force: true }));
-    builds = directory;
-  }
-  const binary = join(builds, program);
-  if (!existsSync(binary)) {
-    execFileSync("cc", ["-static", "-O1", "-Wall", "-Wextra", "-Werror", "-o", binary, ...sourcesOf(program)]);
-    chmodSync(binary, 0o755);
-  }
+  const sources = sourcesOf(program);
+  const hash = createHash("sha256");
+  for (const file of [...sources, join(import.meta.dirname, "programs/attempt.h")]) hash.update(readFileSync(file));
+  const binary = join(buildDirectory, `${program}-${hash.digest("hex").slice(0, 16)}`);
+  if (existsSync(binary)) return binary;
+  mkdirSync(buildDirectory, { recursive: true });
+  const temporary = `${binary}.${process.pid}`;
+  execFileSync("cc", ["-static", "-O1", "-Wall", "-Wextra", "-Werror", "-o", temporary, ...sources]);
+  chmodSync(temporary, 0o755);
+  renameSync(temporary, binary);
   return binary;
 }
 
