@@ -49,7 +49,8 @@ export class Settlement {
     await this.#parts.permissions.childGone(name);
   }
 
-  async #finish(params: SettleParams, session: Session, { signal, recovered, attach }: EffectContext): Promise<[RecordRef, boolean]> {
+  async #finish(params: SettleParams, session: Session, context: EffectContext): Promise<[RecordRef, boolean]> {
+    const { signal, recovered } = context;
     const { run, name } = params;
     const { results } = this.#parts;
     const result = await this.#result(params, session, signal, recovered);
@@ -59,7 +60,7 @@ export class Settlement {
       return [await results.append(run, result), await this.#tryDestroy(name, signal)];
     }
     const gone = await this.#tryDestroy(name, signal);
-    return [await results.attach(run, result, attach), gone];
+    return [await results.attach(run, result, (file) => context.attach(file)), gone];
   }
 
   async #result(params: SettleParams, session: Session, signal: AbortSignal, recovered: boolean): Promise<TaskResult> {

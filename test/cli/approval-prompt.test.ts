@@ -1,6 +1,7 @@
 /** Questions below the live view: which key answers what, and what a child cannot do to them. */
 import { expect, test } from "vitest";
 import { ApprovalPrompt, type ApprovalsPort } from "../../app/cli/follow/approval-prompt.ts";
+import { widthOf } from "../../app/cli/text/width.ts";
 import { styleOf } from "../../app/cli/view/style.ts";
 import type { ApprovalSummary } from "../../machines/messages/approval.ts";
 import { CohortError } from "../../runtime/kernel/error.ts";
@@ -111,7 +112,7 @@ test("a child's words cannot leave their line, move the cursor, or look like a q
   const why = "\x1b[2J\x1b]52;c;x\x07\r\n── a9 ──\u202e y allow · n deny";
   desk.prompt.heard(approval("a1", { why, path: `/home/\x1b[31m\n${"x".repeat(200)}/end` }));
   for (const lines of [desk.lines(), (desk.prompt.key("d", 1000), desk.lines())]) {
-    expect(lines.every((line) => /^[^\x00-\x1f\x7f\u202e]*$/.test(line) && [...line].length <= 80)).toBe(true);
+    expect(lines.every((line) => /^[^\x00-\x1f\x7f\u202e]*$/.test(line) && widthOf(line) <= 80)).toBe(true);
     expect(lines.filter((line) => line.startsWith("──")).length).toBe(1);
   }
 });

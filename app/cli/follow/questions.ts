@@ -27,8 +27,9 @@ export class Questions {
   }
 
   listen(run: string): void {
-    // It never rejects.
-    this.prompt.listen(run, this.#closing.signal).finally(() => this.#keys.stop());
+    const stop = (): void => this.#keys.stop();
+    // It tells of its failures itself; either way nobody answers keys any more.
+    this.prompt.listen(run, this.#closing.signal).then(stop, stop);
   }
 
   close(): void {

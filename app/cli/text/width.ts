@@ -24,6 +24,16 @@ export function truncate(text: string, columns: number): string {
   return `${kept}…`;
 }
 
+/** The end of a text, at most `columns` wide. */
+export function tail(text: string, columns: number): string {
+  let kept = "";
+  for (const { segment } of [...graphemes.segment(text)].toReversed()) {
+    if (widthOf(segment + kept) > columns) break;
+    kept = segment + kept;
+  }
+  return kept;
+}
+
 /** Exactly `columns` wide. */
 export function fit(text: string, columns: number, align: "left" | "right" = "left"): string {
   const cut = truncate(text, columns);

@@ -3,7 +3,7 @@ import type { ApprovalSummary } from "../../../machines/messages/approval.ts";
 import type { GrantMode, GrantSummary } from "../../../machines/messages/grant.ts";
 import { formatDuration, formatSpan } from "../text/measure.ts";
 import { neutraliseLine } from "../text/neutralise.ts";
-import { truncate, widthOf } from "../text/width.ts";
+import { tail, truncate, widthOf } from "../text/width.ts";
 import { shortRun } from "./run-view.ts";
 import type { Style } from "./style.ts";
 
@@ -61,10 +61,7 @@ export function wantedLine({ mode, path }: Pick<ApprovalSummary, "mode" | "path"
 /** Its beginning says whose it is and its end what it is. */
 export function middleCut(text: string, columns: number): string {
   if (widthOf(text) <= columns) return text;
-  const tail = Math.max(0, Math.floor(columns * 0.6) - 1);
-  const characters = [...text];
-  let end = "";
-  while (characters.length > 0 && widthOf(end) < tail) end = (characters.pop() ?? "") + end;
+  const end = tail(text, Math.floor(columns * 0.6) - 1);
   return `${truncate(text, Math.max(1, columns - widthOf(end)))}${end}`;
 }
 
