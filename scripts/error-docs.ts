@@ -33,4 +33,5 @@ export function errorDocs(): string {
 
 export const ERROR_DOCS_PATH = join(dirname(import.meta.dirname), "docs/errors.md");
 
-if (import.meta.main) writeFileSync(ERROR_DOCS_PATH, errorDocs());
+// Also when it is imported by node24.mjs.
+if (process.argv[1] === import.meta.filename) writeFileSync(ERROR_DOCS_PATH, errorDocs());
