@@ -1,6 +1,6 @@
 import { execFile, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync, existsSync } from "node:fs";
+import { chmodSync, cpSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync, existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
@@ -43,11 +43,12 @@ describe("one that stays", () => {
     expect(groups).not.toContain("0");
   });
 
-  test("all state is 0600 in 0700", async () => {
+  test("all state is 0600 in 0700, but for the directory that the relay passes through below it", async () => {
     await home.connect();
     const modes = modesBelow(home.directory);
     expect(modes).toMatchObject({ "cohortd.sock": "600", token: "600", "cohortd.log": "600", "start.lock": "600" });
-    expect(Object.entries(modes).filter(([, mode]) => mode !== "600" && mode !== "700")).toEqual([]);
+    expect(Object.entries(modes).filter(([, mode]) => mode !== "600" && mode !== "700")).toEqual([["net", "711"]]);
+    expect((statSync(home.directory).mode & 0o777).toString(8)).toBe("700");
   });
 
   test("a wrong token is refused and its connection closed; before hello nothing is answered", async () => {
