@@ -11,7 +11,7 @@
 #include "network-stock.h"
 #include "pool.h"
 
-enum { START_MS_MAX = 10000 };
+enum { START_MS_MAX = 10000, NETWORKS_KEPT_MAX = 64 };
 
 void jail_reply_created(struct jail *jail)
 {
@@ -91,6 +91,9 @@ static int start(struct jail *jail, struct fault *fault)
 		cgroup_remove(zygote.cgroups, jail->plan.cgroup);
 		return -1;
 	}
+	/* Among many sandboxes few end soon, and every clone copies the table of descriptors. */
+	if (jail->index >= NETWORKS_KEPT_MAX)
+		close_fd(&jail->network_fd);
 	jail->codec_control_fd = control[0];
 	jail->status_fd = status[0];
 	return 0;
