@@ -168,6 +168,15 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
       expect((await bench.sh(name, "ls -A mnt")).stdout).toBe("");
     });
 
+    test("taken back before it arrived never arrives", async () => {
+      const name = await bench.sandbox();
+      const granted = refusal(bench.vm.grant(name, plan(shared())));
+      expect(await bench.vm.revoke(name, 17)).toEqual(nobody);
+      // Either it came first and was taken back, or it came too late.
+      expect(["", "GRANT_ENDED"]).toContain(await granted);
+      expect((await bench.sh(name, "ls mnt")).stdout).toBe("");
+    });
+
     test("beyond 128 at a time; a hundred and more are possible", { timeout: 60_000 }, async () => {
       const source = shared();
       const name = await bench.sandbox();

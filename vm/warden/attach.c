@@ -22,6 +22,9 @@
 #include <sys/vfs.h>
 #include <sys/wait.h>
 
+/* Of a prepared disk that another one hides. */
+enum { HIDDEN_BYTES = 4096, HIDDEN_INODES = 16 };
+
 int visit_sandbox(const struct jail *jail, int (*work)(void *context, struct fault *fault), void *context, struct fault *fault)
 {
 	/* Not by its pid: the pidfd cannot mean another process. */
@@ -197,9 +200,10 @@ struct resizing {
 static int resize_inside(void *context, struct fault *fault)
 {
 	const struct resizing *wanted = context;
-	/* A disk of its own has its size; the prepared one below it is never written to. */
+	/* Below a disk of its own the prepared one shows in the mount table: not what another session asked for. */
 	bool in_memory = wanted->limits->disk_kind == DISK_TMPFS;
-	return in_memory && set_size(wanted->home, wanted->limits->disk_bytes, wanted->limits->disk_inodes, fault) != 0
+	uint64_t bytes = in_memory ? wanted->limits->disk_bytes : HIDDEN_BYTES, inodes = in_memory ? wanted->limits->disk_inodes : HIDDEN_INODES;
+	return set_size(wanted->home, bytes, inodes, fault) != 0
 		       ? -1 : set_size("/tmp", wanted->limits->tmp_bytes, wanted->limits->disk_inodes, fault);
 }
 
@@ -207,7 +211,7 @@ int resize_scratch(const struct jail *jail, const struct sandbox_limits *limits,
 {
 	const struct sandbox_limits *now = &jail->plan.limits;
 	struct resizing wanted = { .home = jail->plan.home, .limits = limits };
-	if (now->disk_bytes == limits->disk_bytes && now->disk_inodes == limits->disk_inodes && now->tmp_bytes == limits->tmp_bytes)
+	if (limits->disk_kind == DISK_TMPFS && now->disk_bytes == limits->disk_bytes && now->disk_inodes == limits->disk_inodes && now->tmp_bytes == limits->tmp_bytes)
 		return 0;
 	return visit_sandbox(jail, resize_inside, &wanted, fault);
 }

@@ -181,7 +181,7 @@ int codec_main(const struct codec_config *config)
 	codec->broker = (struct watch){.kind = WATCH_BROKER, .fd = config->broker_fd};
 	codec->zygote = (struct watch){.kind = WATCH_ZYGOTE, .fd = config->zygote_fd};
 	codec->witness = (struct watch){.kind = WATCH_WITNESS, .fd = config->witness_fd};
-	codec->to_broker = (struct packet_queue){.socket_fd = config->broker_fd, .count_max = SANDBOXES_MAX};
+	codec->to_broker = (struct packet_queue){.socket_fd = config->broker_fd, .count_max = SANDBOXES_MAX + OPERATIONS_OF_REQUESTS_MAX};
 	codec->to_zygote = (struct packet_queue){.socket_fd = config->zygote_fd, .count_max = OPERATIONS_MAX};
 	if (!codec_watch(codec, &codec->listener, EPOLLIN) || !codec_watch(codec, &codec->broker, EPOLLIN) || !codec_watch(codec, &codec->zygote, EPOLLIN))
 		die_errno("epoll_ctl");

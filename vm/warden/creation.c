@@ -11,7 +11,7 @@
 #include "network-stock.h"
 #include "pool.h"
 
-enum { START_MS_MAX = 10000, NETWORKS_KEPT_MAX = 64 };
+enum { START_MS_MAX = 10000, NETWORKS_KEPT_MAX = 64, FILES_PER_JAIL_MAX = 5, FILES_OF_ITS_OWN_MAX = 160 };
 
 void jail_reply_created(struct jail *jail)
 {
@@ -55,6 +55,12 @@ static struct jail *new_jail(struct fault *fault)
 		index++;
 	if (index == SANDBOXES_MAX) {
 		fail(fault, E_LIMIT_SANDBOXES, 0, "there are %d sandboxes already", SANDBOXES_MAX);
+		return NULL;
+	}
+	/* Where few descriptors are allowed the sandboxes are fewer, and not the end of all of them. */
+	struct rlimit files;
+	if (getrlimit(RLIMIT_NOFILE, &files) != 0 || (index + 1) * FILES_PER_JAIL_MAX + FILES_OF_ITS_OWN_MAX > files.rlim_cur) {
+		fail(fault, E_LIMIT_SANDBOXES, EMFILE, "the warden may not open the files of sandbox %u", index + 1);
 		return NULL;
 	}
 	struct jail *jail = calloc(1, sizeof(*jail));

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 
 enum { FD_TOOLS = 3, PLACED_MAX = EXEC_FDS_MAX + 1, EXIT_NOT_STARTED = 127 };
 
@@ -51,6 +52,17 @@ static void place_descriptors(const struct exec_request *request, const int fds[
 		_exit(EXIT_NOT_STARTED);
 	report_fd = kept;
 	blob_fd = kept + 1;
+}
+
+/* With no stdin asked for the codec sends its own /dev/null. To share one open file with the host and with all children would be a channel. */
+static void own_null(void)
+{
+	struct stat status;
+	if (fstat(STDIN_FILENO, &status) != 0 || !S_ISCHR(status.st_mode) || status.st_rdev != makedev(1, 3))
+		return;
+	int fd = open("/dev/null", O_RDWR);
+	if (fd < 0 || dup2(fd, STDIN_FILENO) < 0 || close(fd) != 0)
+		_exit(EXIT_NOT_STARTED);
 }
 
 /* Says where the tools channel is, whatever the environment said before. */
@@ -159,6 +171,7 @@ void exec_child_main(const struct sandbox_plan *plan, const struct exec_request 
 	struct start_report report = { 0 };
 	sigset_t none;
 	place_descriptors(request, fds, start_fd);
+	own_null();
 	/* A session of its own: its process group is its pid, and a terminal can become its controlling one. */
 	if (setsid() < 0)
 		give_up(&report, E_EXEC_FAILED, errno, "cannot start a session");

@@ -41,8 +41,8 @@ static int reserve_end(struct jail *jail, struct fault *fault)
 {
 	struct jail_grants *grants = &jail->grants;
 	uint32_t wanted = grants->ended_count + grants->count + 1;
-	if (grants->count >= GRANTS_MAX || wanted > GRANTS_EVER_MAX)
-		return fail(fault, E_LIMIT_GRANTS, 0, "a sandbox has at most %d grants at a time, and %d in its life", GRANTS_MAX, GRANTS_EVER_MAX);
+	if (wanted > GRANTS_EVER_MAX)
+		return fail(fault, E_LIMIT_GRANTS, 0, "a sandbox has at most %d grants in its life", GRANTS_EVER_MAX);
 	if (wanted <= grants->ended_capacity)
 		return 0;
 	uint32_t *grown = realloc(grants->ended, (wanted + 16) * sizeof(*grown));
@@ -87,6 +87,8 @@ static int attach(struct jail *jail, struct grant *grant, int mount_fd, struct f
 int grants_attach(struct jail *jail, uint32_t id, const struct mount_request *mount, int mount_fd, uint64_t ttl_ms, struct fault *fault)
 {
 	uint64_t now_ms = boot_ms();
+	if (jail->grants.count >= GRANTS_MAX)
+		return fail(fault, E_LIMIT_GRANTS, 0, "a sandbox has at most %d grants at a time", GRANTS_MAX);
 	if (reserve_end(jail, fault) != 0)
 		return -1;
 	struct grant *grant = calloc(1, sizeof(*grant));
@@ -218,6 +220,12 @@ bool grants_revoke(struct jail *jail, uint32_t seq, uint32_t id, struct fault *f
 {
 	struct grant *grant = find(jail, id);
 	values[0] = values[1] = 0;
+	if (grant == NULL && jail->state == ALIVE && !has_ended(jail, id)) {
+		/* Its source may still be on the way here: when it comes, it has ended already. */
+		if (reserve_end(jail, fault) == 0)
+			jail->grants.ended[jail->grants.ended_count++] = id;
+		return true;
+	}
 	if (grant == NULL || jail->state == CLEARING)
 		return true;
 	if (grant->waiter_count == GRANT_WAITERS_MAX) {

@@ -31,8 +31,8 @@ void jail_set_state(struct jail *jail, enum jail_state state)
 
 static void release(struct jail *jail)
 {
-	/* Its network namespace is as it was: with no process left no socket is, and to change anything else in it needs a capability
-	 * that no child has. One that was proxied is not. */
+	/* Its network namespace is as it was: with no process left no socket is, but for pairs that the kernel has not swept up yet and
+	 * nobody can reach; to change anything else in it needs a capability that no child has. One that was proxied is not. */
 	if (jail->plan.network == NETWORK_NONE)
 		network_stock_give(&jail->network_fd);
 	close_fd(&jail->network_fd);

@@ -10,7 +10,7 @@
 
 #include "attach.h"
 
-enum { LAYER_ATTRIBUTES = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, PATH_SIZE = MOUNT_TARGET_SIZE + 32 };
+enum { LAYER_ATTRIBUTES = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, PATH_SIZE = MOUNT_TARGET_SIZE + 32, LAYER_INODES_MAX = 200000 };
 
 struct staging {
 	const char *home;
@@ -24,7 +24,9 @@ static int make_layer(const struct grant *grant, int lower_fd, struct fault *fau
 	char size[24], inodes[24];
 	struct stat status;
 	format_text(size, sizeof(size), "%" PRIu64, grant->staged_bytes);
-	format_text(inodes, sizeof(inodes), "%" PRIu64, grant->staged_bytes / 1024 + 1024);
+	/* To unmount it takes time for each inode, and cannot be interrupted. */
+	uint64_t count = grant->staged_bytes / 1024 + 1024;
+	format_text(inodes, sizeof(inodes), "%" PRIu64, count < LAYER_INODES_MAX ? count : LAYER_INODES_MAX);
 	CLEANUP_FD int context = fsopen("tmpfs", FSOPEN_CLOEXEC);
 	if (context < 0 || fsconfig(context, FSCONFIG_SET_STRING, "size", size, 0) != 0 ||
 	    fsconfig(context, FSCONFIG_SET_STRING, "nr_inodes", inodes, 0) != 0 || fsconfig(context, FSCONFIG_SET_STRING, "mode", "0755", 0) != 0 ||

@@ -93,6 +93,15 @@ RULE(io_cancel, ABSENT)
 RULE(io_destroy, ABSENT)
 RULE(io_pgetevents, ABSENT)
 RULE(openat2, ABSENT)
+/* What these leave in a pipe, a socket or a watch holds pages or an inode of a file, and no mount: a revocation could neither see nor end it. */
+RULE(splice, ABSENT)
+RULE(tee, ABSENT)
+RULE(vmsplice, ABSENT)
+RULE(sendfile, ABSENT)
+#ifdef __NR_inotify_init
+RULE(inotify_init, ABSENT)
+#endif
+RULE(inotify_init1, ABSENT)
 
 /* Allowed for some arguments only. */
 RULE(clone, CLONE)

@@ -45,12 +45,16 @@ void emit_setsockopt(void)
 	emit_load_argument(1);
 	emit(BPF_JMP | BPF_JEQ | BPF_K, 3, 0, IPPROTO_TCP);
 	emit(BPF_JMP | BPF_JEQ | BPF_K, 4, 0, SOL_SOCKET);
-	emit(BPF_JMP | BPF_JEQ | BPF_K, 6, 0, IPPROTO_IPV6);
+	emit(BPF_JMP | BPF_JEQ | BPF_K, 8, 0, IPPROTO_IPV6);
 	emit_return(SECCOMP_RET_ALLOW);
 	emit_load_argument(2);
-	emit(BPF_JMP | BPF_JEQ | BPF_K, 6, 5, OPTION_TCP_ULP);
+	emit(BPF_JMP | BPF_JEQ | BPF_K, 8, 7, OPTION_TCP_ULP);
 	emit_load_argument(2);
-	emit(BPF_JMP | BPF_JEQ | BPF_K, 4, 0, SO_ATTACH_FILTER);
+	emit(BPF_JMP | BPF_JEQ | BPF_K, 6, 0, SO_ATTACH_FILTER);
+	/* Whoever closes such a socket waits as long as the child chose: in the end the kernel's own worker, for the whole machine. */
+	emit(BPF_JMP | BPF_JEQ | BPF_K, 5, 0, SO_LINGER);
+	/* Holds pages of a mapped file, and no mount. */
+	emit(BPF_JMP | BPF_JEQ | BPF_K, 4, 0, SO_ZEROCOPY);
 	emit(BPF_JMP | BPF_JEQ | BPF_K, 3, 2, SO_ATTACH_REUSEPORT_CBPF);
 	emit_load_argument(2);
 	emit(BPF_JMP | BPF_JEQ | BPF_K, 1, 0, OPTION_IPV6_ADDRFORM);

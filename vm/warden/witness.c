@@ -191,7 +191,10 @@ static void on_listener(struct watched *watched, uint32_t events)
 	/* Who called may have been killed since: then this would wait for the next one, and is ended by the alarm. */
 	if (ioctl(watched->listener_fd, SECCOMP_IOCTL_NOTIF_RECV, &call) == 0)
 		on_denial(watched, &call);
-	else if (errno != EINTR && errno != ENOENT)
+	else if (errno == EINTR || errno == ENOENT)
+		/* It cost an alarm; so many would be others' time. */
+		watched->answers = ANSWERS_PER_WINDOW;
+	else
 		die_errno("witness: cannot hear a call");
 }
 
