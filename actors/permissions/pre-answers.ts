@@ -12,7 +12,9 @@ export function preAnswerOf(answers: readonly PreAnswer[], { path, mode }: Direc
     if (!isBelow(path, cleanPath(answer.path))) continue;
     const { decision, ttlMs = GRANT_TTL_MS_DEFAULT } = answer;
     const fits = decision === "approve" ? isWithin(mode, answer.mode) : isWithin(answer.mode, mode);
-    if (fits) return { decision, mode, ttlMs, uses: 1 };
+    // With the directory a child would get what lies below it, too: then a person is asked.
+    const holdsDenied = answers.some((other) => other.decision === "deny" && isBelow(cleanPath(other.path), path));
+    if (fits) return decision === "approve" && holdsDenied ? null : { decision, mode, ttlMs, uses: 1 };
   }
   return null;
 }

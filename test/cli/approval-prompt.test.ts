@@ -94,6 +94,19 @@ test("a key that was on its way when the question came up answers nothing, nor d
   expect(desk.calls).toEqual([]);
 });
 
+test("a key answers nothing while its question is not on the screen, nor in the half second after it came back", () => {
+  const desk = new Desk();
+  desk.prompt.heard(approval("a1"));
+  desk.lines(0);
+  desk.prompt.unseen();
+  desk.prompt.key("y", 5000);
+  desk.lines(6000);
+  desk.prompt.key("y", 6499);
+  expect(desk.calls).toEqual([]);
+  desk.prompt.key("y", 6500);
+  expect(desk.calls).toEqual([["approve", "a1"]]);
+});
+
 test("a question that comes while another is answered is not answered by a second press of the key", async () => {
   const desk = new Desk();
   desk.prompt.heard(approval("a1"));

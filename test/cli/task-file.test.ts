@@ -88,7 +88,11 @@ describe("a mistake in a task file", () => {
       [/^3:21 tasks\[0\]\.mounts\[0\]\.path: .*\/nope does not exist$/],
     ],
     ["two mounts of one name", task("mounts: [data, {path: ., as: data}]"), [/^3:20 tasks\[0\]\.mounts\[1\]: ~\/mnt\/data is taken by /]],
-    ["a mode", task("mounts: [{path: data, mode: w}]"), ['3:33 tasks[0].mounts[0].mode: expected ro, rw, not "w"; did you mean rw?']],
+    [
+      "a mode",
+      task("mounts: [{path: data, mode: w}]"),
+      ['3:33 tasks[0].mounts[0].mode: expected ro, rw, staged, not "w"; did you mean rw?'],
+    ],
     ["a key twice", "title: a\ntitle: b\ntasks: [{command: [x]}]\n", [/^2:1 : Map keys must be unique/]],
     ["broken YAML", "tasks:\n  - command: [x\n", [/^\d+:\d+ : /]],
     ["a tag of YAML", "tasks:\n  - command: !!js/function x\n", [/^2:14 : Unresolved tag/]],

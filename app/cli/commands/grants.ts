@@ -62,6 +62,9 @@ function remarks(grant: GrantSummary): readonly string[] {
   return [
     ...(grant.isCopy ? ["its file system cannot be mapped to the child's user: the child has a copy, as of now"] : []),
     ...(grant.isProtectionPartial ? ["not every protected name in it could be looked for: the child may reach one of them"] : []),
+    ...(grant.undo === "too-large"
+      ? ["it is too large to be copied before: what the child overwrites or deletes cannot be brought back"]
+      : []),
   ];
 }
 

@@ -134,18 +134,18 @@ export function applyCommand(written: string, options: ApplyOptions): Promise<nu
   return withCohort(async (cohort) => {
     let status = 0;
     for (const grant of await stagedOf(cohort, written)) {
-      const diff = await cohort.grants.diff(grant);
       if (options.dryRun === true) {
-        status = Math.max(status, dryRun(diff, options));
+        status = Math.max(status, dryRun(await cohort.grants.diff(grant), options));
         continue;
       }
-      if (options.json !== true)
-        writeNow(2, `cohort: ${grant}: writing ${countsOf(diff.entries)} to ${neutraliseLine(diff.path)}, as you\n`);
+      // Not looked at anew: of a child that lives what was shown last is applied, and nothing that it did since.
+      const path = neutraliseLine((await grantOf(cohort, grant))?.path ?? "");
+      if (options.json !== true) writeNow(2, `cohort: ${grant}: writing to ${path}, as you, what cohort diff showed\n`);
       const applied = await cohort.grants.apply(grant, {
         ...(options.acceptProtected === undefined ? {} : { accept: [...options.acceptProtected] }),
         ...(options.only === undefined ? {} : { only: [...options.only] }),
       });
-      status = Math.max(status, reportApplied(applied, "applied to", neutraliseLine(diff.path), options.json === true));
+      status = Math.max(status, reportApplied(applied, "applied to", path, options.json === true));
     }
     return status;
   });

@@ -67,7 +67,7 @@ export class ApprovalPrompt {
   /** A key as the terminal sent it. */
   key(key: string, nowMs = Date.now()): void {
     const approval = this.#current();
-    if (approval === undefined || this.#answering || nowMs - this.#shownAtMs < SETTLE_MS) return;
+    if (approval === undefined || this.#shown !== approval.approval || this.#answering || nowMs - this.#shownAtMs < SETTLE_MS) return;
     const { approvals } = this.#options;
     switch (key) {
       case "y":
@@ -93,6 +93,11 @@ export class ApprovalPrompt {
         return;
     }
     this.#options.changed();
+  }
+
+  /** The screen shows something else: a key would answer what nobody can read. */
+  unseen(): void {
+    this.#shown = null;
   }
 
   /** None: nothing is asked. Not more than `rows`. */

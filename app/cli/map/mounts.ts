@@ -29,6 +29,7 @@ const NAME = /^(?!\.\.?$)[^/\0]{1,127}$/;
 
 /** The path that a person wrote, without symbolic links: the warden follows none. */
 export function realDirectory(written: string, base: string, onProblem: (reason: string) => never): string {
+  if (written === "") return onProblem("the path is empty");
   const absolute = path.resolve(base, written.startsWith("~/") ? path.join(process.env["HOME"] ?? "~", written.slice(2)) : written);
   try {
     return realpathSync(absolute);

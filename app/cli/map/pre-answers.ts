@@ -1,4 +1,5 @@
 /** `--grant PATH[:mode]` and `--deny PATH`: answers to what children may ask for, given before they ask. */
+import { existsSync, realpathSync } from "node:fs";
 import path from "node:path";
 import { CohortError } from "../../../runtime/kernel/error.ts";
 import type { PreAnswer, RunSpecInput } from "../../../sdk/index.ts";
@@ -20,16 +21,19 @@ function granted(request: string): PreAnswer {
 }
 
 /** Whatever is asked for there, even what does not exist. */
-function denied(request: string): PreAnswer {
+function denied(request: string): PreAnswer[] {
   const absolute = path.resolve(request.startsWith("~/") ? path.join(process.env["HOME"] ?? "~", request.slice(2)) : request);
-  return { path: absolute, mode: "ro", decision: "deny" };
+  const named = [absolute];
+  // Where it is a link: what it leads to, as well.
+  if (existsSync(absolute)) named.push(realpathSync(absolute));
+  return [...new Set(named)].map((one) => ({ path: one, mode: "ro", decision: "deny" }));
 }
 
 const depth = ({ path: one }: PreAnswer): number => (one === "/" ? 0 : one.split("/").length);
 
 /** The first that fits counts: what is said of a narrower path comes first, and of the same path the no. */
 function preAnswersOf({ grant = [], deny = [] }: PreAnswerOptions): PreAnswer[] {
-  return [...deny.map(denied), ...grant.map(granted)].toSorted((one, other) => depth(other) - depth(one));
+  return [...deny.flatMap(denied), ...grant.map(granted)].toSorted((one, other) => depth(other) - depth(one));
 }
 
 /** Those of the command line come before those of the file. */

@@ -70,7 +70,10 @@ const mount = z.union(
     z.strictObject({
       path: z.string().min(1).max(4095).describe("Path of a directory or file, relative to this file"),
       as: mountName.optional().describe("It appears as ~/mnt/<as>; default: the last component of the path"),
-      mode: z.enum(["ro", "rw"]).default("ro").describe("ro: can be read; rw: can be changed, too"),
+      mode: z
+        .enum(["ro", "rw", "staged"])
+        .default("ro")
+        .describe("ro: can be read; rw: can be changed, too; staged: changes are kept aside until you apply them"),
     }),
   ],
   { error: "expected a path, or {path, as, mode}" },

@@ -13,6 +13,8 @@ import type { Style } from "./style.ts";
 /** What stands below the run: a question, say. */
 export interface Footer {
   lines(sheet: { readonly nowMs: number; readonly columns: number; readonly rows: number; readonly style: Style }): readonly string[];
+  /** Nothing of it is on the screen now. */
+  unseen(): void;
 }
 
 const FRAME_MS = 100;
@@ -62,6 +64,8 @@ export class LiveView {
   }
 
   #draw(): void {
+    // A question counts as shown from here on.
+    if (!this.#screen.isVisible) return this.#footer?.unseen();
     const terminal = this.#terminal;
     const frame = { nowMs: Date.now(), columns: terminal.columns(), rows: terminal.rows(), style: terminal.stderrStyle };
     const below = this.#footer?.lines({ ...frame, rows: Math.max(3, frame.rows - RUN_ROWS_MIN) }) ?? [];

@@ -66,7 +66,8 @@ export function middleCut(text: string, columns: number): string {
 }
 
 function quoted(why: string): string {
-  const words = neutraliseLine(why).trim();
+  // Its own quotation marks and gaps could look like the end of its words, and lines of ours.
+  const words = neutraliseLine(why).replaceAll(/[“”"]/gu, "'").replaceAll(/\s+/gu, " ").trim();
   return words === "" ? "it gave no reason" : `“${words}”`;
 }
 

@@ -34,6 +34,11 @@ export class Screen {
     this.#columns = stream.columns ?? 80;
   }
 
+  /** False: what is drawn now reaches nobody's eyes. */
+  get isVisible(): boolean {
+    return !this.#hidden && this.#stream.writableNeedDrain !== true;
+  }
+
   draw(lines: readonly string[]): void {
     if (this.#hidden || this.#stream.writableNeedDrain === true) return;
     const columns = this.#stream.columns ?? 80;
