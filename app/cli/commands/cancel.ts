@@ -23,9 +23,10 @@ export function cancelCommand(written: string, options: CancelOptions): Promise<
     const mode = options.kill === true ? "kill" : "grace";
     const children = counts.running === 1 ? "1 child is" : `${counts.running} children are`;
     const waiting = counts.waiting === 1 ? "1 task" : `${counts.waiting} tasks`;
-    told(`${children} ${mode === "kill" ? "killed" : "asked to end, and killed after a grace"}; ${waiting} will not start`);
     const run = cohort.attach(id);
+    // What is not written down is not so.
     await run.cancel(mode, "cohort cancel");
+    told(`${children} ${mode === "kill" ? "killed" : "asked to end, and killed after a grace"}; ${waiting} will not start`);
     const summary = await run.finished();
     if (options.json === true) writeNow(1, jsonLine(summary));
     told(

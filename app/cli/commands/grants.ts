@@ -104,6 +104,7 @@ export function grantCommand(written: string, path: string, options: GrantComman
 
 export function revokeCommand(ids: readonly string[], options: JsonOption & { readonly discard?: boolean }): Promise<number> {
   return withCohort(async (cohort) => {
+    let status = 0;
     const known = options.json === true ? [] : await cohort.grants.list({ ended: true, limit: LISTED_MAX });
     for (const id of ids) {
       const before = known.find(({ grant }) => grant === id);
@@ -124,10 +125,14 @@ export function revokeCommand(ids: readonly string[], options: JsonOption & { re
           2,
           `cohort: ${id}: ${living ? "taken back" : `had ended already: ${grantState(grant)}`}${killed === "" ? "" : `; ${killed}`}\n`,
         );
+        if (living && grant.staged === "lost") {
+          status = 1;
+          writeNow(2, `cohort: ${id}: what it changed could not be collected, and is lost\n`);
+        }
         if (grant.staged === "held") writeNow(2, `cohort: what it changed: cohort diff ${id}, then apply or discard it\n`);
       }
     }
-    return 0;
+    return status;
   });
 }
 

@@ -38,6 +38,7 @@ function entryLine(entry: DiffEntry, style: Style): string {
   const sign = { added: style.green("+"), modified: style.yellow("~"), deleted: style.red("-") }[entry.change];
   const size = entry.type === "directory" || entry.change === "deleted" ? "" : formatSize(entry.bytes);
   const marks = [
+    ...(entry.detail === "" ? [] : [neutraliseLine(entry.detail)]),
     ...(entry.isProtected ? [style.yellow("protected")] : []),
     ...(entry.conflict ? [style.red("conflict: it changed underneath")] : []),
   ];
@@ -50,6 +51,9 @@ function diffText(diff: GrantDiff, style: Style): string {
   const isProtected = entries.filter((entry) => entry.isProtected).length;
   const conflicts = entries.filter((entry) => entry.conflict).length;
   const notes = [
+    ...(diff.isIncomplete
+      ? [`  ${style.red("it is not all of it")}: there is more than a diff can hold, so none of it can be applied`]
+      : []),
     ...(diff.entriesMore > 0 ? [`  … and ${diff.entriesMore} more`] : []),
     ...(isProtected > 0
       ? [`  ${isProtected} protected: applied only with --accept-protected NAME, as programs of yours read such files`]
@@ -96,7 +100,8 @@ function reportApplied(applied: GrantApplied, verb: string, where: string, json:
   const style = describeTerminal(process.env).stderrStyle;
   if (json) writeNow(1, jsonLine(applied));
   else {
-    const left = applied.rest.length === 0 ? "" : `, ${applied.rest.length} not:`;
+    const held = applied.held > 0 ? `, ${applied.held} held back with them` : "";
+    const left = applied.rest.length === 0 ? "" : `, ${applied.rest.length} not${held}:`;
     writeNow(2, `cohort: ${applied.grant}: ${applied.applied} ${verb} ${where}${left}\n${restLines(applied.rest, style)}`);
   }
   return applied.rest.length === 0 ? 0 : 1;
