@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { atMost, percentile, rounded, type Measurement } from "./result.ts";
 import { openWarden, type WardenUnderTest } from "./warden-under-test.ts";
 
+/** The warden takes 4096 at most, and a few are prepared ahead. */
 const CHILDREN = 4000;
-/** The warden takes so many at most, and a few are prepared ahead. */
 const DESTROYED_AT_ONCE = 64;
 const SETTLE_MS = 1000;
 const LEFTOVERS_WAIT_MS = 10_000;
@@ -128,7 +128,7 @@ export async function measureDensity(): Promise<Measurement> {
       ],
       peers: [],
       notMeasured: [
-        "what is left after the warden itself ended: test/vm and test/warden look at that",
+        "mounts, network namespaces and files that are left, and what is left after the warden itself ended: test/vm and test/warden look at that",
         "kernel memory is that of the whole machine, before and after",
         "cohortd: its children are the same, its own memory is another bench's",
       ],

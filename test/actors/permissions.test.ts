@@ -319,7 +319,10 @@ describe("grants and approvals in the system", () => {
     const again = bench.ask(child, path, "ro", "why");
     await bench.answer(approval, "approve");
     await bench.stop();
-    await expect(again).resolves.toBeDefined();
+    // The answer stands in the journal; whether this channel heard of it before the stop is open.
+    expect([expect.objectContaining({ answer: "granted" }), { answer: "denied", reason: "the channel closed" }]).toContainEqual(
+      await again,
+    );
     await bench.open();
     expect(await bench.ask(child, path, "ro", "why")).toMatchObject({ answer: "granted" });
     expect(bench.grantsInWarden(child)).toEqual(["data"]);

@@ -86,9 +86,9 @@ test("a grant survives the death of cohortd, and so does its revocation", async 
 test("what was staged is shown, applied and thrown away, after child and cohortd are gone", async () => {
   const path = given();
   const { run, child } = await running(
-    "until test -e mnt/work/file; do sleep 0.05; done; echo changed > mnt/work/file; echo said; sleep 0.5",
+    "until test -e mnt/staged/file; do sleep 0.05; done; echo changed > mnt/staged/file; echo said; sleep 0.5",
   );
-  const { grant } = await cohort.grants.create({ child, path, as: "work", mode: "staged" });
+  const { grant } = await cohort.grants.create({ child, path, as: "staged", mode: "staged" });
   await run.finished();
   process.kill(cohort.daemon.pid, "SIGKILL");
   expect(await cohort.grants.diff(grant, { patch: true })).toMatchObject({ grant, path, entries: [{ path: "file", change: "modified" }] });

@@ -214,7 +214,7 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
     );
 
     test.skipIf(!existsSync("/dev/fuse"))(
-      "a file system that a process answers is copied, and one that never answers delays nobody else",
+      "(needs /dev/fuse) a file system that a process answers is copied, and one that never answers delays nobody else",
       { timeout: 30_000 },
       async () => {
         const { bench } = escapes;
