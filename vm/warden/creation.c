@@ -11,7 +11,7 @@
 #include "network-stock.h"
 #include "pool.h"
 
-enum { START_MS_MAX = 10000, NETWORKS_KEPT_MAX = 64, FILES_PER_JAIL_MAX = 5, FILES_OF_ITS_OWN_MAX = 160 };
+enum { START_MS_MAX = 10000, NETWORKS_KEPT_MAX = 64, FILES_PER_JAIL_MAX = 4, FILES_OF_ITS_OWN_MAX = 160 };
 
 void jail_reply_created(struct jail *jail)
 {
