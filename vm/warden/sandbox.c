@@ -149,7 +149,8 @@ _Noreturn static void child_main(struct sandbox_plan *plan, const struct cgroup_
 		_exit(EXIT_FAILURE);
 	}
 	close(FD_ZYGOTE_PID);
-	status.layers = layers_seen_inside(plan, listener + 1);
+	/* The listener has the lowest free number: FD_FIRST_CLOSED at most, unless something stayed open that should not. */
+	status.layers = layers_seen_inside(plan, FD_FIRST_CLOSED + 1);
 	/* None stays with anybody in here. Until the listener has arrived, this process makes no call that would ask it. */
 	const int sent[] = { FD_SEALED, listener, FD_NETWORK };
 	size_t count = plan->network == NETWORK_PROXIED ? ARRAY_LENGTH(sent) : ARRAY_LENGTH(sent) - 1;
