@@ -1,12 +1,11 @@
 /**
- * The child's machine with its effects on the VM and on content. Every effect is keyed: running it again finds what it did before.
+ * The child's effects on the VM and on content. Every effect is keyed: running it again finds what it did before.
  * Owns nothing: sessions are the table's, the connection the link's, files the content's.
  */
 import { setTimeout as delay } from "node:timers/promises";
-import type { ActorDefinition, EffectContext, EffectDefinition } from "../runtime/contract.ts";
+import type { EffectContext, EffectDefinition } from "../runtime/contract.ts";
 import type { ActorEvent, Json } from "../runtime/kernel/actions.ts";
 import { isCohortError, type CohortError } from "../runtime/kernel/error.ts";
-import { childMachine } from "../machines/child.ts";
 import {
   childEffects,
   type AttemptParams,
@@ -28,35 +27,6 @@ import { TASK_EXEC_ID, type SessionTable } from "./session-table.ts";
 import { Settlement } from "./settlement.ts";
 import type { VmLink } from "./vm-link.ts";
 import { isSandboxGone, sentenceOf } from "./warden-refusal.ts";
-
-/** Version 1 knew no asks. */
-function withoutAsks(snapshot: Json): Json {
-  const { context, ...rest } = snapshot as { readonly context: { readonly [field: string]: Json } };
-  return { ...rest, context: { ...context, openAsks: [], waitingSinceMs: 0, waitedMs: 0 } };
-}
-
-export const childDefinition: ActorDefinition = {
-  kind: "child",
-  version: 2,
-  machine: childMachine,
-  migrations: { 1: withoutAsks },
-  // News of an attempt may come when its state no longer cares.
-  ignores: [
-    "started",
-    "startFailed",
-    "exited",
-    "lost",
-    "outputLimit",
-    "progress",
-    "askOpened",
-    "askClosed",
-    "settled",
-    "destroyed",
-    "timer",
-    "cancel",
-    "effectFailed",
-  ],
-};
 
 export interface ChildParts {
   readonly content: Content;

@@ -1,15 +1,7 @@
-/** The run's machine with its effects: cancelling its own scope, and telling the system that it has ended. */
-import type { ActorDefinition, EffectDefinition, Origin, Runtime } from "../runtime/contract.ts";
+/** The run's effects: cancelling its own scope, and telling the system that it has ended. */
+import type { EffectDefinition, Origin, Runtime } from "../runtime/contract.ts";
 import type { Json } from "../runtime/kernel/actions.ts";
 import { runEffects, type CancelScopeParams, type EndedParams } from "../machines/messages/run-events.ts";
-import { runMachine } from "../machines/run.ts";
-
-export const runDefinition: ActorDefinition = {
-  kind: "run",
-  version: 1,
-  machine: runMachine,
-  ignores: ["fill", "timer", "cancel", "effectFailed", "actorFailed"],
-};
 
 export function runScope(run: string): string {
   return `run:${run}`;

@@ -7,17 +7,17 @@ import { join } from "node:path";
 import type { Runtime } from "../runtime/contract.ts";
 import { openRuntimeLog } from "../runtime/log/runtime-log.ts";
 import { openRuntime } from "../runtime/runtime.ts";
-import { childDefinition, childEffectDefinitions } from "./child-actor.ts";
+import { cohortDefinitions } from "../machines/definitions.ts";
+import { childEffectDefinitions } from "./child-actor.ts";
 import { childRows } from "./child-rows.ts";
 import { CohortSystem, type SystemParts } from "./cohort-system.ts";
 import { Content } from "./content.ts";
 import type { OpenSystem, SystemOptions } from "./contract.ts";
 import { Endpoints } from "./endpoints.ts";
 import { LiveOutput } from "./live-output.ts";
-import { permissionDefinitions, Permissions } from "./permissions/permissions.ts";
-import { relayDefinition } from "./relay-actor.ts";
+import { Permissions } from "./permissions/permissions.ts";
 import { ResultFile } from "./result-file.ts";
-import { runDefinition, runEffectDefinitions } from "./run-actor.ts";
+import { runEffectDefinitions } from "./run-actor.ts";
 import { RunJournal } from "./run-journal.ts";
 import { DenialFile } from "./denial-file.ts";
 import { Denials } from "./denials.ts";
@@ -42,7 +42,7 @@ export const openSystem: OpenSystem = async (options: SystemOptions) => {
   const runtime = await openRuntime({
     directory: join(stateDirectory, "journal"),
     filesDirectory: join(stateDirectory, "content"),
-    definitions: [runDefinition, childDefinition, relayDefinition, ...permissionDefinitions],
+    definitions: cohortDefinitions,
     effects: [...runEffectDefinitions({ runtime: opened.promise, ended }), ...childEffectDefinitions(wired), ...permissions.effects],
   });
   const parts: SystemParts = { ...wired, runtime };

@@ -1,18 +1,10 @@
-/** The approval's machine. Its only effect tells whoever waits, after the commit. */
-import type { ActorDefinition, EffectDefinition } from "../../runtime/contract.ts";
+/** The approval's only effect: tells whoever waits, after the commit. */
+import type { EffectDefinition } from "../../runtime/contract.ts";
 import type { Json } from "../../runtime/kernel/actions.ts";
 import { wireIdOf } from "../../machines/approval-context.ts";
-import { approvalMachine } from "../../machines/approval.ts";
 import { approvalEffects, type ApprovalRow, type ApprovalToldParams } from "../../machines/messages/approval-events.ts";
 import type { PermissionParts } from "./permission-parts.ts";
 import { findGrant } from "./permission-rows.ts";
-
-export const approvalDefinition: ActorDefinition = {
-  kind: "approval",
-  version: 1,
-  machine: approvalMachine,
-  ignores: ["repeated", "timer", "cancel", "childEnded"],
-};
 
 /** Its grant is known before the approval is forgotten, so that the same ask finds the one or the other. */
 async function known(row: ApprovalRow, { runtime, living }: PermissionParts): Promise<void> {

@@ -1,11 +1,10 @@
 /**
- * The grant's machine with its effects on the VM. Attaching and revoking are idempotent by the warden's number of the grant, so both are run again
+ * The grant's effects on the VM. Attaching and revoking are idempotent by the warden's number of the grant, so both are run again
  * after a crash; an attachment that nobody wants any more is revoked by its compensation. Owns nothing.
  */
-import type { ActorDefinition, EffectContext, EffectDefinition } from "../../runtime/contract.ts";
+import type { EffectContext, EffectDefinition } from "../../runtime/contract.ts";
 import type { ActorEvent, Json } from "../../runtime/kernel/actions.ts";
 import { isCohortError } from "../../runtime/kernel/error.ts";
-import { grantMachine } from "../../machines/grant.ts";
 import {
   grantEffects,
   type AttachParams,
@@ -18,14 +17,6 @@ import type { UndoState } from "../../machines/messages/grant.ts";
 import type { StagedGrant } from "../staged-diffs.ts";
 import { isSandboxGone, sentenceOf } from "../warden-refusal.ts";
 import type { PermissionParts } from "./permission-parts.ts";
-
-export const grantDefinition: ActorDefinition = {
-  kind: "grant",
-  version: 1,
-  machine: grantMachine,
-  // A cancelled child keeps what it was given for as long as it lives; the rest is news of what is over. `attached` is not among them: it is undone.
-  ignores: ["cancel", "refused", "revoke", "revoked", "wardenEnded", "childEnded", "timer", "effectFailed"],
-};
 
 /** The warden ends a staged grant so much later than its time: by then its differences are collected. */
 const STAGED_EXPIRY_SLACK_MS = 60_000;

@@ -1,11 +1,11 @@
 /**
- * Everything about grants and approvals behind one object: definitions and effects for the runtime, doors for people and for children, and what
+ * Everything about grants and approvals behind one object: effects for the runtime, doors for people and for children, and what
  * sessions must tell. Owns the table of living grants.
  *
  * 1. A grant ends no later than its child, in the journal as in the kernel: childGone is told before the child's end is.
  * 2. What a staged grant holds is on the disk before its sandbox goes, if the sandbox still lives.
  */
-import type { ActorDefinition, EffectDefinition, Origin, Runtime } from "../../runtime/contract.ts";
+import type { EffectDefinition, Origin, Runtime } from "../../runtime/contract.ts";
 import type { ActorEvent, ActorRef } from "../../runtime/kernel/actions.ts";
 import { isCohortError } from "../../runtime/kernel/error.ts";
 import type { RuntimeLog } from "../../runtime/log/runtime-log.ts";
@@ -22,9 +22,9 @@ import type { VmLink } from "../vm-link.ts";
 import { isSandboxGone } from "../warden-refusal.ts";
 import { Announcements } from "./announcements.ts";
 import { ApprovalDesk } from "./approval-desk.ts";
-import { approvalDefinition, approvalEffectDefinitions } from "./approval-actor.ts";
+import { approvalEffectDefinitions } from "./approval-actor.ts";
 import { ChildAsks } from "./child-asks.ts";
-import { grantDefinition, GrantEffects, grantEffectDefinitions } from "./grant-actor.ts";
+import { GrantEffects, grantEffectDefinitions } from "./grant-actor.ts";
 import { GrantDesk } from "./grant-desk.ts";
 import { GrantMaking } from "./grant-making.ts";
 import { personHomes } from "./homes.ts";
@@ -32,8 +32,6 @@ import { LivingGrants } from "./living-grants.ts";
 import { PermissionContent } from "./permission-content.ts";
 import type { PermissionParts } from "./permission-parts.ts";
 import { livingGrants, pendingApprovals } from "./permission-rows.ts";
-
-export const permissionDefinitions: readonly ActorDefinition[] = [grantDefinition, approvalDefinition];
 
 export interface PermissionsOptions {
   /** Without symbolic links. */
