@@ -1,6 +1,7 @@
 /** The runtime as its users see it: definitions go in, a Runtime comes out. */
 import type { AnyStateMachine } from "xstate";
 import type { ActorEvent, ActorRef, Json } from "./kernel/actions.ts";
+import type { Environment } from "./kernel/environment.ts";
 
 /** Who commanded: journaled with every event that came from outside. */
 export interface Origin {
@@ -76,8 +77,8 @@ export interface RuntimeOptions {
   readonly effects: readonly EffectDefinition[];
   /** Where FileWrites go. Default `directory`. */
   readonly filesDirectory?: string;
-  /** Milliseconds since the epoch. Default Date.now. */
-  readonly now?: () => number;
+  /** Time, chance and turns. Default the machine's. */
+  readonly environment?: Environment;
 }
 
 export interface Runtime {

@@ -7,10 +7,11 @@ import { join } from "node:path";
 import { PreparedDefinition } from "./actor/definition.ts";
 import { Host } from "./actor/host.ts";
 import type { FileWrite, LogRow, OpenRuntime, Origin, Runtime, RuntimeOptions, RuntimeStats } from "./contract.ts";
-import { Journal } from "./journal/journal.ts";
+import { WorkerJournal } from "./journal/worker-journal.ts";
+import type { Journal } from "./journal/journal-port.ts";
 import { LogFollowers } from "./journal/log-followers.ts";
 import type { ActorEvent, ActorRef, Json } from "./kernel/actions.ts";
-import { systemClock } from "./kernel/clock.ts";
+import { systemEnvironment } from "./kernel/environment.ts";
 import { CohortError } from "./kernel/error.ts";
 import { isActorRef } from "./kernel/ids.ts";
 import { encodeJson } from "./kernel/json.ts";
@@ -138,7 +139,7 @@ function prepare(options: RuntimeOptions): ReadonlyMap<string, PreparedDefinitio
 /** Rejects with MACHINE_REFUSED, JOURNAL_LOCKED, JOURNAL_VERSION, JOURNAL_CORRUPT or JOURNAL_FULL. */
 export const openRuntime: OpenRuntime = async (options) => {
   const definitions = prepare(options);
-  const journal = await Journal.open(options.directory, options.filesDirectory ?? options.directory);
+  const journal = await WorkerJournal.open(options.directory, options.filesDirectory ?? options.directory);
   let log: OpenedLog | null = null;
   try {
     const loaded = await journal.load();
@@ -149,7 +150,7 @@ export const openRuntime: OpenRuntime = async (options) => {
       loaded,
       definitions,
       effects: options.effects,
-      now: options.now ?? systemClock,
+      environment: options.environment ?? systemEnvironment,
       log: log.log,
       logged: (rows) => followers.publish(rows),
       failed: (error) => followers.end(error),

@@ -9,9 +9,10 @@
  * 5. A full disk is waited for, with the batch in hand; any other failure is final, and everything open rejects.
  */
 import { CohortError, isCohortError } from "../kernel/error.ts";
+import type { Cancel, Environment } from "../kernel/environment.ts";
 import { COMMIT_SPACING_MS, JOURNAL_FULL_WAIT_MS_MAX, JOURNAL_RETRY_MS, LAZY_COMMIT_MS, SPACED_EVENTS_MAX } from "../kernel/limits.ts";
 import type { BatchRows, CommitAnswer } from "../journal/batch-rows.ts";
-import type { Journal } from "../journal/journal.ts";
+import type { Journal } from "../journal/journal-port.ts";
 import { Batch, type LoggedRow } from "./batch.ts";
 
 export interface CommitterEvents {
@@ -28,13 +29,14 @@ export interface CommitterEvents {
 
 export class Committer {
   readonly #journal: Journal;
+  readonly #environment: Environment;
   readonly #events: CommitterEvents;
   #batch = new Batch();
   #sequence: number;
   #inFlight: Promise<void> | null = null;
   #flying: Batch | null = null;
   /** Of a batch that may wait. */
-  #timer: NodeJS.Timeout | null = null;
+  #timer: Cancel | null = null;
   #dueAtMs = 0;
   #sentAtMs = 0;
   #stopping = false;
@@ -42,8 +44,9 @@ export class Committer {
   #failure: CohortError | null = null;
   #committed = 0;
 
-  constructor(journal: Journal, sequence: number, events: CommitterEvents) {
+  constructor(journal: Journal, environment: Environment, sequence: number, events: CommitterEvents) {
     this.#journal = journal;
+    this.#environment = environment;
     this.#sequence = sequence;
     this.#events = events;
   }
@@ -76,26 +79,26 @@ export class Committer {
     if (this.#inFlight !== null || this.#failure !== null || this.#batch.empty) return;
     const waitMs = this.#waitMs();
     if (waitMs <= 0) return this.#send();
-    const dueAtMs = performance.now() + waitMs;
+    const dueAtMs = this.#environment.monotonicMs() + waitMs;
     if (this.#timer !== null && this.#dueAtMs <= dueAtMs) return;
-    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer?.();
     this.#dueAtMs = dueAtMs;
-    this.#timer = setTimeout(() => {
+    this.#timer = this.#environment.after(waitMs, () => {
       this.#timer = null;
       if (this.#inFlight === null && this.#failure === null && !this.#batch.empty) this.#send();
-    }, waitMs);
+    });
   }
 
   #waitMs(): number {
     if (this.#stopping || this.#batch.events >= SPACED_EVENTS_MAX) return 0;
     if (!this.#batch.urgent) return LAZY_COMMIT_MS;
-    return this.#events.crowded() ? this.#sentAtMs + COMMIT_SPACING_MS - performance.now() : 0;
+    return this.#events.crowded() ? this.#sentAtMs + COMMIT_SPACING_MS - this.#environment.monotonicMs() : 0;
   }
 
   #send(): void {
-    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer?.();
     this.#timer = null;
-    this.#sentAtMs = performance.now();
+    this.#sentAtMs = this.#environment.monotonicMs();
     const batch = this.#batch;
     let rows: BatchRows;
     try {
@@ -132,7 +135,7 @@ export class Committer {
         this.#full = true;
         if (waitedMs >= JOURNAL_FULL_WAIT_MS_MAX) this.#giveUpWaiters(error);
         this.#events.full(waitedMs);
-        await new Promise((resolve) => setTimeout(resolve, JOURNAL_RETRY_MS));
+        await new Promise<void>((resolve) => this.#environment.after(JOURNAL_RETRY_MS, resolve));
       }
     }
   }

@@ -8,10 +8,10 @@
  */
 import { Effects } from "../effects/effects.ts";
 import type { EffectDefinition } from "../contract.ts";
-import type { Journal } from "../journal/journal.ts";
+import type { Journal } from "../journal/journal-port.ts";
 import type { LoadedState } from "../journal/batch-rows.ts";
 import type { ActorRef } from "../kernel/actions.ts";
-import type { Clock } from "../kernel/clock.ts";
+import type { Environment } from "../kernel/environment.ts";
 import { CohortError } from "../kernel/error.ts";
 import { encodeJson } from "../kernel/json.ts";
 import { BATCH_CHARS_MAX, BATCH_EVENTS_MAX, CROWD_ACTORS_MIN, EDGE_QUEUE_MAX } from "../kernel/limits.ts";
@@ -32,7 +32,7 @@ export interface HostParts {
   readonly loaded: LoadedState;
   readonly definitions: ReadonlyMap<string, PreparedDefinition>;
   readonly effects: readonly EffectDefinition[];
-  readonly now: Clock;
+  readonly environment: Environment;
   readonly log: RuntimeLog;
   readonly logged: (rows: readonly LoggedRow[]) => void;
   readonly failed: (error: CohortError) => void;
@@ -55,13 +55,15 @@ export class Host {
 
   constructor(parts: HostParts) {
     this.#parts = parts;
-    const { loaded, log, now } = parts;
+    const { loaded, log, environment } = parts;
+    const now = (): number => environment.now();
     this.#loop = new Loop({
+      environment,
       handle: (delivery) => this.#handle(delivery),
       turned: () => this.#committer.flush(),
       blocked: () => this.#blocked(),
     });
-    this.#committer = new Committer(parts.journal, loaded.sequence, {
+    this.#committer = new Committer(parts.journal, environment, loaded.sequence, {
       crowded: () => this.#registry.size >= CROWD_ACTORS_MIN,
       duplicates: (ids) => this.#refuse(ids),
       logged: parts.logged,
@@ -76,9 +78,10 @@ export class Host {
         markStarted: (effect, started) => this.#loop.push({ type: "started", effect, started }),
         undone: (effect) => this.#loop.push({ type: "undone", effect }),
       },
+      environment,
       log,
     );
-    this.#timers = new TimerHeap(now, (timer) => this.#loop.push({ type: "timer", timer }));
+    this.#timers = new TimerHeap(environment, (timer) => this.#loop.push({ type: "timer", timer }));
     this.#scopes = new Scopes({
       put: (scope) => this.#committer.batch.scope(scope.name, scope),
       forget: (name) => this.#committer.batch.scope(name, null),
@@ -207,7 +210,7 @@ export class Host {
     const { batch } = this.#committer;
     const facts = {
       seq: this.#committer.next(),
-      atMs: this.#parts.now(),
+      atMs: this.#parts.environment.now(),
       actor: `scope:${scope}`,
       cause: "scope",
       sourceId: null,

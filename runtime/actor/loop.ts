@@ -5,10 +5,12 @@
  * 2. A turn ends after TURN_MS_MAX, so that sockets and timers get their turn.
  * 3. While `blocked` answers true nothing is handled; `wake` looks again.
  */
+import type { Environment } from "../kernel/environment.ts";
 import { TURN_MS_MAX } from "../kernel/limits.ts";
 import { Queue } from "../mailbox/queue.ts";
 
 export interface LoopParts<T> {
+  readonly environment: Environment;
   handle(item: T): void;
   /** After each turn, with work done. */
   turned(): void;
@@ -37,7 +39,7 @@ export class Loop<T> {
   wake(): void {
     if (this.#scheduled || this.#stopped || this.#queue.length === 0) return;
     this.#scheduled = true;
-    setImmediate(() => this.#turn());
+    this.#parts.environment.defer(() => this.#turn());
   }
 
   /** Takes out what `wanted` picks; the rest stays in order. */
@@ -58,12 +60,13 @@ export class Loop<T> {
 
   #turn(): void {
     this.#scheduled = false;
-    const startMs = performance.now();
+    const { environment } = this.#parts;
+    const startMs = environment.monotonicMs();
     while (!this.#stopped && !this.#parts.blocked()) {
       const item = this.#queue.shift();
       if (item === undefined) break;
       this.#parts.handle(item);
-      if (performance.now() - startMs >= TURN_MS_MAX) break;
+      if (environment.monotonicMs() - startMs >= TURN_MS_MAX) break;
     }
     this.#parts.turned();
     if (!this.#parts.blocked()) this.wake();

@@ -8,7 +8,7 @@
 import type { AnyMachineSnapshot } from "xstate";
 import type { Effects, PendingEffect } from "../effects/effects.ts";
 import type { ActorEvent, ActorRef, Json } from "../kernel/actions.ts";
-import type { Clock } from "../kernel/clock.ts";
+import type { Clock } from "../kernel/environment.ts";
 import { CohortError } from "../kernel/error.ts";
 import { kindOf } from "../kernel/ids.ts";
 import { encodeJson, isObject } from "../kernel/json.ts";

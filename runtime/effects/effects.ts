@@ -7,6 +7,7 @@
  */
 import type { EffectContext, EffectDefinition, FileWrite } from "../contract.ts";
 import type { ActorEvent, ActorRef, Json } from "../kernel/actions.ts";
+import type { Cancel, Environment } from "../kernel/environment.ts";
 import { CohortError, isCohortError } from "../kernel/error.ts";
 import { encodeJson } from "../kernel/json.ts";
 import {
@@ -57,18 +58,20 @@ export class Effects {
   readonly #pending = new Map<number, PendingEffect>();
   readonly #byOwner = new Map<ActorRef, Set<PendingEffect>>();
   readonly #active = new Set<Promise<void>>();
-  readonly #retries = new Set<NodeJS.Timeout>();
+  readonly #retries = new Set<Cancel>();
   readonly #sink: EffectSink;
+  readonly #environment: Environment;
   readonly #log: RuntimeLog;
   readonly #stop = new AbortController();
   #draining = false;
 
-  constructor(definitions: readonly EffectDefinition[], sink: EffectSink, log: RuntimeLog) {
+  constructor(definitions: readonly EffectDefinition[], sink: EffectSink, environment: Environment, log: RuntimeLog) {
     this.#definitions = new Map(definitions.map((definition) => [definition.name, definition]));
     if (this.#definitions.size < definitions.length) throw new CohortError("MACHINE_REFUSED", { on: "two effects of one name" });
     for (const { name, concurrency } of definitions)
       this.#lanes.set(name, { concurrency: concurrency ?? EFFECT_CONCURRENCY, waiting: new Queue(), running: 0 });
     this.#sink = sink;
+    this.#environment = environment;
     this.#log = log;
   }
 
@@ -159,12 +162,13 @@ export class Effects {
       this.#log.error({ effect: effect.definition.name, key: effect.key }, "an effect could not be undone; the next start tries again");
       return;
     }
-    const delayMs = Math.min(COMPENSATION_DELAY_MS_MIN * 2 ** (attempt - 1), COMPENSATION_DELAY_MS_MAX) * (0.5 + Math.random() / 2);
-    const timer = setTimeout(() => {
-      this.#retries.delete(timer);
+    const delayMs =
+      Math.min(COMPENSATION_DELAY_MS_MIN * 2 ** (attempt - 1), COMPENSATION_DELAY_MS_MAX) * (0.5 + this.#environment.random() / 2);
+    const cancel = this.#environment.after(delayMs, () => {
+      this.#retries.delete(cancel);
       this.undo(effect, attempt + 1);
-    }, delayMs);
-    this.#retries.add(timer);
+    });
+    this.#retries.add(cancel);
   }
 
   #context({ key, owner, recovered }: PendingEffect, files: FileWrite[]): EffectContext {
@@ -186,15 +190,15 @@ export class Effects {
   #drain(): void {
     if (this.#draining) return;
     this.#draining = true;
-    setImmediate(() => {
+    this.#environment.defer(() => {
       this.#draining = false;
-      const startMs = performance.now();
+      const startMs = this.#environment.monotonicMs();
       for (const lane of this.#lanes.values()) {
         while (lane.running < lane.concurrency && !this.#stop.signal.aborted) {
           const effect = lane.waiting.shift();
           if (effect === undefined) break;
           if (effect.state === "waiting") this.#start(effect, lane);
-          if (performance.now() - startMs >= TURN_MS_MAX) return this.#drain();
+          if (this.#environment.monotonicMs() - startMs >= TURN_MS_MAX) return this.#drain();
         }
       }
     });
@@ -241,17 +245,17 @@ export class Effects {
   /** Outcomes from now on are not delivered: recovery runs the effects again. */
   abort(): void {
     this.#stop.abort(new CohortError("CANCELLED", { on: "the runtime stops" }));
-    for (const timer of this.#retries) clearTimeout(timer);
+    for (const cancel of this.#retries) cancel();
   }
 
   /** Aborts what runs and waits for it a bounded time. */
   async stop(): Promise<void> {
     this.abort();
-    let timer: NodeJS.Timeout | undefined;
+    let cancel: Cancel | undefined;
     const limit = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, STOP_EFFECTS_MS_MAX);
+      cancel = this.#environment.after(STOP_EFFECTS_MS_MAX, resolve);
     });
     await Promise.race([Promise.all(this.#active), limit]);
-    clearTimeout(timer);
+    cancel?.();
   }
 }

@@ -66,6 +66,16 @@ function pragma(database: DatabaseSync, name: string): unknown {
   return row === undefined ? undefined : Object.values(row)[0];
 }
 
+function upgradeSteps(from: number): readonly string[] {
+  const steps: string[] = [];
+  for (let format = from; format !== JOURNAL_FORMAT; format++) {
+    const step = UPGRADES[format];
+    if (step === undefined) throw new CohortError("JOURNAL_VERSION", { on: `format ${from}, this build reads ${JOURNAL_FORMAT}` });
+    steps.push(step);
+  }
+  return steps;
+}
+
 function prepareFormat(database: DatabaseSync, bytes: number): void {
   const format = pragma(database, "user_version");
   const application = pragma(database, "application_id");
@@ -77,10 +87,8 @@ function prepareFormat(database: DatabaseSync, bytes: number): void {
     return;
   }
   if (application !== JOURNAL_APPLICATION_ID) throw new CohortError("JOURNAL_CORRUPT", { on: "the file is not a journal of Cohort" });
-  const upgrade = typeof format === "number" ? UPGRADES[format] : undefined;
-  if (format !== JOURNAL_FORMAT && upgrade === undefined)
-    throw new CohortError("JOURNAL_VERSION", { on: `format ${String(format)}, this build reads ${JOURNAL_FORMAT}` });
+  const steps = upgradeSteps(Number(format));
   const verdict = bytes > JOURNAL_CHECK_BYTES_MAX ? "ok" : pragma(database, "quick_check(1)");
   if (verdict !== "ok") throw new CohortError("JOURNAL_CORRUPT", { on: String(verdict) });
-  if (upgrade !== undefined) database.exec(`BEGIN IMMEDIATE; ${upgrade} PRAGMA user_version = ${JOURNAL_FORMAT}; COMMIT`);
+  if (steps.length > 0) database.exec(`BEGIN IMMEDIATE; ${steps.join("")} PRAGMA user_version = ${JOURNAL_FORMAT}; COMMIT`);
 }

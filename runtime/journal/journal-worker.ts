@@ -2,7 +2,7 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { CHECKPOINT_IDLE_MS } from "../kernel/limits.ts";
 import { journalError } from "./database.ts";
-import { JournalStore, type JournalPlace } from "./store.ts";
+import { openStore, type JournalPlace, type JournalStore } from "./store.ts";
 
 export type WorkerRequest =
   | { readonly id: number; readonly type: "load" }
@@ -42,7 +42,7 @@ function serve(): void {
   };
   let store: JournalStore;
   try {
-    store = new JournalStore(workerData as JournalPlace);
+    store = openStore(workerData as JournalPlace);
   } catch (error) {
     failed(0, error);
     return;

@@ -14,7 +14,14 @@ import { CohortError } from "../kernel/error.ts";
 /** Kept open between two syncs; more and they are synced and closed. */
 const OPEN_FILES_MAX = 256;
 
-export class JournaledFiles {
+export interface BatchFiles {
+  write(file: FileWrite): void;
+  /** What was written is durable by itself once it returns. */
+  sync(): void;
+  close(): void;
+}
+
+export class JournaledFiles implements BatchFiles {
   readonly #directory: string;
   readonly #open = new Map<string, number>();
   readonly #directories = new Set<string>();

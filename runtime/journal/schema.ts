@@ -1,7 +1,7 @@
 /** The tables of the journal, and the format number that guards them. */
 
 /** Grows with each change of the tables. PRAGMA user_version of the file. */
-export const JOURNAL_FORMAT = 2;
+export const JOURNAL_FORMAT = 3;
 
 /** PRAGMA application_id: "COHJ". A file with another one is not ours. */
 export const JOURNAL_APPLICATION_ID = 0x434f484a;
@@ -10,11 +10,14 @@ export const JOURNAL_APPLICATION_ID = 0x434f484a;
 const TAIL = `CREATE TABLE tail (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), generation INTEGER NOT NULL) STRICT;
 INSERT INTO tail VALUES (1, random() & 4503599627370495);`;
 
-/** From an older format to the next. */
-export const UPGRADES: Readonly<Record<number, string>> = { 1: TAIL };
+const STATE_HASH = "ALTER TABLE event ADD COLUMN state_hash TEXT;";
+
+/** From an older format to the next one, a step each. */
+export const UPGRADES: Readonly<Record<number, string>> = { 1: TAIL, 2: STATE_HASH };
 
 /**
- * event: what happened, in order; nothing reads it for recovery, so old rows may be deleted.
+ * event: what happened, in order; nothing reads it for recovery, so old rows may be deleted. state_hash: of the actor's state after its last event in a
+ * commit, null in the others.
  * actor: latest snapshot; rows of ended actors stay, so that a ref is never used twice.
  * outbox: sent and not yet consumed. The receiver's inbox_high (the highest message id it consumed) makes a second delivery void.
  * tail: the generation of the records in journal.tail that are not in these tables yet.
@@ -25,7 +28,7 @@ CREATE TABLE sequence (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), value 
 INSERT INTO sequence VALUES (1, 0);
 CREATE TABLE event (
   seq INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, actor TEXT NOT NULL, cause TEXT NOT NULL, source TEXT, source_id INTEGER,
-  type TEXT NOT NULL, payload TEXT NOT NULL, outcome TEXT NOT NULL, detail TEXT
+  type TEXT NOT NULL, payload TEXT NOT NULL, outcome TEXT NOT NULL, detail TEXT, state_hash TEXT
 ) STRICT;
 CREATE TABLE actor (
   ref TEXT PRIMARY KEY, kind TEXT NOT NULL, version INTEGER NOT NULL, hash TEXT NOT NULL, scope TEXT NOT NULL, parent TEXT,

@@ -11,14 +11,16 @@ import { join } from "node:path";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { deserialize } from "node:v8";
 import type { CohortError } from "../kernel/error.ts";
+import { stateHash } from "../kernel/state-hash.ts";
 import { CHECKPOINT_RETRY_MS, TAIL_BYTES_FULL, TAIL_BYTES_MAX } from "../kernel/limits.ts";
 import { ROW_WIDTHS, type BatchRows, type BatchTable, type Cell, type CommitAnswer, type LoadedState } from "./batch-rows.ts";
 import { journalError, openDatabase } from "./database.ts";
-import { JournaledFiles } from "./journaled-files.ts";
+import { JournaledFiles, type BatchFiles } from "./journaled-files.ts";
+import { openTailFile, type TailFile } from "./tail-file.ts";
 import { JournalTail } from "./tail.ts";
 
 const STATEMENTS: Readonly<Record<Exclude<BatchTable, "effects">, string>> = {
-  events: "INSERT INTO event VALUES (?,?,?,?,?,?,?,?,?,?)",
+  events: "INSERT INTO event VALUES (?,?,?,?,?,?,?,?,?,?,?)",
   actors: `INSERT INTO actor VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT (ref) DO UPDATE SET version = excluded.version, hash = excluded.hash,
     status = excluded.status, inbox_high = excluded.inbox_high, snapshot = excluded.snapshot`,
   outbox: "INSERT INTO outbox VALUES (?,?,?,?)",
@@ -35,16 +37,45 @@ const STATEMENTS: Readonly<Record<Exclude<BatchTable, "effects">, string>> = {
   scopesGone: "DELETE FROM scope WHERE name = ?",
 };
 
+/** Places of cells in their rows. */
+const EVENT_ACTOR = 2;
+const ACTOR_SNAPSHOT = 9;
+
 export interface JournalPlace {
   readonly directory: string;
   /** Where batches write files. */
   readonly filesDirectory: string;
 }
 
+/** What lies below a store; the simulator has its own. */
+export interface StoreParts {
+  /** Of the present format, locked. */
+  readonly database: DatabaseSync;
+  readonly openTail: () => TailFile;
+  readonly files: BatchFiles;
+  readonly monotonicMs: () => number;
+}
+
+export function openStore({ directory, filesDirectory }: JournalPlace): JournalStore {
+  let database: DatabaseSync;
+  try {
+    database = openDatabase(directory);
+  } catch (error) {
+    throw journalError(error);
+  }
+  return new JournalStore({
+    database,
+    openTail: () => openTailFile(join(directory, "journal.tail")),
+    files: new JournaledFiles(filesDirectory),
+    monotonicMs: () => performance.now(),
+  });
+}
+
 export class JournalStore {
   readonly #database: DatabaseSync;
   readonly #tail: JournalTail;
-  readonly #files: JournaledFiles;
+  readonly #files: BatchFiles;
+  readonly #monotonicMs: () => number;
   readonly #statements = new Map<string, StatementSync>();
   /** Durable and answered, not applied yet. */
   #committed: BatchRows | null = null;
@@ -53,14 +84,12 @@ export class JournalStore {
   #fullUntilMs = 0;
   #broken: CohortError | null = null;
 
-  constructor({ directory, filesDirectory }: JournalPlace) {
+  constructor({ database, openTail, files, monotonicMs }: StoreParts) {
     try {
-      this.#database = openDatabase(directory);
-      this.#files = new JournaledFiles(filesDirectory);
-      this.#tail = new JournalTail(
-        join(directory, "journal.tail"),
-        Number(this.#statement("SELECT generation FROM tail").get()?.["generation"]),
-      );
+      this.#database = database;
+      this.#files = files;
+      this.#monotonicMs = monotonicMs;
+      this.#tail = new JournalTail(openTail(), Number(this.#statement("SELECT generation FROM tail").get()?.["generation"]));
       this.#replay();
       this.checkpoint();
     } catch (error) {
@@ -123,7 +152,7 @@ export class JournalStore {
       for (const file of files) this.#files.write(file);
       this.#tail.append(bytes);
     } catch (error) {
-      this.#fullUntilMs = performance.now() + CHECKPOINT_RETRY_MS;
+      this.#fullUntilMs = this.#monotonicMs() + CHECKPOINT_RETRY_MS;
       throw error;
     }
   }
@@ -148,6 +177,7 @@ export class JournalStore {
       const cells = batch.tables[table];
       if (cells === undefined) continue;
       if (table === "effects") this.#insertEffects(cells);
+      else if (table === "events") this.#insertEvents(cells, batch.tables.actors ?? []);
       else this.#runAll(this.#statement(STATEMENTS[table]), cells, ROW_WIDTHS[table]);
     }
   }
@@ -161,13 +191,13 @@ export class JournalStore {
       const named = journalError(error);
       if (named.code !== "JOURNAL_FULL") this.#broken = named;
       this.#checkpointAtBytes = this.#tail.bytes + TAIL_BYTES_MAX;
-      this.#fullUntilMs = performance.now() + CHECKPOINT_RETRY_MS;
+      this.#fullUntilMs = this.#monotonicMs() + CHECKPOINT_RETRY_MS;
     }
   }
 
   /** When nothing is asked for a while. */
   rest(): void {
-    if (performance.now() >= this.#fullUntilMs) this.checkpoint();
+    if (this.#monotonicMs() >= this.#fullUntilMs) this.checkpoint();
   }
 
   #mustCheckpoint(): void {
@@ -223,6 +253,22 @@ export class JournalStore {
       if (Number(planned.run(...row).changes) > 0) continue;
       refused.run(...row);
     }
+  }
+
+  /** The last event of each actor gets the hash of the state that the batch leaves it in. */
+  #insertEvents(cells: readonly Cell[], actors: readonly Cell[]): void {
+    const insert = this.#statement(STATEMENTS.events);
+    const hashes = new Map<Cell | undefined, string>();
+    for (let start = 0; start < actors.length; start += ROW_WIDTHS.actors)
+      hashes.set(actors[start], stateHash(String(actors[start + ACTOR_SNAPSHOT])));
+    const rows: Cell[][] = [];
+    for (let end = cells.length; end > 0; end -= ROW_WIDTHS.events) {
+      const row = cells.slice(end - ROW_WIDTHS.events, end);
+      const actor = row[EVENT_ACTOR];
+      rows.push([...row, hashes.get(actor) ?? null]);
+      hashes.delete(actor);
+    }
+    for (const row of rows.toReversed()) insert.run(...row);
   }
 
   get(collection: string, key: string): string | null {

@@ -6,8 +6,8 @@
  * 2. Records of the present generation stand at the file's beginning, each behind the other; what follows them, older or torn, is void.
  * 3. begin() makes all of them void at once, because the database names the generation that counts.
  */
-import { closeSync, constants, fchmodSync, fdatasyncSync, fstatSync, ftruncateSync, openSync, readSync, writevSync } from "node:fs";
 import { crc32 } from "node:zlib";
+import type { TailFile } from "./tail-file.ts";
 
 /** u32 bytes of the payload, u32 crc32 of generation and payload, u64 generation. */
 const HEADER_BYTES = 16;
@@ -17,13 +17,12 @@ function checksum(generation: number, payload: Uint8Array): number {
 }
 
 export class JournalTail {
-  readonly #file: number;
+  readonly #file: TailFile;
   #generation: number;
   #bytes = 0;
 
-  constructor(path: string, generation: number) {
-    this.#file = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
-    fchmodSync(this.#file, 0o600);
+  constructor(file: TailFile, generation: number) {
+    this.#file = file;
     this.#generation = generation;
   }
 
@@ -45,7 +44,7 @@ export class JournalTail {
       this.#write(header, payload);
     } catch (error) {
       // On a full disk half a record would keep the space that the next one needs.
-      ftruncateSync(this.#file, this.#bytes);
+      this.#file.truncate(this.#bytes);
       throw error;
     }
     this.#bytes += HEADER_BYTES + payload.length;
@@ -53,17 +52,17 @@ export class JournalTail {
 
   #write(header: Buffer, payload: Uint8Array): void {
     const total = HEADER_BYTES + payload.length;
-    let written = writevSync(this.#file, [header, payload], this.#bytes);
+    let written = this.#file.write([header, payload], this.#bytes);
     while (written < total) {
       const rest = written < HEADER_BYTES ? [header.subarray(written), payload] : [payload.subarray(written - HEADER_BYTES)];
-      written += writevSync(this.#file, rest, this.#bytes + written);
+      written += this.#file.write(rest, this.#bytes + written);
     }
-    fdatasyncSync(this.#file);
+    this.#file.sync();
   }
 
   /** From the beginning to the first record that is void; append() goes on behind it. */
   *records(): Generator<Buffer> {
-    const { size } = fstatSync(this.#file);
+    const { size } = this.#file;
     const header = Buffer.alloc(HEADER_BYTES);
     for (let position = 0; position + HEADER_BYTES <= size;) {
       this.#read(header, position);
@@ -86,12 +85,12 @@ export class JournalTail {
   }
 
   close(): void {
-    closeSync(this.#file);
+    this.#file.close();
   }
 
   #read(into: Buffer, position: number): void {
     for (let read = 0; read < into.length;) {
-      const bytes = readSync(this.#file, into, read, into.length - read, position + read);
+      const bytes = this.#file.read(into.subarray(read), position + read);
       // It was as long a moment ago, and is ours alone.
       if (bytes === 0) throw new Error("journal.tail was cut while it was read");
       read += bytes;

@@ -1,11 +1,11 @@
 /**
- * Owns the one heap of armed timers and the one setTimeout that waits for its top.
+ * Owns the one heap of armed timers and the one wait for its top.
  * Does not own: the durable rows, whether a timer is still wanted (a stopped one is marked and dropped when it comes up).
  * 1. A timer fires at its time or later, never earlier, by the clock that was given.
  * 2. Timers of one time fire in the order they were armed.
  */
 import type { ActorRef } from "../kernel/actions.ts";
-import type { Clock } from "../kernel/clock.ts";
+import type { Cancel, Environment } from "../kernel/environment.ts";
 import { TIMER_SLEEP_MS_MAX } from "../kernel/limits.ts";
 
 export interface Timer {
@@ -23,15 +23,15 @@ function before(left: Timer, right: Timer): boolean {
 
 export class TimerHeap {
   readonly #heap: Timer[] = [];
-  readonly #now: Clock;
+  readonly #environment: Environment;
   readonly #fire: (timer: Timer) => void;
   #order = 0;
   #live = 0;
-  #sleep: NodeJS.Timeout | null = null;
+  #sleep: Cancel | null = null;
   #wakeAtMs = Infinity;
 
-  constructor(now: Clock, fire: (timer: Timer) => void) {
-    this.#now = now;
+  constructor(environment: Environment, fire: (timer: Timer) => void) {
+    this.#environment = environment;
     this.#fire = fire;
   }
 
@@ -56,7 +56,7 @@ export class TimerHeap {
   }
 
   stop(): void {
-    if (this.#sleep !== null) clearTimeout(this.#sleep);
+    this.#sleep?.();
     this.#sleep = null;
     this.#heap.length = 0;
   }
@@ -67,18 +67,18 @@ export class TimerHeap {
   }
 
   #schedule(): void {
-    if (this.#sleep !== null) clearTimeout(this.#sleep);
+    this.#sleep?.();
     this.#sleep = null;
     this.#wakeAtMs = Infinity;
     const top = this.#heap[0];
     if (top === undefined) return;
     this.#wakeAtMs = top.atMs;
-    const delayMs = Math.min(Math.max(Math.ceil(top.atMs - this.#now()), 0), TIMER_SLEEP_MS_MAX);
-    this.#sleep = setTimeout(() => this.#wake(), delayMs);
+    const delayMs = Math.min(Math.max(Math.ceil(top.atMs - this.#environment.now()), 0), TIMER_SLEEP_MS_MAX);
+    this.#sleep = this.#environment.after(delayMs, () => this.#wake());
   }
 
   #wake(): void {
-    const nowMs = this.#now();
+    const nowMs = this.#environment.now();
     for (let top = this.#heap[0]; top !== undefined && (top.atMs <= nowMs || !top.live); top = this.#heap[0]) {
       this.#pop();
       if (top.live) this.#fire(top);

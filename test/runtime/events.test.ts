@@ -1,3 +1,4 @@
+import { systemEnvironment } from "../../runtime/kernel/environment.ts";
 import { DatabaseSync } from "node:sqlite";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
@@ -41,7 +42,7 @@ describe("an event", () => {
   });
 
   it("carries the time, so that a machine needs no clock, and so does the input of a spawn", async () => {
-    const runtime = await open(await temporaryDirectory(), { now: () => 4711 });
+    const runtime = await open(await temporaryDirectory(), { environment: { ...systemEnvironment, now: () => 4711 } });
     const ref = await spawn(runtime, "a");
     await runtime.post(ref, { type: "add", amount: 1 }, origin);
     const [row] = await runtime.readLog(`heard:${ref}`, 0, 1);

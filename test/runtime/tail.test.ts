@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { serialize } from "node:v8";
 import { describe, expect, it } from "vitest";
 import type { BatchRows } from "../../runtime/journal/batch-rows.ts";
-import { JournalStore } from "../../runtime/journal/store.ts";
+import { openStore, type JournalStore } from "../../runtime/journal/store.ts";
 import type { FileWrite } from "../../runtime/contract.ts";
 import { open, spawn, temporaryDirectory } from "./fixture/opened.ts";
 
@@ -38,7 +38,7 @@ const line = (text: string, offset: number, fresh = false): FileWrite => ({ path
 describe("the journal's tail", () => {
   it("gives back after a crash what was committed since the last checkpoint, files included", async () => {
     const here = await place();
-    const store = new JournalStore(here);
+    const store = openStore(here);
     put(store, 1, [line("one\n", 0, true)]);
     store.checkpoint();
     put(store, 2, [line("old\n", 0, true)]);
@@ -46,7 +46,7 @@ describe("the journal's tail", () => {
     expect(store.get("numbers", "last")).toBe("3");
     const there = crashed(here, 1);
     store.close();
-    const again = new JournalStore(there);
+    const again = openStore(there);
     expect([again.load().sequence, again.get("numbers", "last")]).toEqual([3, "3"]);
     const file = join(there.filesDirectory, "run/lines");
     expect(readFileSync(file, "utf8")).toBe("new\nmore\n");
@@ -56,7 +56,7 @@ describe("the journal's tail", () => {
 
   it("ends at a record that was torn, and at those of an earlier generation", async () => {
     const here = await place();
-    const store = new JournalStore(here);
+    const store = openStore(here);
     for (let sequence = 1; sequence <= 5; sequence++) put(store, sequence);
     store.checkpoint();
     put(store, 6);
@@ -69,36 +69,36 @@ describe("the journal's tail", () => {
     const second = bytes.indexOf("7", bytes.indexOf("6"));
     bytes[second] = 0x38;
     writeFileSync(file, bytes);
-    const afterTorn = new JournalStore(torn);
+    const afterTorn = openStore(torn);
     expect(afterTorn.get("numbers", "last")).toBe("6");
     afterTorn.close();
-    const afterOlder = new JournalStore(older);
+    const afterOlder = openStore(older);
     expect(afterOlder.get("numbers", "last")).toBe("7");
     afterOlder.close();
   });
 
   it("that was cut, or is gone, is as long as it is: what the database has stays", async () => {
     const here = await place();
-    const store = new JournalStore(here);
+    const store = openStore(here);
     put(store, 1);
     store.checkpoint();
     put(store, 2);
     const there = crashed(here, 1);
     store.close();
     truncateSync(join(there.directory, "journal.tail"), 20);
-    const again = new JournalStore(there);
+    const again = openStore(there);
     expect(again.get("numbers", "last")).toBe("1");
     put(again, 3);
     const later = crashed(there, 1);
     again.close();
-    const last = new JournalStore(later);
+    const last = openStore(later);
     expect(last.get("numbers", "last")).toBe("3");
     last.close();
   });
 
   it("refuses to write outside of its directory, and changes nothing then", async () => {
     const here = await place();
-    const store = new JournalStore(here);
+    const store = openStore(here);
     put(store, 1);
     for (const path of ["../out", "/tmp/out", "a/../../out", "./a", ""])
       expect(() => put(store, 2, [{ path, offset: 0, bytes: Buffer.from("x"), fresh: true }])).toThrow("a batch writes to");
@@ -106,14 +106,14 @@ describe("the journal's tail", () => {
     store.close();
   });
 
-  it("is added to a journal of the format before", async () => {
+  it("is added to a journal of the first format", async () => {
     const here = await place();
     const runtime = await open(here.directory);
     await spawn(runtime, "a");
     await runtime.stop();
     const file = join(here.directory, "journal.sqlite");
     const database = new DatabaseSync(file);
-    database.exec("DROP TABLE tail; PRAGMA user_version = 1");
+    database.exec("DROP TABLE tail; ALTER TABLE event DROP COLUMN state_hash; PRAGMA user_version = 1");
     database.close();
     copyFileSync(file, `${file}.old`);
     const again = await open(here.directory);

@@ -1,3 +1,4 @@
+import { systemEnvironment } from "../../runtime/kernel/environment.ts";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { TimerHeap } from "../../runtime/timers/timer-heap.ts";
@@ -77,13 +78,10 @@ describe("the heap of timers", () => {
     await fc.assert(
       fc.asyncProperty(times, async (plan) => {
         const fired: number[] = [];
-        const heap = new TimerHeap(
-          () => 100,
-          (timer) => {
-            fired.push(timer.order);
-            heap.disarm(timer);
-          },
-        );
+        const heap = new TimerHeap({ ...systemEnvironment, now: () => 100 }, (timer) => {
+          fired.push(timer.order);
+          heap.disarm(timer);
+        });
         const timers = plan.map(({ atMs }) => heap.arm("worker:a", "t", atMs));
         for (const [index, timer] of timers.entries()) if (plan[index]?.stop === true) heap.disarm(timer);
         const expected = timers.filter((timer) => timer.live).toSorted((left, right) => left.atMs - right.atMs || left.order - right.order);

@@ -62,7 +62,7 @@ export const BANS: readonly Ban[] = [
   {
     pattern: /\bMath\.random\b/,
     instead: "randomBytes or randomUUID of node:crypto: an id must not be guessable or repeat", // Jitter of a retry is no id.
-    except: ["runtime/effects/effects.ts", "sdk/backoff.ts"],
+    except: ["runtime/kernel/environment.ts", "sdk/backoff.ts"],
   },
   {
     pattern: /\bDate\.now\b|\bnew Date\(\)|\bperformance\.now\b|\bsetTimeout\b|\bsetInterval\b/,

@@ -12,6 +12,7 @@ import { CohortError } from "../kernel/error.ts";
 import { decodeJson } from "../kernel/json.ts";
 import { JOURNAL_CLOSE_MS_MAX } from "../kernel/limits.ts";
 import type { BatchRows, CommitAnswer, LoadedState } from "./batch-rows.ts";
+import type { Journal } from "./journal-port.ts";
 import type { WorkerAnswer, WorkerRequest } from "./journal-worker.ts";
 
 type WithoutId<T> = T extends unknown ? Omit<T, "id"> : never;
@@ -30,7 +31,7 @@ function errorCode(text: string): ErrorCode {
   return text in errorTable ? (text as ErrorCode) : "INTERNAL";
 }
 
-export class Journal {
+export class WorkerJournal implements Journal {
   readonly #worker: Worker;
   readonly #waiting = new Map<number, Waiting>();
   #nextId = 1;
@@ -50,8 +51,8 @@ export class Journal {
     });
   }
 
-  static async open(directory: string, filesDirectory: string): Promise<Journal> {
-    const journal = new Journal(directory, filesDirectory);
+  static async open(directory: string, filesDirectory: string): Promise<WorkerJournal> {
+    const journal = new WorkerJournal(directory, filesDirectory);
     try {
       await new Promise((resolve, reject) => journal.#waiting.set(0, { resolve, reject }));
     } catch (error) {
@@ -116,7 +117,6 @@ export class Journal {
     return rows.map((row) => ({ cursor: row.cursor, value: decodeJson(row.value, `${log} ${row.cursor}`) }));
   }
 
-  /** Idempotent. */
   async close(): Promise<void> {
     if (this.#ended === null) await this.#request({ type: "close" });
     const timer = setTimeout(() => void this.#worker.terminate(), JOURNAL_CLOSE_MS_MAX);

@@ -1,0 +1,16 @@
+/** What the host needs of a journal: durable commits in order, and reads that see each commit asked for before them. */
+import type { Json } from "../kernel/actions.ts";
+import type { BatchRows, CommitAnswer, LoadedState } from "./batch-rows.ts";
+
+export interface Journal {
+  load(): Promise<LoadedState>;
+  /** Resolves when the batch survives power loss. Rejects with JOURNAL_FULL, having changed nothing: it may be asked again; any other error is final. */
+  commit(batch: BatchRows): Promise<CommitAnswer>;
+  get(collection: string, key: string): Promise<Json>;
+  /** Rows behind the key `after`, in key order. */
+  list(collection: string, after: string, limit: number): Promise<{ readonly key: string; readonly value: Json }[]>;
+  /** Rows behind the cursor `after`, in order. */
+  readLog(log: string, after: number, limit: number): Promise<{ readonly cursor: number; readonly value: Json }[]>;
+  /** Idempotent. */
+  close(): Promise<void>;
+}
