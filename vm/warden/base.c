@@ -247,9 +247,10 @@ ssize_t receive_packet(int socket_fd, void *data, size_t size, int *fds, size_t 
 		.msg_control = control.bytes, .msg_controllen = sizeof(control.bytes),
 	};
 	ssize_t received;
+	/* A peer that ended with packets unread is told of once, before what it had sent, and then as an end: no other kind of end for the caller. */
 	do
 		received = recvmsg(socket_fd, &message, MSG_CMSG_CLOEXEC);
-	while (received < 0 && errno == EINTR);
+	while (received < 0 && (errno == EINTR || errno == ECONNRESET));
 	if (fd_count != NULL)
 		*fd_count = 0;
 	if (received < 0)
