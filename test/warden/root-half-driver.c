@@ -337,6 +337,10 @@ static void scenario_hostile(void)
 	snprintf(request.mounts[0].source, MOUNT_SOURCE_SIZE, "/usr");
 	snprintf(request.mounts[0].target, MOUNT_TARGET_SIZE, "../up");
 	check(create(&request, NULL).error == E_MOUNT_TARGET_INVALID, "a target with a path in it");
+	/* The last word is left unread: an end with answers in the queue is still an orderly end. */
+	send_op(OP_DESTROY, "never-was", 0);
+	struct pollfd answered = { .fd = config->zygote_fd, .events = POLLIN };
+	check(poll(&answered, 1, WAIT_MS_MAX) == 1, "the zygote answers");
 }
 
 static int compare(const void *left, const void *right)
