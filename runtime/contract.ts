@@ -1,6 +1,7 @@
 /** The runtime as its users see it: definitions go in, a Runtime comes out. */
 import type { AnyStateMachine } from "xstate";
 import type { ActorEvent, ActorRef, Json } from "./kernel/actions.ts";
+import type { HistoryCursor, HistoryPage } from "./replay/journaled.ts";
 import type { Environment } from "./kernel/environment.ts";
 
 /** Who commanded: journaled with every event that came from outside. */
@@ -103,6 +104,8 @@ export interface Runtime {
   readLog(log: string, after: number, limit: number): Promise<readonly LogRow[]>;
   /** All rows after the cursor, first from the journal, then live, each once and in order, until the signal aborts. A slow reader falls back to the journal: memory is bounded. */
   followLog(log: string, after: number, signal: AbortSignal): AsyncIterable<LogRow>;
+  /** What the journal has of the actors of a scope and of those inside it: pages, in an order of their own. For replay. */
+  history(scope: string, after: HistoryCursor | null, limit: number): Promise<HistoryPage>;
   /** A durable counter: reserves `count` numbers and answers the first. */
   reserve(counter: string, count: number): Promise<number>;
   stats(): RuntimeStats;

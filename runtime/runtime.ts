@@ -8,6 +8,7 @@ import { PreparedDefinition } from "./actor/definition.ts";
 import { Host } from "./actor/host.ts";
 import type { FileWrite, LogRow, OpenRuntime, Origin, Runtime, RuntimeOptions, RuntimeStats } from "./contract.ts";
 import { WorkerJournal } from "./journal/worker-journal.ts";
+import type { HistoryCursor, HistoryPage } from "./replay/journaled.ts";
 import type { Journal } from "./journal/journal-port.ts";
 import { LogFollowers } from "./journal/log-followers.ts";
 import type { ActorEvent, ActorRef, Json } from "./kernel/actions.ts";
@@ -98,6 +99,10 @@ class DurableRuntime implements Runtime {
 
   followLog(log: string, after: number, signal: AbortSignal): AsyncIterable<LogRow> {
     return this.#opened.followers.follow(log, after, signal);
+  }
+
+  history(scope: string, after: HistoryCursor | null, limit: number): Promise<HistoryPage> {
+    return this.#opened.journal.history(scope, after, Math.max(1, rowLimit(limit)));
   }
 
   async reserve(counter: string, count: number): Promise<number> {

@@ -1,6 +1,7 @@
 /** What the host needs of a journal: durable commits in order, and reads that see each commit asked for before them. */
 import type { Json } from "../kernel/actions.ts";
 import type { BatchRows, CommitAnswer, LoadedState } from "./batch-rows.ts";
+import type { HistoryCursor, HistoryPage } from "../replay/journaled.ts";
 
 export interface Journal {
   load(): Promise<LoadedState>;
@@ -11,6 +12,8 @@ export interface Journal {
   list(collection: string, after: string, limit: number): Promise<{ readonly key: string; readonly value: Json }[]>;
   /** Rows behind the cursor `after`, in order. */
   readLog(log: string, after: number, limit: number): Promise<{ readonly cursor: number; readonly value: Json }[]>;
+  /** A page of what is known of the actors of a scope, by name of the actor and then in order; `after` is the `next` of the page before. */
+  history(scope: string, after: HistoryCursor | null, limit: number): Promise<HistoryPage>;
   /** Idempotent. */
   close(): Promise<void>;
 }

@@ -2,6 +2,7 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { CHECKPOINT_IDLE_MS } from "../kernel/limits.ts";
 import { journalError } from "./database.ts";
+import type { HistoryCursor } from "../replay/journaled.ts";
 import { openStore, type JournalPlace, type JournalStore } from "./store.ts";
 
 export type WorkerRequest =
@@ -10,6 +11,7 @@ export type WorkerRequest =
   | { readonly id: number; readonly type: "get"; readonly collection: string; readonly key: string }
   | { readonly id: number; readonly type: "list"; readonly collection: string; readonly after: string; readonly limit: number }
   | { readonly id: number; readonly type: "readLog"; readonly log: string; readonly after: number; readonly limit: number }
+  | { readonly id: number; readonly type: "history"; readonly scope: string; readonly after: HistoryCursor | null; readonly limit: number }
   | { readonly id: number; readonly type: "close" };
 
 export type WorkerAnswer =
@@ -28,6 +30,8 @@ function answer(store: JournalStore, request: WorkerRequest): unknown {
       return store.list(request.collection, request.after, request.limit);
     case "readLog":
       return store.readLog(request.log, request.after, request.limit);
+    case "history":
+      return store.history(request.scope, request.after, request.limit);
     case "close":
       return store.close();
   }

@@ -12,8 +12,12 @@ INSERT INTO tail VALUES (1, random() & 4503599627370495);`;
 
 const STATE_HASH = "ALTER TABLE event ADD COLUMN state_hash TEXT;";
 
+/** For whoever reads the past of an actor, or deletes it. */
+const HISTORY = `CREATE INDEX event_actor ON event (actor);
+CREATE INDEX actor_scope ON actor (scope, ref);`;
+
 /** From an older format to the next one, a step each. */
-export const UPGRADES: Readonly<Record<number, string>> = { 1: TAIL, 2: STATE_HASH };
+export const UPGRADES: Readonly<Record<number, string>> = { 1: TAIL, 2: STATE_HASH + HISTORY };
 
 /**
  * event: what happened, in order; nothing reads it for recovery, so old rows may be deleted. state_hash: of the actor's state after its last event in a
@@ -47,4 +51,5 @@ CREATE TABLE log (log TEXT NOT NULL, cursor INTEGER NOT NULL, value TEXT NOT NUL
 CREATE TABLE log_head (log TEXT PRIMARY KEY, cursor INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE scope (name TEXT PRIMARY KEY, parent TEXT, mode TEXT, reason TEXT NOT NULL) STRICT, WITHOUT ROWID;
+${HISTORY}
 `;

@@ -15,6 +15,8 @@ import { stateHash } from "../kernel/state-hash.ts";
 import { CHECKPOINT_RETRY_MS, TAIL_BYTES_FULL, TAIL_BYTES_MAX } from "../kernel/limits.ts";
 import { ROW_WIDTHS, type BatchRows, type BatchTable, type Cell, type CommitAnswer, type LoadedState } from "./batch-rows.ts";
 import { journalError, openDatabase } from "./database.ts";
+import { readHistory } from "./history.ts";
+import type { HistoryCursor, HistoryPage } from "../replay/journaled.ts";
 import { JournaledFiles, type BatchFiles } from "./journaled-files.ts";
 import { openTailFile, type TailFile } from "./tail-file.ts";
 import { JournalTail } from "./tail.ts";
@@ -282,6 +284,10 @@ export class JournalStore {
 
   readLog(log: string, after: number, limit: number): unknown[] {
     return this.#rows("SELECT cursor, value FROM log WHERE log = ? AND cursor > ? ORDER BY cursor LIMIT ?", log, after, limit);
+  }
+
+  history(scope: string, after: HistoryCursor | null, limit: number): HistoryPage {
+    return readHistory((sql, ...cells) => this.#rows(sql, ...cells), scope, after, limit);
   }
 
   close(): void {

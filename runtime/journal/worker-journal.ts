@@ -12,6 +12,7 @@ import { CohortError } from "../kernel/error.ts";
 import { decodeJson } from "../kernel/json.ts";
 import { JOURNAL_CLOSE_MS_MAX } from "../kernel/limits.ts";
 import type { BatchRows, CommitAnswer, LoadedState } from "./batch-rows.ts";
+import type { HistoryCursor, HistoryPage } from "../replay/journaled.ts";
 import type { Journal } from "./journal-port.ts";
 import type { WorkerAnswer, WorkerRequest } from "./journal-worker.ts";
 
@@ -115,6 +116,10 @@ export class WorkerJournal implements Journal {
   async readLog(log: string, after: number, limit: number): Promise<{ readonly cursor: number; readonly value: Json }[]> {
     const rows = (await this.#request({ type: "readLog", log, after, limit })) as { cursor: number; value: string }[];
     return rows.map((row) => ({ cursor: row.cursor, value: decodeJson(row.value, `${log} ${row.cursor}`) }));
+  }
+
+  async history(scope: string, after: HistoryCursor | null, limit: number): Promise<HistoryPage> {
+    return (await this.#request({ type: "history", scope, after, limit })) as HistoryPage;
   }
 
   async close(): Promise<void> {

@@ -1,0 +1,71 @@
+/**
+ * Owns one actor's state while its journaled events are given to its machine again, with the times at which they were applied.
+ * Does not own: what the journal says of them (actor-replay.ts compares), and nothing of the live runtime: no effect runs, nothing is sent.
+ * 1. An event that throws leaves the state as it was, and ends an actor that is not restarted.
+ * 2. What an actor that has ended would hear is a dead letter.
+ */
+import type { AnyMachineSnapshot } from "xstate";
+import type { PreparedDefinition } from "../actor/definition.ts";
+import { readOperations, type Operation } from "../actor/operations.ts";
+import type { ActorEvent, Json } from "../kernel/actions.ts";
+import { CohortError } from "../kernel/error.ts";
+import { isObject } from "../kernel/json.ts";
+import type { JournaledEvent } from "./journaled.ts";
+
+export type Step =
+  | { readonly outcome: "applied"; readonly operations: readonly Operation[] }
+  | { readonly outcome: "ignored" | "dead" }
+  | { readonly outcome: "failed"; readonly message: string };
+
+type Listed = ReturnType<PreparedDefinition["start"]>;
+
+export class ReplayedActor {
+  readonly definition: PreparedDefinition;
+  #snapshot: AnyMachineSnapshot | null = null;
+  #status: "active" | "done" | "failed" = "active";
+
+  constructor(definition: PreparedDefinition) {
+    this.definition = definition;
+  }
+
+  get status(): "active" | "done" | "failed" {
+    return this.#status;
+  }
+
+  /** As the journal writes it. */
+  get state(): string {
+    return this.#snapshot === null ? "null" : this.definition.encode(this.#snapshot);
+  }
+
+  give(event: JournaledEvent): Step {
+    if (this.#status !== "active") return { outcome: "dead" };
+    const payload = JSON.parse(event.payload) as Json;
+    try {
+      const listed = event.cause === "spawn" ? this.#start(payload, event.atMs) : this.#take(payload, event.atMs);
+      if (listed === null) return { outcome: this.definition.ignores(event.type) ? "ignored" : "dead" };
+      const operations = this.#read(listed);
+      this.#snapshot = listed.snapshot;
+      if (listed.snapshot.status !== "active" && this.definition.restart !== "permanent") this.#status = "done";
+      return { outcome: "applied", operations };
+    } catch (error) {
+      if (this.definition.restart === "temporary" || event.cause === "spawn") this.#status = "failed";
+      return { outcome: "failed", message: error instanceof Error ? error.message : String(error) };
+    }
+  }
+
+  #start(input: Json, atMs: number): Listed {
+    return this.definition.start(isObject(input) && input["at"] === undefined ? { ...input, at: atMs } : input);
+  }
+
+  #take(payload: Json, atMs: number): Listed | null {
+    if (this.#snapshot === null) throw new CohortError("INTERNAL", { on: "an event before its start" });
+    return this.definition.take(this.#snapshot, { ...(payload as ActorEvent), at: atMs });
+  }
+
+  #read({ snapshot, actions }: Listed): readonly Operation[] {
+    if (Object.keys((snapshot as { readonly children: object }).children).length > 0)
+      throw new CohortError("MACHINE_REFUSED", { on: "assign spawned an actor of xstate" });
+    if (snapshot.status === "error") throw snapshot.error;
+    return readOperations(actions);
+  }
+}
