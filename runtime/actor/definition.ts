@@ -16,6 +16,9 @@ export interface ListedAction {
   readonly exec: unknown;
 }
 
+/** Whose snapshot it is, and by which definition it was written. */
+type WrittenBy = Pick<ActorRow, "ref" | "version" | "hash">;
+
 type Scope = ActorScope<AnyMachineSnapshot, { type: string }>;
 
 /**
@@ -99,7 +102,7 @@ export class PreparedDefinition {
   }
 
   /** Rebuilds what encode wrote, migrating it first if an older version wrote it. */
-  restore(row: ActorRow, stored: Json): AnyMachineSnapshot {
+  restore(row: WrittenBy, stored: Json): AnyMachineSnapshot {
     const migrated = this.#migrate(row, stored);
     if (!isObject(migrated)) throw new CohortError("JOURNAL_CORRUPT", { on: `snapshot of ${row.ref}` });
     try {
@@ -109,7 +112,7 @@ export class PreparedDefinition {
     }
   }
 
-  #migrate(row: ActorRow, stored: Json): Json {
+  #migrate(row: WrittenBy, stored: Json): Json {
     if (row.version === this.version) {
       if (row.hash !== this.hash) {
         throw new CohortError("JOURNAL_VERSION", {
