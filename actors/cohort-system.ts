@@ -18,6 +18,8 @@ import { doctorReport } from "./doctor.ts";
 import type { Endpoints } from "./endpoints.ts";
 import type { DenialFile } from "./denial-file.ts";
 import type { Denials } from "./denials.ts";
+import { childSummary } from "./child-summary.ts";
+import type { LifeWatch } from "./life-watch.ts";
 import type { LiveOutput } from "./live-output.ts";
 import type { ResultFile } from "./result-file.ts";
 import type { Permissions } from "./permissions/permissions.ts";
@@ -43,6 +45,7 @@ export interface SystemParts extends AdmissionParts {
   readonly table: SessionTable;
   readonly link: VmLink;
   readonly live: LiveOutput;
+  readonly life: LifeWatch;
   readonly log: OpenedLog;
 }
 
@@ -94,13 +97,12 @@ export class CohortSystem implements System {
   }
 
   async children(): Promise<readonly ChildSummary[]> {
-    const rows = await childRows(this.#parts.runtime);
-    return Promise.all(
-      rows.map(async ({ name, row }): Promise<ChildSummary> => {
-        const { run, index, attempt, state, startedAtMs, lastSignAtMs } = row;
-        const title = await this.#titleOf(run, index);
-        return { child: name, run, index, attempt, title, state, startedAtMs, lastSignAtMs, deniedTimes: this.#parts.denials.times(name) };
-      }),
+    const { runtime, table, denials } = this.#parts;
+    const rows = await childRows(runtime);
+    const titles = await Promise.all(rows.map(({ row }) => this.#titleOf(row.run, row.index)));
+    const seen = { hasWarden: this.connected(), nowMs: Date.now() };
+    return rows.map(({ name, row }, at) =>
+      childSummary(name, row, { ...seen, title: titles[at] ?? "", session: table.find(name), deniedTimes: denials.times(name) }),
     );
   }
 
@@ -156,13 +158,15 @@ export class CohortSystem implements System {
   }
 
   async freezeChild(child: string): Promise<void> {
-    this.#session(child);
+    const session = this.#session(child);
     await this.#parts.link.call(this.#stopping.signal, (vm) => vm.freeze(child));
+    session.signs.frozen(true);
   }
 
   async thawChild(child: string): Promise<void> {
-    this.#session(child);
+    const session = this.#session(child);
     await this.#parts.link.call(this.#stopping.signal, (vm) => vm.thaw(child));
+    session.signs.frozen(false);
   }
 
   exec(request: ExecRequest, signal: AbortSignal): AsyncIterable<ExecItem> {
@@ -193,6 +197,7 @@ export class CohortSystem implements System {
   async stop(): Promise<void> {
     const { runtime, link, table, results, denialFile, permissions, diffs, content, log } = this.#parts;
     this.#stopping.abort(new CohortError("CANCELLED", { on: "the system stops" }));
+    this.#parts.life.stop();
     permissions.stop();
     await link.stop();
     await runtime.stop();

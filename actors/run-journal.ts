@@ -150,6 +150,8 @@ export class RunJournal {
         return permissionEvent(this.#words, run, row);
       case "run-started":
       case "task-started":
+      case "task-stuck":
+      case "task-unstuck":
       case "run-cancelling":
       case "run-finished":
         return row;

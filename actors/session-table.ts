@@ -28,9 +28,6 @@ export const TASK_EXEC_ID = 1;
 export const COLLECT_EXEC_ID = 2;
 
 const linkOrigin: Origin = { surface: "daemon", device: "warden" };
-const PROGRESS_MS_MIN = 1000;
-/** Progress events of all children together, so that thousands of talkative children leave room for the rest. */
-const PROGRESS_PER_SECOND_MAX = 200;
 const POST_RETRY_MS = 500;
 /** After LIST come the exit records that nobody acknowledged; who is neither listed nor heard of by then is lost. */
 const EXIT_RECORDS_MS = 3000;
@@ -92,6 +89,7 @@ export class SessionTable {
     for (const { name, row } of rows) {
       const session = this.open({ run: row.run, index: row.index, attempt: row.attempt, name });
       session.resumed();
+      session.signs.resume(row.lastSignAtMs, row.stuck);
       session.sentTo ??= this.earlierWardenId;
       const ended = row.state === "collecting" || row.state === "destroying";
       if (row.begun && !ended) this.#begun.add(name);
@@ -159,6 +157,12 @@ export class SessionTable {
 
   markBegun(name: string): void {
     this.#begun.add(name);
+    this.#sessions.get(name)?.signs.begin();
+  }
+
+  /** Those whose process runs. */
+  running(): readonly Session[] {
+    return [...this.#begun].flatMap((name) => this.#sessions.get(name) ?? []);
   }
 
   async closeAll(): Promise<void> {
@@ -208,7 +212,10 @@ export class SessionTable {
     for (const name of elsewhere) this.#lose(name, "unknown");
     if (this.earlierWardenId !== wardenId) await writeDurably(this.#parts.wardenIdPath, wardenId);
     await this.#destroyUnknown(vm, listed);
-    for (const { name } of listed) this.#sessions.get(name)?.stdin?.resume();
+    for (const { name, state } of listed) {
+      this.#sessions.get(name)?.stdin?.resume();
+      this.#sessions.get(name)?.signs.frozen(state === "frozen");
+    }
     const names = new Set(listed.map(({ name }) => name));
     const missing = [...this.#begun].filter((name) => !names.has(name) && !elsewhere.includes(name));
     if (missing.length > 0) this.#background(this.#loseLater(missing));
@@ -281,13 +288,7 @@ export class SessionTable {
   }
 
   #progress(session: Session): void {
-    const nowMs = Date.now();
-    const intervalMs = Math.max(PROGRESS_MS_MIN, (1000 * this.#sessions.size) / PROGRESS_PER_SECOND_MAX);
-    if (nowMs - session.progressAtMs < intervalMs) return;
-    const isFirst = session.progressAtMs === 0;
-    session.progressAtMs = nowMs;
-    // The first output comes with the start, which is a sign of life of its own.
-    if (!isFirst) this.#background(this.post(session.id, { type: "progress" }));
+    if (session.signs.tellsProgress(this.#sessions.size)) this.#background(this.post(session.id, { type: "progress" }));
   }
 
   /** Work that nobody awaits; it fails only when the runtime stops or the disk does, and is done again after a restart. */

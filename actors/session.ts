@@ -13,6 +13,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { TranscriptWriter } from "../runtime/transcript/transcript-writer.ts";
 import type { Task } from "../machines/messages/task.ts";
 import type { OutputChunk, OutputStream } from "../vm/backend.ts";
+import { LifeSigns } from "./life-signs.ts";
 import { emptyPreviews, previewsOf, type Previews } from "./preview.ts";
 import { StdinFeed } from "./stdin-feed.ts";
 
@@ -75,7 +76,7 @@ export class Session {
   /** Resolved when the runtime has the outcome of the start effect. */
   readonly start = Promise.withResolvers<void>();
   stdin: StdinFeed | null = null;
-  progressAtMs = 0;
+  readonly signs = new LifeSigns();
 
   constructor(id: SessionId, ports: SessionPorts) {
     this.id = id;
@@ -104,7 +105,18 @@ export class Session {
     if (keptBytes > 0 && !this.#previews[chunk.stream].push(chunk.offset, chunk.bytes)) this.#previewsWhole = false;
     this.#queue.push({ chunk, ackOffset: whole.offset + whole.bytes.length });
     this.#draining ??= this.#drain();
-    if (keptBytes > 0) this.#ports.progress();
+    if (keptBytes > 0) this.#progressed();
+  }
+
+  /** What it said of itself over its tools channel. */
+  reported(report: { readonly text: string; readonly fraction: number | null }): void {
+    this.signs.said(report);
+    this.#ports.progress();
+  }
+
+  #progressed(): void {
+    this.signs.said();
+    this.#ports.progress();
   }
 
   /** Resolves when everything up to these offsets is written, or when no more can come: the limit was reached, the sandbox is lost, or the deadline passed. */
@@ -183,7 +195,9 @@ export class Session {
       const batch = this.#queue.splice(0);
       try {
         await this.#write(batch.map(({ chunk }) => chunk));
+        this.signs.written(true);
       } catch (error) {
+        this.signs.written(false);
         this.#ports.failed(error);
         this.#queue.unshift(...batch);
         await this.#reopen();

@@ -14,6 +14,7 @@ import { CohortSystem, type SystemParts } from "./cohort-system.ts";
 import { Content } from "./content.ts";
 import type { OpenSystem, SystemOptions } from "./contract.ts";
 import { Endpoints } from "./endpoints.ts";
+import { LifeWatch } from "./life-watch.ts";
 import { LiveOutput } from "./live-output.ts";
 import { Permissions } from "./permissions/permissions.ts";
 import { ResultFile } from "./result-file.ts";
@@ -55,6 +56,7 @@ export const openSystem: OpenSystem = async (options: SystemOptions) => {
     throw error;
   }
   parts.link.start();
+  parts.life.start();
   return system;
 };
 
@@ -85,6 +87,17 @@ async function wire(options: SystemOptions, runtime: Promise<Runtime>): Promise<
     absent: () => table.loseAll(),
     log: log.log,
   });
+  const life = new LifeWatch({
+    running: () => table.running(),
+    isAsking: (name) => channels.isAsking(name),
+    vm: () => link.current,
+    post: (session, event) => table.post(session.id, event),
+    note: (session, text) => {
+      session.noted = true;
+      return content.writeNote(session.id.run, session.id.index, session.id.attempt, text);
+    },
+    log: log.log,
+  });
   const endpoints = await Endpoints.clean(stateDirectory, log.log);
   const diffs = new StagedChanges({ content, link, execs: table.auxiliary, stateDirectory });
   const permissions: Permissions = new Permissions({
@@ -97,7 +110,23 @@ async function wire(options: SystemOptions, runtime: Promise<Runtime>): Promise<
     log: log.log,
   });
   const busyRuns = new Set<string>();
-  return { stateDirectory, content, results, denials, denialFile, permissions, diffs, endpoints, table, link, live, log, cores, busyRuns };
+  return {
+    stateDirectory,
+    content,
+    results,
+    denials,
+    denialFile,
+    permissions,
+    diffs,
+    endpoints,
+    table,
+    link,
+    live,
+    life,
+    log,
+    cores,
+    busyRuns,
+  };
 }
 
 /** What an earlier supervisor left alive. */
@@ -105,7 +134,8 @@ async function takeUp(parts: SystemParts): Promise<void> {
   const { runtime, content, results, diffs, table, endpoints, permissions, busyRuns } = parts;
   for (const run of await new RunJournal(runtime, content, results).living()) busyRuns.add(run);
   await diffs.recover();
-  const children = await childRows(runtime);
+  // Of one that waits for its next attempt nothing is alive.
+  const children = (await childRows(runtime)).filter(({ row }) => row.state !== "waiting");
   await table.restore(runtime, children);
   await endpoints.restore(children, table);
   await permissions.restore(runtime);

@@ -1,12 +1,13 @@
 /**
- * Owns one child's tools channel as cohortd reads it: lines of JSON that ask, and one answer to each.
+ * Owns one child's tools channel as cohortd reads it: lines of JSON that ask, and one answer to each; or that report, and none.
  * Does not own the connection, nor what an answer says (asks.ts). What comes is hostile input.
  *
  * 1. A line has an end: more than LINE_BYTES_MAX without one is dropped to the next newline, and answered once.
  * 2. At most OUTSTANDING_MAX questions wait, so many are read a second, and none while the child leaves answers unread: then its own writes block.
  * 3. The warden hears of no byte of a question before its answer is in the child's socket: what a supervisor had not answered, the next one reads
  *    again. Questions behind it come again, too, and are answered again; nobody waits for those.
- * 4. Bytes that are written to the child have a place: after a new connection they go on where the warden says, never elsewhere.
+ * 4. Of reports, too, so many are read a second; the newest counts.
+ * 5. Bytes that are written to the child have a place: after a new connection they go on where the warden says, never elsewhere.
  */
 import { z } from "zod";
 import { grantModeSchema, grantPathSchema } from "../machines/messages/grant.ts";
@@ -15,12 +16,16 @@ import type { ToolsChunk } from "../vm/backend.ts";
 
 const LINE_BYTES_MAX = 64 * 1024;
 const OUTSTANDING_MAX = 32;
-const LINES_AT_ONCE = 40;
-const LINES_PER_SECOND = 10;
+/** A person answers questions, and a machine reads reports. */
+const QUESTIONS: Rate = { atOnce: 40, perSecond: 10 };
+const REPORTS: Rate = { atOnce: 100, perSecond: 50 };
 /** Answers that the kernel has not taken; one is a few hundred bytes. */
 const UNREAD_BYTES_MAX = 64 * 1024;
 /** Of its words as many reach a person. */
 const WHY_LENGTH_MAX = 2000;
+const REPORT_LENGTH_MAX = 500;
+/** How a line says that it reports; within a text its quotes would be escaped. */
+const REPORT_KEY = '"progress"';
 const NEWLINE = 10;
 
 const idSchema = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
@@ -32,11 +37,40 @@ const askSchema = z.strictObject({
   why: z.string().default(""),
 });
 
+/** The fraction of its work that is done, from 0 to 1. */
+const reportSchema = z.strictObject({ progress: z.string(), fraction: z.number().min(0).max(1).nullable().default(null) });
+
 export interface ToolsPorts {
+  progress(report: { readonly text: string; readonly fraction: number | null }): void;
   ask(ask: DirectoryAsk, signal: AbortSignal): Promise<AskAnswer>;
   ack(offset: number): void;
   write(offset: number, bytes: Uint8Array): void;
   failed(error: unknown): void;
+}
+
+interface Rate {
+  readonly atOnce: number;
+  readonly perSecond: number;
+}
+
+class Allowance {
+  readonly rate: Rate;
+  #left: number;
+  #atMs = Date.now();
+
+  constructor(rate: Rate) {
+    this.rate = rate;
+    this.#left = rate.atOnce;
+  }
+
+  take(): boolean {
+    const nowMs = Date.now();
+    this.#left = Math.min(this.rate.atOnce, this.#left + ((nowMs - this.#atMs) / 1000) * this.rate.perSecond);
+    this.#atMs = nowMs;
+    if (this.#left < 1) return false;
+    this.#left -= 1;
+    return true;
+  }
 }
 
 /** A question from its first byte on, until the kernel has its answer. */
@@ -59,8 +93,8 @@ export class ToolsChannel {
   #answers = Buffer.alloc(0);
   #answersStart = 0;
   #connected = true;
-  #allowance = LINES_AT_ONCE;
-  #allowedAtMs = Date.now();
+  readonly #questionsAllowed = new Allowance(QUESTIONS);
+  readonly #reportsAllowed = new Allowance(REPORTS);
   #timer: NodeJS.Timeout | undefined;
 
   constructor(ports: ToolsPorts) {
@@ -91,6 +125,10 @@ export class ToolsChannel {
     this.#acknowledge();
   }
 
+  get isAsking(): boolean {
+    return this.#questions.some(({ answerEnd }) => answerEnd === null);
+  }
+
   /** What is answered from now on waits for the next connection. */
   disconnected(): void {
     this.#connected = false;
@@ -116,12 +154,15 @@ export class ToolsChannel {
       this.#consume(this.#unread.length);
       return false;
     }
-    if (!this.#mayRead()) return false;
+    const isReport = this.#unread.subarray(0, length).includes(REPORT_KEY);
+    if (!this.#mayRead(isReport ? this.#reportsAllowed : this.#questionsAllowed)) return false;
     const line = this.#unread.toString("utf8", 0, length);
     const wasSkipping = this.#skipping;
     this.#skipping = false;
     this.#consume(length + 1);
-    if (!wasSkipping && line.trim() !== "") this.#question(line, start);
+    if (wasSkipping || line.trim() === "") return true;
+    if (isReport) this.#report(line);
+    else this.#question(line, start);
     return true;
   }
 
@@ -130,20 +171,21 @@ export class ToolsChannel {
     this.#position = (this.#position ?? 0) + bytes;
   }
 
-  #mayRead(): boolean {
-    const nowMs = Date.now();
-    this.#allowance = Math.min(LINES_AT_ONCE, this.#allowance + ((nowMs - this.#allowedAtMs) / 1000) * LINES_PER_SECOND);
-    this.#allowedAtMs = nowMs;
-    if (this.#allowance < 1) {
-      clearTimeout(this.#timer);
-      this.#timer = setTimeout(() => {
-        this.#pump();
-        this.#acknowledge();
-      }, 1000 / LINES_PER_SECOND).unref();
-      return false;
-    }
-    this.#allowance -= 1;
-    return true;
+  #mayRead(allowed: Allowance): boolean {
+    if (allowed.take()) return true;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => {
+      this.#pump();
+      this.#acknowledge();
+    }, 1000 / allowed.rate.perSecond).unref();
+    return false;
+  }
+
+  /** Nobody waits for an answer to one. */
+  #report(line: string): void {
+    const report = reportSchema.safeParse(parsed(line));
+    if (!report.success) return this.#refuse(0, problemOf(parsed(line), report.error));
+    this.#ports.progress({ text: report.data.progress.slice(0, REPORT_LENGTH_MAX), fraction: report.data.fraction });
   }
 
   #question(line: string, start: number): void {

@@ -43,6 +43,11 @@ export class ToolsChannels {
     this.#channels.delete(name);
   }
 
+  /** A question of its waits for its answer. */
+  isAsking(name: string): boolean {
+    return this.#channels.get(name)?.isAsking ?? false;
+  }
+
   #channel(name: string): ToolsChannel | undefined {
     const { table, log } = this.#parts;
     const id = table.find(name)?.id;
@@ -53,6 +58,7 @@ export class ToolsChannels {
       ask: (ask, signal) => this.#parts.asks().directory(id, ask, signal),
       ack: (offset) => table.wire?.ackOutput(name, TASK_EXEC_ID, "tools", offset),
       write: (offset, bytes) => table.wire?.writeTools(name, TASK_EXEC_ID, offset, bytes, false),
+      progress: (report) => table.find(name)?.reported(report),
       failed: (error) => log.error({ child: name, error }, "a question of a child could not be answered"),
     });
     this.#channels.set(name, channel);

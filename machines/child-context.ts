@@ -1,5 +1,5 @@
 /** What a child remembers, how each event changes it, and the actions' parameters that follow from it: pure. */
-import type { ActorRef, AppendParams, EffectParams, Json, ProjectParams, SendParams, StartTimerParams } from "../runtime/kernel/actions.ts";
+import type { EffectParams, Json, StartTimerParams } from "../runtime/kernel/actions.ts";
 import {
   childEffects,
   type AttemptParams,
@@ -10,7 +10,7 @@ import {
   type SettleParams,
   type SignalParams,
 } from "./messages/child-events.ts";
-import type { ChildRow, ExitFacts, RecordRef, ResultFacts, RetryPolicy, RunLogRow } from "./messages/facts.ts";
+import type { ExitFacts, RecordRef, RetryPolicy, StuckFacts } from "./messages/facts.ts";
 import type { TaskStatus } from "./messages/result.ts";
 import { backoffMs, isRetried, statusOf, type Intervention } from "./outcome.ts";
 import { sessionName } from "./session-name.ts";
@@ -43,6 +43,8 @@ export type ChildContext = {
   readonly waitingSinceMs: number;
   /** Of the attempt, in waits that are over. */
   readonly waitedMs: number;
+  /** It gives no sign of life; null while it does, or waits for something. */
+  readonly stuck: StuckFacts | null;
 };
 
 /** Between SIGTERM and SIGKILL. */
@@ -70,6 +72,7 @@ function freshAttempt(attempt: number, atMs: number) {
     openAsks: [],
     waitingSinceMs: atMs,
     waitedMs: 0,
+    stuck: null,
   } as const;
 }
 
@@ -121,6 +124,15 @@ export function reduceChild(context: ChildContext, event: ChildEvent): Partial<C
       };
     case "askClosed":
       return { ...seen, ...withClosedAsk(context, event.approval, event.at) };
+    // The one event that is no sign of life.
+    case "stuck":
+      return {
+        effects: context.effects + 1,
+        stuck: { clock: event.clock, sinceMs: event.sinceMs },
+        intervention: event.ends ? first(context, "stuck") : context.intervention,
+      };
+    case "unstuck":
+      return { ...seen, stuck: null };
     case "progress":
     case "destroyed":
       return seen;
@@ -138,6 +150,17 @@ export function turnsWaiting(context: ChildContext, event: ChildEvent): boolean 
   if (event.type === "askOpened") return event.attempt === context.attempt && context.openAsks.length === 0;
   if (event.type === "askClosed") return context.openAsks.length === 1 && context.openAsks[0] === event.approval;
   return false;
+}
+
+/** News of another attempt, of what is told already, or of one that waits for a person, means nothing. */
+export function turnsStuck(context: ChildContext, event: ChildEvent): boolean {
+  return (
+    event.type === "stuck" && event.attempt === context.attempt && context.openAsks.length === 0 && (event.ends || context.stuck === null)
+  );
+}
+
+export function turnsUnstuck(context: ChildContext, event: ChildEvent): boolean {
+  return event.type === "unstuck" && event.attempt === context.attempt && context.stuck !== null;
 }
 
 function first(context: ChildContext, intervention: Intervention): Intervention {
@@ -185,59 +208,6 @@ export function settleEffect(context: ChildContext): EffectParams {
 
 export function destroyEffect(context: ChildContext): EffectParams {
   return effect(context, childEffects.destroy, attemptParams(context));
-}
-
-export function childRow(context: ChildContext, state: ChildRow["state"]): ProjectParams {
-  const { run, index, attempt, begun, startedAtMs, lastSignAtMs } = context;
-  return {
-    collection: "children",
-    key: childName(context),
-    value: { run, index, attempt, state, begun, startedAtMs, lastSignAtMs } satisfies ChildRow,
-  };
-}
-
-export function noChildRow(context: ChildContext): ProjectParams {
-  return { collection: "children", key: childName(context), value: null };
-}
-
-export function resultFacts(context: ChildContext): ResultFacts {
-  const { index, attempt, exit, startedAtMs, endedAtMs, record } = context;
-  return {
-    index,
-    attempt,
-    child: childName(context),
-    status: context.status ?? "unknown",
-    exitCode: exit?.cause === "exited" ? exit.code : null,
-    signal: exit?.cause === "signaled" ? exit.signal : null,
-    startedAtMs,
-    wallMs: exit === null ? Math.max(0, endedAtMs - startedAtMs) : Math.round(exit.wallUs / 1000),
-    cpuMs: exit === null ? 0 : Math.round(exit.cpuUs / 1000),
-    maxRssBytes: exit === null ? 0 : exit.maxRssKib * 1024,
-    stdoutBytes: exit?.stdoutBytes ?? 0,
-    stderrBytes: exit?.stderrBytes ?? 0,
-    record,
-  };
-}
-
-function runLog(context: ChildContext, value: RunLogRow): AppendParams {
-  return { log: `run:${context.run}`, value };
-}
-
-export function startedRow(context: ChildContext, atMs: number): AppendParams {
-  return runLog(context, { type: "task-started", index: context.index, attempt: context.attempt, child: childName(context), atMs });
-}
-
-export function retriedRow(context: ChildContext, atMs: number): AppendParams {
-  return runLog(context, { type: "task-retried", atMs, facts: resultFacts(context) });
-}
-
-export function sendResult(context: ChildContext, gone: boolean): SendParams {
-  return { to: `relay:${context.run}` satisfies ActorRef, event: { type: "result", facts: resultFacts(context), gone } };
-}
-
-/** By way of the relay, so that it cannot overtake the result. */
-export function sendGone(context: ChildContext): SendParams {
-  return { to: `relay:${context.run}` satisfies ActorRef, event: { type: "childGone", index: context.index } };
 }
 
 function workEndsAtMs(context: ChildContext): number {

@@ -6,6 +6,7 @@
 import { setup } from "xstate";
 import { runtimeActions } from "../runtime/kernel/actions.ts";
 import * as child from "./child-context.ts";
+import * as rows from "./child-rows.ts";
 import { childEffects, type ChildEvent, type ChildInput } from "./messages/child-events.ts";
 
 const house = setup({
@@ -16,6 +17,9 @@ const house = setup({
     hasTimeout: ({ event }) => event.type === "started" && event.policy.timeoutMs > 0,
     startsWaiting: ({ context, event }) => event.type === "started" && event.policy.timeoutMs > 0 && context.openAsks.length > 0,
     pauses: ({ context, event }) => context.policy.timeoutMs > 0 && child.turnsWaiting(context, event),
+    turnsStuck: ({ context, event }) => child.turnsStuck(context, event),
+    endsStuck: ({ context, event }) => event.type === "stuck" && event.ends && child.turnsStuck(context, event),
+    turnsUnstuck: ({ context, event }) => child.turnsUnstuck(context, event),
     isKill: ({ event }) => event.type === "cancel" && event.mode === "kill",
     timerIs: ({ event }, name: string) => event.type === "timer" && event.name === name,
     effectIs: ({ event }, name: string) => event.type === "effectFailed" && event.name === name,
@@ -32,6 +36,11 @@ const hear = house.assign(({ context, event }) => child.reduceChild(context, eve
 const deliver = house.assign({ delivered: true });
 const countSettle = house.assign({ settles: ({ context }) => context.settles + 1 });
 
+type Heard = { readonly context: child.ChildContext; readonly event: ChildEvent };
+const showRunning = { type: "project", params: ({ context }: Heard) => rows.childRow(context, "running") } as const;
+const kill = { type: "effect", params: ({ context }: Heard) => child.killEffect(context, false) } as const;
+const tellStarted = { type: "append", params: ({ context, event }: Heard) => rows.startedRow(context, event.at) } as const;
+
 export const childMachine = house.createMachine({
   id: "child",
   context: ({ input }) => child.childContext(input),
@@ -41,37 +50,29 @@ export const childMachine = house.createMachine({
     starting: {
       entry: [
         { type: "effect", params: ({ context }) => child.startEffect(context) },
-        { type: "project", params: ({ context }) => child.childRow(context, "starting") },
+        { type: "project", params: ({ context }) => rows.childRow(context, "starting") },
       ],
       on: {
         started: [
           {
             guard: "exitKnown",
             target: "collecting",
-            actions: [hear, { type: "append", params: ({ context, event }) => child.startedRow(context, event.at) }],
+            actions: [hear, tellStarted],
           },
           // It asked a person before the news of its start came.
           {
             guard: "startsWaiting",
             target: "running",
-            actions: [
-              hear,
-              { type: "append", params: ({ context, event }) => child.startedRow(context, event.at) },
-              { type: "effect", params: ({ context }) => child.deadlineEffect(context) },
-            ],
+            actions: [hear, tellStarted, { type: "effect", params: ({ context }) => child.deadlineEffect(context) }],
           },
           {
             guard: "hasTimeout",
             target: "running",
-            actions: [
-              hear,
-              { type: "append", params: ({ context, event }) => child.startedRow(context, event.at) },
-              { type: "startTimer", params: ({ context }) => child.timeoutTimer(context) },
-            ],
+            actions: [hear, tellStarted, { type: "startTimer", params: ({ context }) => child.timeoutTimer(context) }],
           },
           {
             target: "running",
-            actions: [hear, { type: "append", params: ({ context, event }) => child.startedRow(context, event.at) }],
+            actions: [hear, tellStarted],
           },
         ],
         // The evidence of a very short command may overtake the news of its start.
@@ -86,11 +87,11 @@ export const childMachine = house.createMachine({
     },
 
     running: {
-      entry: { type: "project", params: ({ context }) => child.childRow(context, "running") },
+      entry: showRunning,
       on: {
         exited: { target: "collecting", actions: hear },
         lost: { target: "collecting", actions: hear },
-        progress: { actions: [hear, { type: "project", params: ({ context }) => child.childRow(context, "running") }] },
+        progress: { actions: [hear, showRunning] },
         askOpened: [
           {
             guard: "pauses",
@@ -98,9 +99,10 @@ export const childMachine = house.createMachine({
               hear,
               { type: "stopTimer", params: { name: "timeout" } },
               { type: "effect", params: ({ context }) => child.deadlineEffect(context) },
+              showRunning,
             ],
           },
-          { actions: hear },
+          { actions: [hear, showRunning] },
         ],
         askClosed: [
           {
@@ -109,24 +111,40 @@ export const childMachine = house.createMachine({
               hear,
               { type: "startTimer", params: ({ context }) => child.timeoutTimer(context) },
               { type: "effect", params: ({ context }) => child.deadlineEffect(context) },
+              showRunning,
             ],
           },
-          { actions: hear },
+          { actions: [hear, showRunning] },
         ],
+        stuck: [
+          {
+            guard: "endsStuck",
+            target: "cancelling",
+            actions: [hear, { type: "append", params: ({ context, event }) => rows.stuckRow(context, true, event.at) }, kill],
+          },
+          {
+            guard: "turnsStuck",
+            actions: [hear, { type: "append", params: ({ context, event }) => rows.stuckRow(context, false, event.at) }, showRunning],
+          },
+        ],
+        unstuck: {
+          guard: "turnsUnstuck",
+          actions: [hear, { type: "append", params: ({ context, event }) => rows.unstuckRow(context, event.at) }, showRunning],
+        },
         outputLimit: {
           target: "cancelling",
-          actions: [hear, { type: "effect", params: ({ context }) => child.killEffect(context, false) }],
+          actions: [hear, kill],
         },
         timer: {
           guard: { type: "timerIs", params: "timeout" },
           target: "cancelling",
-          actions: [hear, { type: "effect", params: ({ context }) => child.killEffect(context, false) }],
+          actions: [hear, kill],
         },
         cancel: [
           {
             guard: "isKill",
             target: "cancelling",
-            actions: [hear, { type: "effect", params: ({ context }) => child.killEffect(context, false) }],
+            actions: [hear, kill],
           },
           {
             target: "cancelling",
@@ -142,41 +160,34 @@ export const childMachine = house.createMachine({
 
     /** Asked to end; the exit evidence, or the news that nothing was started, is awaited. */
     cancelling: {
-      entry: { type: "project", params: ({ context }) => child.childRow(context, "cancelling") },
+      entry: { type: "project", params: ({ context }) => rows.childRow(context, "cancelling") },
       on: {
         // The start won against the kill that was to prevent it.
         started: [
           {
             guard: "exitKnown",
             target: "collecting",
-            actions: [hear, { type: "append", params: ({ context, event }) => child.startedRow(context, event.at) }],
+            actions: [hear, tellStarted],
           },
           {
-            actions: [
-              hear,
-              { type: "append", params: ({ context, event }) => child.startedRow(context, event.at) },
-              { type: "effect", params: ({ context }) => child.killEffect(context, false) },
-            ],
+            actions: [hear, tellStarted, kill],
           },
         ],
         exited: { target: "collecting", actions: hear },
         startFailed: { target: "collecting", actions: hear },
         lost: { target: "collecting", actions: hear },
-        progress: { actions: [hear, { type: "project", params: ({ context }) => child.childRow(context, "cancelling") }] },
+        progress: { actions: [hear, { type: "project", params: ({ context }) => rows.childRow(context, "cancelling") }] },
         timer: {
           guard: { type: "timerIs", params: "grace" },
-          actions: [hear, { type: "effect", params: ({ context }) => child.killEffect(context, false) }],
+          actions: [hear, kill],
         },
-        cancel: [
-          { guard: "isKill", actions: [hear, { type: "effect", params: ({ context }) => child.killEffect(context, false) }] },
-          { actions: hear },
-        ],
+        cancel: [{ guard: "isKill", actions: [hear, kill] }, { actions: hear }],
         effectFailed: [
           { guard: { type: "effectIs", params: childEffects.start }, target: "collecting", actions: hear },
           // Being asked in vain is no reason to wait for ever.
           {
             guard: { type: "effectIs", params: childEffects.signal },
-            actions: [hear, { type: "effect", params: ({ context }) => child.killEffect(context, false) }],
+            actions: [hear, kill],
           },
           {
             guard: { type: "effectIs", params: childEffects.kill },
@@ -191,7 +202,7 @@ export const childMachine = house.createMachine({
       entry: [
         countSettle,
         { type: "effect", params: ({ context }) => child.settleEffect(context) },
-        { type: "project", params: ({ context }) => child.childRow(context, "collecting") },
+        { type: "project", params: ({ context }) => rows.childRow(context, "collecting") },
       ],
       on: {
         settled: [
@@ -200,9 +211,9 @@ export const childMachine = house.createMachine({
           {
             guard: "isGone",
             target: "settled",
-            actions: [hear, deliver, { type: "send", params: ({ context }) => child.sendResult(context, true) }],
+            actions: [hear, deliver, { type: "send", params: ({ context }) => rows.sendResult(context, true) }],
           },
-          { target: "destroying", actions: [hear, deliver, { type: "send", params: ({ context }) => child.sendResult(context, false) }] },
+          { target: "destroying", actions: [hear, deliver, { type: "send", params: ({ context }) => rows.sendResult(context, false) }] },
         ],
         effectFailed: [
           {
@@ -213,7 +224,7 @@ export const childMachine = house.createMachine({
           {
             guard: { type: "effectIs", params: childEffects.settle },
             target: "destroying",
-            actions: [hear, deliver, { type: "send", params: ({ context }) => child.sendResult(context, false) }],
+            actions: [hear, deliver, { type: "send", params: ({ context }) => rows.sendResult(context, false) }],
           },
         ],
         timer: { guard: { type: "timerIs", params: "settle" }, target: "collecting", reenter: true, actions: hear },
@@ -224,13 +235,13 @@ export const childMachine = house.createMachine({
     destroying: {
       entry: [
         { type: "effect", params: ({ context }) => child.destroyEffect(context) },
-        { type: "project", params: ({ context }) => child.childRow(context, "destroying") },
+        { type: "project", params: ({ context }) => rows.childRow(context, "destroying") },
       ],
       on: {
         destroyed: [
-          { guard: "isDelivered", target: "settled", actions: [hear, { type: "send", params: ({ context }) => child.sendGone(context) }] },
+          { guard: "isDelivered", target: "settled", actions: [hear, { type: "send", params: ({ context }) => rows.sendGone(context) }] },
           { guard: "retries", target: "waiting", actions: hear },
-          { target: "settled", actions: [hear, deliver, { type: "send", params: ({ context }) => child.sendResult(context, true) }] },
+          { target: "settled", actions: [hear, deliver, { type: "send", params: ({ context }) => rows.sendResult(context, true) }] },
         ],
         effectFailed: {
           guard: { type: "effectIs", params: childEffects.destroy },
@@ -243,9 +254,11 @@ export const childMachine = house.createMachine({
 
     /** Before the next attempt. */
     waiting: {
+      // Its next attempt has another name.
+      exit: { type: "project", params: ({ context }) => rows.noChildRow(context) },
       entry: [
-        { type: "project", params: ({ context }) => child.noChildRow(context) },
-        { type: "append", params: ({ context }) => child.retriedRow(context, context.lastSignAtMs) },
+        { type: "project", params: ({ context }) => rows.childRow(context, "waiting") },
+        { type: "append", params: ({ context }) => rows.retriedRow(context, context.lastSignAtMs) },
         { type: "startTimer", params: ({ context }) => child.retryTimer(context, context.lastSignAtMs) },
       ],
       on: {
@@ -256,7 +269,7 @@ export const childMachine = house.createMachine({
             hear,
             deliver,
             { type: "stopTimer", params: { name: "retry" } },
-            { type: "send", params: ({ context }) => child.sendResult(context, true) },
+            { type: "send", params: ({ context }) => rows.sendResult(context, true) },
           ],
         },
       },
@@ -264,7 +277,7 @@ export const childMachine = house.createMachine({
 
     settled: {
       type: "final",
-      entry: { type: "project", params: ({ context }) => child.noChildRow(context) },
+      entry: { type: "project", params: ({ context }) => rows.noChildRow(context) },
     },
   },
 });

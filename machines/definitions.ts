@@ -12,6 +12,12 @@ function withoutAsks(snapshot: Json): Json {
   return { ...rest, context: { ...context, openAsks: [], waitingSinceMs: 0, waitedMs: 0 } };
 }
 
+/** Version 2 knew no clocks. */
+function withoutStuck(snapshot: Json): Json {
+  const { context, ...rest } = snapshot as { readonly context: { readonly [field: string]: Json } };
+  return { ...rest, context: { ...context, stuck: null } };
+}
+
 export const runDefinition = {
   kind: "run",
   version: 1,
@@ -29,9 +35,9 @@ export const relayDefinition = {
 
 export const childDefinition = {
   kind: "child",
-  version: 2,
+  version: 3,
   machine: childMachine,
-  migrations: { 1: withoutAsks },
+  migrations: { 1: withoutAsks, 2: withoutStuck },
   // News of an attempt may come when its state no longer cares.
   ignores: [
     "started",
@@ -40,6 +46,8 @@ export const childDefinition = {
     "lost",
     "outputLimit",
     "progress",
+    "stuck",
+    "unstuck",
     "askOpened",
     "askClosed",
     "settled",

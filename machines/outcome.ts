@@ -3,7 +3,7 @@ import type { ExitFacts, RetryPolicy } from "./messages/facts.ts";
 import type { TaskStatus } from "./messages/result.ts";
 
 /** What the supervisor itself did to the attempt before its exit was known; the first one counts. */
-export type Intervention = "none" | "cancelled" | "timed-out" | "output-limit";
+export type Intervention = "none" | "cancelled" | "timed-out" | "stuck" | "output-limit";
 
 /** A cancelled attempt is cancelled whatever its exit code: a program that handles SIGTERM may well end with 0. */
 export function statusOf(intervention: Intervention, exit: ExitFacts): TaskStatus {
@@ -43,6 +43,7 @@ export function isRetried(status: TaskStatus, attempt: number, policy: RetryPoli
     case "failed":
     case "signaled":
     case "timed-out":
+    case "stuck":
     case "out-of-memory":
     case "refused":
     case "sandbox-died":

@@ -1,5 +1,5 @@
 /** Everything that a child hears, and the parameters of the effects it asks for. The host adds `at`, milliseconds since the epoch. */
-import type { ExitFacts, RecordRef, RetryPolicy } from "./facts.ts";
+import type { ExitFacts, RecordRef, RetryPolicy, StuckFacts } from "./facts.ts";
 import type { TaskStatus } from "./result.ts";
 
 export type ChildInput = {
@@ -22,6 +22,15 @@ export type ChildEvent = Heard<
   | { readonly type: "lost"; readonly status: "unknown" | "lost" }
   | { readonly type: "outputLimit" }
   | { readonly type: "progress" }
+  /** Of an attempt that runs: no sign of life for as long as its task allows. `ends`: its task says that it is to be ended for that. */
+  | {
+      readonly type: "stuck";
+      readonly attempt: number;
+      readonly clock: StuckFacts["clock"];
+      readonly sinceMs: number;
+      readonly ends: boolean;
+    }
+  | { readonly type: "unstuck"; readonly attempt: number }
   | { readonly type: "settled"; readonly record: RecordRef; readonly gone: boolean }
   | { readonly type: "destroyed" }
   /** It waits for a person's answer: its working time stands still until the last of its asks is closed. */

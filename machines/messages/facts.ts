@@ -107,6 +107,19 @@ export type RunLogRow =
       readonly words: RecordRef;
       readonly atMs: number;
     }
+  | {
+      readonly type: "task-stuck";
+      readonly index: number;
+      readonly attempt: number;
+      readonly child: string;
+      readonly clock: StuckFacts["clock"];
+      readonly sinceMs: number;
+      /** It is ended for it, as its task says. */
+      readonly ends: boolean;
+      readonly atMs: number;
+    }
+  /** It gave a sign of life again. */
+  | { readonly type: "task-unstuck"; readonly index: number; readonly attempt: number; readonly child: string; readonly atMs: number }
   | { readonly type: "run-cancelling"; readonly mode: "grace" | "kill"; readonly reason: string; readonly atMs: number }
   | {
       readonly type: "run-finished";
@@ -134,14 +147,22 @@ export type RunRow = {
   readonly counts: CountsRow;
 };
 
-/** Row of the collection `children`, keyed by session name. */
+/** Which clock ran out: nothing of it used the processor or said anything; or it computes, but said nothing. */
+export type StuckFacts = { readonly clock: "heartbeat" | "progress"; readonly sinceMs: number };
+
+/** Row of the collection `children`, keyed by session name; of a task between two attempts, that of the attempt before. */
 export type ChildRow = {
   readonly run: string;
   readonly index: number;
   readonly attempt: number;
-  readonly state: "starting" | "running" | "collecting" | "cancelling" | "destroying";
+  readonly state: "starting" | "running" | "collecting" | "cancelling" | "destroying" | "waiting";
   /** Its process ran. */
   readonly begun: boolean;
   readonly startedAtMs: number;
   readonly lastSignAtMs: number;
+  /** Waiting: when the next attempt begins. */
+  readonly retryAtMs?: number;
+  /** It waits for a person's answer, since then. */
+  readonly asksSinceMs?: number;
+  readonly stuck?: StuckFacts;
 };

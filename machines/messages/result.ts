@@ -4,7 +4,8 @@ import { riskSchema } from "./approval.ts";
 import { grantEndSchema, grantModeSchema } from "./grant.ts";
 
 /**
- * succeeded exit 0 · failed exit ≠ 0 · signaled ended by a signal of its own · timed-out · out-of-memory · output-limit · cancelled ·
+ * succeeded exit 0 · failed exit ≠ 0 · signaled ended by a signal of its own · timed-out · stuck gave no sign of life, and its task says to
+ * end it then · out-of-memory · output-limit · cancelled ·
  * not-started the command could not be executed · refused the sandbox could not be built as promised · sandbox-died its init ended ·
  * lost the lease ended while no supervisor lived · unknown the warden died: it may or may not have run to its end.
  */
@@ -13,6 +14,7 @@ export const taskStatusSchema = z.enum([
   "failed",
   "signaled",
   "timed-out",
+  "stuck",
   "out-of-memory",
   "output-limit",
   "cancelled",
@@ -160,6 +162,20 @@ export const runEventSchema = z.discriminatedUnion("type", [
     repeated: z.number(),
     atMs: z.number(),
   }),
+  /** No sign of life for as long as its task allows; `ends`: it is ended for that. */
+  z.object({
+    type: z.literal("task-stuck"),
+    index: z.number(),
+    attempt: z.number(),
+    child: z.string(),
+    /** heartbeat: nothing of it used the processor or said anything. progress: it computes, but says nothing. */
+    clock: z.enum(["heartbeat", "progress"]),
+    sinceMs: z.number(),
+    ends: z.boolean(),
+    atMs: z.number(),
+  }),
+  /** It gave a sign of life again. */
+  z.object({ type: z.literal("task-unstuck"), index: z.number(), attempt: z.number(), child: z.string(), atMs: z.number() }),
   z.object({ type: z.literal("run-cancelling"), mode: z.enum(["grace", "kill"]), reason: z.string(), atMs: z.number() }),
   z.object({
     type: z.literal("run-finished"),
@@ -194,16 +210,45 @@ export const runSummarySchema = z.object({
 });
 export type RunSummary = z.infer<typeof runSummarySchema>;
 
+/**
+ * capacity: others are being built, or started, before it · warden: nobody builds sandboxes now · approval: a person's answer · retry: the next
+ * attempt's time · frozen: its processes are made to stand still · disk: what it writes cannot be written down.
+ */
+export const waitingForSchema = z.enum(["capacity", "warden", "approval", "retry", "frozen", "disk"]);
+export type WaitingFor = z.infer<typeof waitingForSchema>;
+
+/**
+ * working: a sign of life, and none of our own deadlines missed · waiting: it cannot go on before something else happens · stuck: by the clock
+ * heartbeat nothing of it used the processor or said anything for the task's stuckAfterMs; progress it computes, but neither wrote nor reported
+ * for its silentAfterMs; deadline what is to be done with it takes longer than it ever should.
+ */
+export const conditionSchema = z.discriminatedUnion("type", [
+  z.object({ type: z.literal("working") }),
+  z.object({ type: z.literal("waiting"), for: waitingForSchema, sinceMs: z.number(), untilMs: z.number().nullable() }),
+  z.object({ type: z.literal("stuck"), clock: z.enum(["heartbeat", "progress", "deadline"]), sinceMs: z.number() }),
+]);
+export type Condition = z.infer<typeof conditionSchema>;
+
+/** What a task said of itself last (cohort-child progress). Its own words: show them as such. */
+export const progressReportSchema = z.object({ text: z.string(), fraction: z.number().nullable(), atMs: z.number() });
+export type ProgressReport = z.infer<typeof progressReportSchema>;
+
 export const childSummarySchema = z.object({
   child: z.string(),
   run: z.string(),
   index: z.number(),
   attempt: z.number(),
   title: z.string(),
-  state: z.enum(["starting", "running", "collecting", "cancelling", "destroying"]),
+  state: z.enum(["starting", "running", "collecting", "cancelling", "destroying", "waiting"]),
+  condition: conditionSchema,
   startedAtMs: z.number(),
-  /** When its last output or state change was seen. */
+  /** Its last sign of life of any kind: output, a report, use of the processor, a change of state. */
   lastSignAtMs: z.number(),
+  /** Of those, output and reports alone; and use of the processor as it was last looked at. Null: none was seen by this cohortd. */
+  progressAtMs: z.number().nullable(),
+  heartbeatAtMs: z.number().nullable(),
+  /** Not kept across restarts of cohortd. */
+  progress: progressReportSchema.nullable(),
   /** How often its sandbox refused it something, as far as this cohortd has seen. */
   deniedTimes: z.number(),
 });

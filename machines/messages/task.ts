@@ -64,6 +64,16 @@ export const taskSchema = z
     network: z.enum(["none", "proxied"]).default("none").describe("proxied: HTTP by way of 127.0.0.1:3128, and nothing else"),
     limits: limitsSchema.prefault({}),
     timeoutMs: durationMs.optional().describe("Wall time of one attempt, without the time for which it waits for a person's answer"),
+    stuckAfterMs: durationMs
+      .optional()
+      .describe("Without any sign of life for so long (output, reports, use of the processor) it counts as stuck; default 2 minutes"),
+    silentAfterMs: durationMs
+      .optional()
+      .describe("Without output or report for so long it counts as stuck although it computes; default: it may be silent for ever"),
+    onStuck: z
+      .enum(["tell", "cancel"])
+      .optional()
+      .describe("tell (the default): an event says so; cancel: it is ended, with the status stuck"),
     retries: z.number().int().min(0).max(100).default(0).describe("Further attempts after a failure"),
     idempotent: z.boolean().default(false).describe("May be run again when its outcome is unknown"),
   })

@@ -427,7 +427,11 @@ describe("names that people write", () => {
       title: "",
       state: "running" as const,
       startedAtMs: 0,
+      condition: { type: "working" },
       lastSignAtMs: 0,
+      progressAtMs: null,
+      heartbeatAtMs: null,
+      progress: null,
       deniedTimes: 0,
     });
     expect(chooseChild("calm", [child("calm-blue-curie"), child("keen-red-bohr")]).child).toBe("calm-blue-curie");

@@ -98,7 +98,11 @@ describe("the state of the view", () => {
       title: "x",
       state: "collecting",
       startedAtMs: 0,
+      condition: { type: "stuck", clock: "heartbeat", sinceMs: 7 },
       lastSignAtMs: 7,
+      progressAtMs: 7,
+      heartbeatAtMs: null,
+      progress: { text: "half", fraction: 0.5, atMs: 7 },
       deniedTimes: 0,
     } as const;
     view.observe([

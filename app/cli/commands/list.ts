@@ -8,6 +8,7 @@ import { stdoutColumns } from "../terminal.ts";
 import { formatDuration, formatSize } from "../text/measure.ts";
 import { jsonLine, neutraliseLine } from "../text/neutralise.ts";
 import { table, type Column } from "../text/table.ts";
+import { conditionText, progressText } from "../view/condition-text.ts";
 import { refusalText } from "../view/refusals.ts";
 import { reasonOf, shortRun, verdictOf } from "../view/run-view.ts";
 
@@ -32,6 +33,7 @@ function runColumns(nowMs: number): readonly Column<RunSummary>[] {
     { title: "done", align: "right", cell: ({ counts }) => `${counts.succeeded + counts.failed + counts.cancelled}/${counts.total}` },
     { title: "failed", align: "right", cell: ({ counts }) => String(counts.failed) },
     { title: "running", align: "right", cell: ({ counts }) => String(counts.running) },
+    { title: "queued", align: "right", cell: ({ counts }) => String(counts.waiting) },
     { title: "began", align: "right", cell: (run) => `${formatDuration(nowMs - run.createdAtMs)} ago` },
     { title: "took", align: "right", cell: (run) => formatDuration((run.finishedAtMs ?? nowMs) - run.createdAtMs) },
     { title: "title", cell: (run) => run.title },
@@ -42,11 +44,11 @@ function childColumns(nowMs: number): readonly Column<ChildSummary>[] {
   return [
     { title: "child", cell: (child) => child.child },
     { title: "task", cell: (child) => `${shortRun(child.run)}/${child.index}` },
-    { title: "state", cell: (child) => child.state },
+    { title: "state", cell: (child) => conditionText(child.condition, nowMs) || child.state },
     { title: "for", align: "right", cell: (child) => formatDuration(nowMs - child.startedAtMs) },
     { title: "refused", align: "right", cell: (child) => (child.deniedTimes === 0 ? "–" : String(child.deniedTimes)) },
     { title: "last sign", align: "right", cell: (child) => `${formatDuration(nowMs - child.lastSignAtMs)} ago` },
-    { title: "title", cell: (child) => child.title },
+    { title: "title", cell: (child) => [child.title, progressText(child)].filter((part) => part !== "").join(": ") },
   ];
 }
 

@@ -66,13 +66,18 @@ function progress(view: RunView, frame: Frame): string {
   return `${bar(view, columns, frame.style)}  ${words.map((word) => (word.endsWith(" failed") ? frame.style.red(word) : word)).join("  ")}`;
 }
 
+/** The age of its last sign of life, or how far it says it is. */
 function sign(task: RunningTask, nowMs: number): string {
+  if (task.condition.type === "working" && task.progress?.fraction != null) return `${Math.floor(task.progress.fraction * 100)}%`;
   const quietMs = task.lastSignAtMs === null ? 0 : nowMs - task.lastSignAtMs;
   return quietMs < 2000 ? "" : `quiet ${formatDuration(quietMs)}`;
 }
 
 function stateOf(task: RunningTask, view: RunView): string {
-  const state = view.asking.has(task.index) ? "asks" : task.state;
+  const { condition } = task;
+  const held =
+    condition.type === "working" ? task.state : condition.type === "stuck" ? "stuck" : condition.for === "frozen" ? "frozen" : "waits";
+  const state = view.asking.has(task.index) ? "asks" : held;
   return task.attempt > 1 ? `${state}, attempt ${task.attempt}` : state;
 }
 

@@ -2,6 +2,7 @@
 import type { RunEvent } from "../../../machines/messages/result.ts";
 import { formatDuration } from "../text/measure.ts";
 import { neutraliseLine } from "../text/neutralise.ts";
+import { stuckText } from "./condition-text.ts";
 import { refusalsLine } from "./refusals.ts";
 import { reasonOf, shortRun, verdictOf, type RunView } from "./run-view.ts";
 
@@ -30,6 +31,10 @@ export function plainLine(event: RunEvent, view: RunView): string | null {
       return `cohort: grant ${event.index} ${event.grant}: ${neutraliseLine(event.path)} (${event.mode}) as ~/mnt/${neutraliseLine(event.as)}\n`;
     case "grant-ended":
       return `cohort: grant-ended ${event.index} ${event.grant}: ${neutraliseLine(event.path)}: ${event.end}${event.processesKilled > 0 ? `, ${event.processesKilled} ${event.processesKilled === 1 ? "process" : "processes"} killed` : ""}${event.childKilled ? ", the child was killed" : ""}\n`;
+    case "task-stuck":
+      return `cohort: stuck ${event.index} ${neutraliseLine(view.titleOf(event.index))}: ${stuckText(event.clock, event.atMs - event.sinceMs)}${event.ends ? "; it is ended" : ""}\n`;
+    case "task-unstuck":
+      return `cohort: unstuck ${event.index} ${neutraliseLine(view.titleOf(event.index))}: it gave a sign of life again\n`;
     case "denied":
       return null;
     case "run-cancelling":

@@ -1,5 +1,5 @@
 /** What a watcher of one run knows of it: owns nothing but the state that events build; reads no clock, writes nowhere. */
-import type { ChildSummary, RunCounts, RunEvent, TaskResult } from "../../../machines/messages/result.ts";
+import type { ChildSummary, Condition, ProgressReport, RunCounts, RunEvent, TaskResult } from "../../../machines/messages/result.ts";
 
 export interface RunningTask {
   readonly index: number;
@@ -10,6 +10,8 @@ export interface RunningTask {
   readonly startedAtMs: number;
   /** Null until the supervisor told. */
   readonly lastSignAtMs: number | null;
+  readonly condition: Condition;
+  readonly progress: ProgressReport | null;
 }
 
 export interface FailedTask {
@@ -64,6 +66,8 @@ export function verdictOf(result: TaskResult): string {
       return SIGNALS[result.signal ?? 0] ?? `signal ${result.signal ?? "?"}`;
     case "timed-out":
       return "timed out";
+    case "stuck":
+      return "stuck";
     case "out-of-memory":
       return "out of memory";
     case "output-limit":
@@ -157,6 +161,12 @@ export class RunView {
         if (asked?.size === 0) this.asking.delete(event.index);
         return;
       }
+      case "task-stuck":
+        this.#changed(event.index, { type: "stuck", clock: event.clock, sinceMs: event.sinceMs });
+        return;
+      case "task-unstuck":
+        this.#changed(event.index, { type: "working" });
+        return;
       case "grant-attached":
       case "grant-ended":
       case "denied":
@@ -171,14 +181,30 @@ export class RunView {
       const running = this.running.get(seen.index);
       if (running === undefined || running.child !== seen.child) continue;
       if (this.#titleOf(seen.index) === undefined) this.#titles.set(seen.index, seen.title);
-      this.running.set(seen.index, { ...running, title: this.titleOf(seen.index), state: seen.state, lastSignAtMs: seen.lastSignAtMs });
+      const { state, lastSignAtMs, condition, progress } = seen;
+      this.running.set(seen.index, { ...running, title: this.titleOf(seen.index), state, lastSignAtMs, condition, progress });
     }
   }
 
   #started(index: number, attempt: number, child: string, atMs: number): void {
     const again = this.running.has(index);
-    this.running.set(index, { index, attempt, child, title: this.titleOf(index), state: "running", startedAtMs: atMs, lastSignAtMs: null });
+    this.running.set(index, {
+      index,
+      attempt,
+      child,
+      title: this.titleOf(index),
+      state: "running",
+      startedAtMs: atMs,
+      lastSignAtMs: null,
+      condition: { type: "working" },
+      progress: null,
+    });
     if (!again) this.counts = { ...this.counts, waiting: Math.max(0, this.counts.waiting - 1), running: this.counts.running + 1 };
+  }
+
+  #changed(index: number, condition: Condition): void {
+    const running = this.running.get(index);
+    if (running !== undefined) this.running.set(index, { ...running, condition });
   }
 
   #finished(index: number, result: TaskResult): void {
