@@ -257,6 +257,37 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
     expect((await running).exit.code).toBe(0);
   });
 
+  test("of a frozen child is collected as it stands: nothing of it runs meanwhile, it loses the grant with proof, and goes on when it is thawed", async () => {
+    fill({ a: "1\n" });
+    const name = await child("true");
+    const counting = await bench.start(name, [
+      "/bin/sh",
+      "-c",
+      "for n in 1 2 3; do (while :; do echo $n >> mnt/data/count; : > fork & wait; done) & done; until [ -s mnt/data/count ]; do sleep 0.01; done; until [ -e stop ]; do echo tick; sleep 0.01; done; kill 0",
+    ]);
+    const ticks = (): number => bench.events.bytesOf(name, counting, "stdout").length;
+    await bench.events.until("a tick", () => ticks() > 0);
+    await bench.vm.freeze(name);
+    const sizes: (number | null)[] = [];
+    for (let at = 0; at < 2; at += 1) {
+      const startedAtMs = performance.now();
+      sizes.push((await entries()).find(({ path }) => path === "count")?.bytes ?? null);
+      // A diff that took the frozen for running would have waited half a second.
+      expect(performance.now() - startedAtMs).toBeLessThan(450);
+      await new Promise((resolve) => setTimeout(resolve, TICK_MS * 3));
+    }
+    expect(sizes[0]).toBeGreaterThan(0);
+    expect(sizes[1]).toBe(sizes[0]);
+    await bench.vm.revoke(name, 1);
+    const before = ticks();
+    await new Promise((resolve) => setTimeout(resolve, TICK_MS * 3));
+    expect(ticks()).toBe(before);
+    expect(await changes.apply(staged, [], undefined)).toMatchObject({ applied: 1, rest: [] });
+    expect(readFileSync(join(source, "count"), "utf8").length).toBe(sizes[0]);
+    await bench.vm.thaw(name);
+    await bench.events.until("another tick", () => ticks() > before);
+  });
+
   test("of hard links has each name by itself", async () => {
     fill({ a: "shared" });
     asPerson(() => linkSync(join(source, "a"), join(source, "b")));

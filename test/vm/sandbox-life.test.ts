@@ -80,6 +80,41 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
     expect((await bench.vm.list())[0]?.state).toBe("alive");
   });
 
+  test("answers for itself while frozen, starts nothing, and is frozen again with what it began since", async () => {
+    const { name, uid } = await ticking();
+    await bench.vm.freeze(name);
+    expect((await bench.vm.probe(name)).inside).toContain("seccomp");
+    await expect(bench.start(name, ["/bin/true"])).rejects.toMatchObject({ code: "CHILD_FROZEN" });
+    await bench.vm.thaw(name);
+    const later = await bench.start(name, ["/bin/sh", "-c", "while :; do echo tick; sleep 0.01; done"]);
+    const ticks = (): number => bench.events.bytesOf(name, later, "stdout").length;
+    await bench.events.until("a tick", () => ticks() > 0);
+    await bench.vm.freeze(name);
+    await pause(50);
+    const frozen = ticks();
+    await pause(200);
+    expect(ticks()).toBe(frozen);
+    await bench.destroy(name);
+    expect(processesOf(uid)).toEqual([]);
+    expect(tracesOf(`s${uid}`)).toEqual([]);
+  });
+
+  test("that was frozen by request stays so when the lease ends and comes back, and can be collected from again", async () => {
+    bench.disconnect();
+    await bench.connect({ freezeAfterMs: 300, killAfterMs: 30_000 });
+    const { name, ticks } = await ticking();
+    await bench.vm.freeze(name);
+    bench.disconnect();
+    await pause(600);
+    await bench.connect();
+    const before = ticks();
+    expect((await bench.vm.probe(name)).inside).toContain("seccomp");
+    await pause(200);
+    expect(ticks()).toBe(before);
+    await bench.vm.thaw(name);
+    await bench.events.until("a tick", () => ticks() > before);
+  });
+
   test("tells what it uses", async () => {
     const { name } = await ticking();
     const stats = await bench.vm.stats(name);

@@ -151,10 +151,15 @@ static bool remove_tree(const char *path)
 	DIR *directory = opendir(path);
 	if (directory == NULL)
 		return errno == ENOENT;
-	for (struct dirent *entry = readdir(directory); entry != NULL; entry = readdir(directory))
-		if (entry->d_type == DT_DIR && entry->d_name[0] != '.')
-			/* What is still busy is tried again by the caller, who sees the parent remain. */
-			(void)unlinkat(dirfd(directory), entry->d_name, AT_REMOVEDIR);
+	for (struct dirent *entry = readdir(directory); entry != NULL; entry = readdir(directory)) {
+		char still[NAME_MAX + sizeof("/" CGROUP_STILL)];
+		if (entry->d_type != DT_DIR || entry->d_name[0] == '.')
+			continue;
+		format_text(still, sizeof(still), "%s/" CGROUP_STILL, entry->d_name);
+		/* What is still busy is tried again by the caller, who sees the parent remain. */
+		(void)unlinkat(dirfd(directory), still, AT_REMOVEDIR);
+		(void)unlinkat(dirfd(directory), entry->d_name, AT_REMOVEDIR);
+	}
 	closedir(directory);
 	return rmdir(path) == 0 || errno == ENOENT;
 }

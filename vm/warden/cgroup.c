@@ -167,17 +167,6 @@ int cgroup_join_v1(const struct cgroup_set *set, const char *name)
 	return 0;
 }
 
-int cgroup_freeze(const struct cgroup_set *set, const char *name, bool frozen)
-{
-	return write_at(set->v2_fd, name, "cgroup.freeze", frozen ? "1" : "0");
-}
-
-bool cgroup_is_frozen(const struct cgroup_set *set, const char *name)
-{
-	char events[256];
-	return read_at(set->v2_fd, name, "cgroup.events", events, sizeof(events)) > 0 && number_after(events, "frozen") == 1;
-}
-
 int cgroup_kill(const struct cgroup_set *set, const char *name)
 {
 	return write_at(set->v2_fd, name, "cgroup.kill", "1");
@@ -186,6 +175,10 @@ int cgroup_kill(const struct cgroup_set *set, const char *name)
 uint64_t cgroup_remove(const struct cgroup_set *set, const char *name)
 {
 	uint64_t left = 0;
+	char still[NAME_PATH_SIZE];
+	format_text(still, sizeof(still), "%s/" CGROUP_STILL, name);
+	if (unlinkat(set->v2_fd, still, AT_REMOVEDIR) != 0 && errno != ENOENT)
+		left++;
 	if (unlinkat(set->v2_fd, name, AT_REMOVEDIR) != 0 && errno != ENOENT)
 		left++;
 	for (size_t i = 0; i < CONTROLLER_COUNT; i++)
@@ -194,16 +187,21 @@ uint64_t cgroup_remove(const struct cgroup_set *set, const char *name)
 	return left;
 }
 
-uint64_t cgroup_count_processes(const struct cgroup_set *set, const char *name)
+static uint64_t count_processes(const struct cgroup_set *set, const char *name, const char *file)
 {
 	char text[PROC_TEXT_SIZE];
-	ssize_t length = read_at(set->v2_fd, name, "cgroup.procs", text, sizeof(text));
+	ssize_t length = read_at(set->v2_fd, name, file, text, sizeof(text));
 	uint64_t count = 0;
 	if (length < 0)
 		return errno == ENOENT || errno == ENODEV ? 0 : 1;
 	for (ssize_t i = 0; i < length; i++)
 		count += text[i] == '\n';
 	return count;
+}
+
+uint64_t cgroup_count_processes(const struct cgroup_set *set, const char *name)
+{
+	return count_processes(set, name, "cgroup.procs") + count_processes(set, name, CGROUP_STILL "/cgroup.procs");
 }
 
 uint64_t cgroup_oom_kills(const struct cgroup_set *set, const char *name)

@@ -36,8 +36,15 @@ int cgroup_bound_tcp(const struct cgroup_set *set, const char *name, struct faul
 int cgroup_open(const struct cgroup_set *set, const char *name);
 /* Moves the calling, single-threaded process into the v1 cgroups. */
 int cgroup_join_v1(const struct cgroup_set *set, const char *name);
+/* cgroup-freezer.c. The whole of it: */
 int cgroup_freeze(const struct cgroup_set *set, const char *name, bool frozen);
 bool cgroup_is_frozen(const struct cgroup_set *set, const char *name);
+/* Below a sandbox's cgroup, once it was asked to stand still: all its processes but the init, also when they go on. */
+#define CGROUP_STILL "still"
+/* Moves every process but one there, so that they stay as they are when the sandbox's own cgroup, which is frozen now, goes on.
+ * 1: that is done; 0: not within the time, call again; -1 with errno. */
+int cgroup_still_fill(const struct cgroup_set *set, const char *name, pid_t left_out, uint64_t until_ms);
+int cgroup_still_thaw(const struct cgroup_set *set, const char *name);
 int cgroup_kill(const struct cgroup_set *set, const char *name);
 /* How many of its directories are left: 0 is the proof that no process is. */
 uint64_t cgroup_remove(const struct cgroup_set *set, const char *name);

@@ -5,6 +5,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -13,6 +14,17 @@
 enum { STOP_WAIT_MS_MAX = 500 };
 /* The old side's files are read to know them again, so that much more is read than written. */
 enum { HASHED_PER_BYTE = 8 };
+
+/* A process that the warden froze never takes the SIGSTOP that waits for it; another takes it as soon as it is no longer in the kernel. */
+static bool is_frozen(const char *process, const char *thread)
+{
+	char path[DETAIL_SIZE], text[4096];
+	format_text(path, sizeof(path), "/proc/%s/task/%s/status", process, thread);
+	if (read_file(AT_FDCWD, path, text, sizeof(text)) < 0)
+		return true;
+	const char *pending = strstr(text, "\nShdPnd:");
+	return pending != NULL && (strtoull(pending + strlen("\nShdPnd:"), NULL, 16) & (UINT64_C(1) << (SIGSTOP - 1))) != 0;
+}
 
 /* True when this thread is stopped, or at its end. The state stands behind the last parenthesis: the name before it is the child's. */
 static bool is_still(const char *process, const char *thread)
@@ -24,7 +36,8 @@ static bool is_still(const char *process, const char *thread)
 	if (read_file(AT_FDCWD, path, text, sizeof(text)) < 0)
 		return true;
 	const char *state = strrchr(text, ')');
-	return state == NULL || strchr("TtZXx", state[1] == ' ' ? state[2] : 'T') != NULL;
+	char letter = state != NULL && state[1] == ' ' ? state[2] : 'T';
+	return strchr("TtZXx", letter) != NULL || (letter == 'S' && is_frozen(process, thread));
 }
 
 static bool process_is_still(const char *process)

@@ -143,6 +143,8 @@ static bool refused(struct codec *codec, const struct sandbox *sandbox)
 	bool creating = sandbox->state == SANDBOX_CREATING && !sandbox->destroy_wanted;
 	if (sandbox->ending || (sandbox->state != SANDBOX_ALIVE && !creating))
 		answer_error(codec, frame->seq, E_SANDBOX_DEAD, 0, "%s is dead", sandbox->name);
+	else if (sandbox->frozen && !is_archive)
+		answer_error(codec, frame->seq, E_SANDBOX_FROZEN, 0, "%s stands still", sandbox->name);
 	else if (sandbox->exec_count >= EXECS_MAX)
 		answer_error(codec, frame->seq, E_LIMIT_EXECS, 0, "%s has %d processes that run or were not acknowledged", sandbox->name, EXECS_MAX);
 	else if (frame->window_bytes > WINDOW_BYTES_MAX)

@@ -1,5 +1,6 @@
 /* Who holds a mount: every task of a cgroup, each with its own descriptor table, directories, program and mappings, as the kernel shows
  * them in the host's /proc. Reads no byte that a child wrote. */
+#include "cgroup.h"
 #include "grants.h"
 
 #include <dirent.h>
@@ -70,17 +71,33 @@ static bool kill_task(int task_fd)
 	return pidfd_send_signal(task_fd, SIGKILL, NULL, 0) == 0 || errno == ESRCH;
 }
 
-int holders_kill(const struct holder_search *search, uint32_t *killed)
+/* Of all rounds of this process: one that is still dying is not another one. */
+static struct {
+	pid_t processes[KILLED_MAX];
+	uint32_t count;
+} seen;
+
+/* 0: it ended while it was looked at. */
+static bool is_new(pid_t process)
+{
+	if (process == 0)
+		return false;
+	for (uint32_t i = 0; i < seen.count; i++)
+		if (seen.processes[i] == process)
+			return false;
+	if (seen.count < KILLED_MAX)
+		seen.processes[seen.count++] = process;
+	return true;
+}
+
+static int kill_in(const struct holder_search *search, const char *file, uint32_t *killed)
 {
 	static char tasks[TASKS_SIZE];
-	/* Of all rounds of this process: one that is still dying is not another one. */
-	static pid_t processes[KILLED_MAX];
-	static uint32_t process_count;
 	int found = 0;
 	pid_t before = 0;
 	bool before_holds = false;
 	char *rest = NULL;
-	if (read_file(search->cgroup_fd, "cgroup.threads", tasks, sizeof(tasks)) < 0)
+	if (read_file(search->cgroup_fd, file, tasks, sizeof(tasks)) < 0)
 		return -1;
 	for (const char *line = strtok_r(tasks, "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest)) {
 		pid_t task = (pid_t)strtol(line, NULL, 10);
@@ -100,17 +117,19 @@ int holders_kill(const struct holder_search *search, uint32_t *killed)
 			errno = EBUSY;
 			return -1;
 		}
-		/* 0: it ended while it was looked at. */
-		bool known = process == 0;
-		for (uint32_t i = 0; i < process_count && !known; i++)
-			known = processes[i] == process;
 		if (!kill_task(task_fd))
 			return -1;
-		if (known)
-			continue;
-		if (process_count < KILLED_MAX)
-			processes[process_count++] = process;
-		(*killed)++;
+		*killed += is_new(process);
 	}
 	return found;
+}
+
+int holders_kill(const struct holder_search *search, uint32_t *killed)
+{
+	int found = kill_in(search, "cgroup.threads", killed);
+	int found_still = found < 0 ? 0 : kill_in(search, CGROUP_STILL "/cgroup.threads", killed);
+	/* It was never asked to stand still. */
+	if (found_still < 0 && errno == ENOENT)
+		return found;
+	return found < 0 || found_still < 0 ? -1 : found + found_still;
 }

@@ -25,10 +25,10 @@ static void thaw_all(struct codec *codec)
 	if (!any_frozen_by_request(codec)) {
 		operation_start(codec, PURPOSE_LEASE, OP_THAW_ALL, "", 0, NULL);
 	} else {
-		/* Not all and then some again: what the person froze must not run for a moment. */
+		/* Not all and then some again: what the person froze must not run for a moment. Of that only the init goes on. */
 		for (const struct sandbox *sandbox = codec->table.first; sandbox != NULL; sandbox = sandbox->next)
-			if (!sandbox->frozen && sandbox->state == SANDBOX_ALIVE)
-				operation_start(codec, PURPOSE_LEASE, OP_THAW, sandbox->name, 0, NULL);
+			if (sandbox->state == SANDBOX_ALIVE)
+				operation_start(codec, PURPOSE_LEASE, sandbox->frozen ? OP_FREEZE : OP_THAW, sandbox->name, 0, NULL);
 	}
 	tell_event(codec, "", "thawed", "the supervisor is heard again");
 }

@@ -12,7 +12,7 @@
 #include "network-stock.h"
 #include "pool.h"
 
-enum { REMOVE_MS_MAX = 10000, FREEZE_MS_MAX = 5000, RETRY_MS_MAX = 50 };
+enum { REMOVE_MS_MAX = 10000, RETRY_MS_MAX = 50 };
 
 struct jail *jail_find(const char *name)
 {
@@ -44,17 +44,10 @@ static void release(struct jail *jail)
 	free(jail);
 }
 
-static void retry_later(struct jail *jail, uint64_t now_ms)
+void jail_retry_later(struct jail *jail, uint64_t now_ms)
 {
 	jail->retry_at_ms = now_ms + jail->retry_delay_ms;
 	jail->retry_delay_ms = jail->retry_delay_ms * 2 > RETRY_MS_MAX ? RETRY_MS_MAX : jail->retry_delay_ms * 2;
-}
-
-static void finish_freeze(struct jail *jail, const struct fault *fault)
-{
-	jail->freeze_pending = false;
-	jail->retry_at_ms = NEVER_MS;
-	reply_op(OP_FREEZE, jail->freeze_seq, jail->plan.name, fault, NULL);
 }
 
 void jail_kill(struct jail *jail, enum death_reason reason)
@@ -70,8 +63,7 @@ void jail_kill(struct jail *jail, enum death_reason reason)
 	/* The kernel ends a pid namespace with its first process; this one is for the case above. */
 	if (pidfd_send_signal(jail->pid_fd, SIGKILL, NULL, 0) != 0 && errno != ESRCH)
 		complain("zygote: cannot kill the init of %s: %s", jail->plan.name, strerror(errno));
-	if (jail->freeze_pending)
-		finish_freeze(jail, &(struct fault){ .error = E_SANDBOX_DEAD, .detail = "it was killed meanwhile" });
+	jail_freeze_fails(jail, E_SANDBOX_DEAD, "it was killed meanwhile");
 }
 
 void jail_fail(struct jail *jail, const struct fault *fault)
@@ -91,7 +83,7 @@ static bool try_remove(struct jail *jail, uint64_t now_ms)
 	/* Its place at the relay counts as one more. */
 	uint64_t left = cgroup_remove(zygote.cgroups, jail->plan.cgroup) + (jail_relay_is_closed(jail) ? 0 : 1);
 	if (left > 0 && now_ms < jail->give_up_at_ms) {
-		retry_later(jail, now_ms);
+		jail_retry_later(jail, now_ms);
 		return false;
 	}
 	if (left > 0) {
@@ -152,8 +144,7 @@ void jail_on_init_end(struct jail *jail, uint64_t now_ms)
 		fail(&jail->fault, E_SANDBOX_DEAD, 0, "it ended while it was being created");
 	if (jail->announced)
 		announce_death(jail, wait_status);
-	if (jail->freeze_pending)
-		finish_freeze(jail, &(struct fault){ .error = E_SANDBOX_DEAD, .detail = "it died meanwhile" });
+	jail_freeze_fails(jail, E_SANDBOX_DEAD, "it died meanwhile");
 	jail_set_state(jail, CLEARING);
 	jail->deadline_ms = NEVER_MS;
 	jail->retry_delay_ms = 1;
@@ -197,56 +188,9 @@ void jail_on_status(struct jail *jail)
 	jail_set_state(jail, PREPARED);
 }
 
-void jail_freeze(struct jail *jail, uint32_t seq, struct fault *fault)
-{
-	if (jail->freeze_pending) {
-		fail(fault, E_INTERNAL, EBUSY, "it is being frozen already");
-	} else if (cgroup_freeze(zygote.cgroups, jail->plan.cgroup, true) != 0) {
-		fail(fault, E_INTERNAL, errno, "cannot freeze %s", jail->plan.name);
-	} else {
-		uint64_t now_ms = boot_ms();
-		/* Every task must reach a stop first; answered from the timer when they have. */
-		jail->frozen = true;
-		jail->freeze_pending = true;
-		jail->freeze_seq = seq;
-		jail->retry_delay_ms = 1;
-		jail->retry_at_ms = now_ms;
-		jail->give_up_at_ms = now_ms + FREEZE_MS_MAX;
-	}
-}
-
-void jail_freeze_at_once(struct jail *jail)
-{
-	jail->frozen = true;
-	if (cgroup_freeze(zygote.cgroups, jail->plan.cgroup, true) != 0)
-		complain("zygote: cannot freeze %s: %s", jail->plan.name, strerror(errno));
-}
-
-void jail_thaw(struct jail *jail, struct fault *fault)
-{
-	if (jail->freeze_pending)
-		finish_freeze(jail, &(struct fault){ .error = E_INTERNAL, .detail = "it was thawed meanwhile" });
-	jail->frozen = false;
-	if (cgroup_freeze(zygote.cgroups, jail->plan.cgroup, false) != 0)
-		fail(fault, E_INTERNAL, errno, "cannot thaw %s", jail->plan.name);
-}
-
 void jail_set_deadline(struct jail *jail, uint64_t timeout_ms)
 {
 	jail->deadline_ms = timeout_ms == 0 ? NEVER_MS : boot_ms() + timeout_ms;
-}
-
-static void check_freeze(struct jail *jail, uint64_t now_ms)
-{
-	struct fault fault;
-	if (cgroup_is_frozen(zygote.cgroups, jail->plan.cgroup)) {
-		finish_freeze(jail, NULL);
-	} else if (now_ms >= jail->give_up_at_ms) {
-		fail(&fault, E_INTERNAL, ETIMEDOUT, "a process of %s does not stop", jail->plan.name);
-		finish_freeze(jail, &fault);
-	} else {
-		retry_later(jail, now_ms);
-	}
 }
 
 void jail_destroy(struct jail *jail, uint32_t seq, struct fault *fault)
@@ -269,7 +213,7 @@ uint64_t jail_run_timers(struct jail *jail, uint64_t now_ms)
 	if (now_ms >= jail->deadline_ms)
 		jail_kill(jail, DEATH_DEADLINE);
 	if (jail->freeze_pending && now_ms >= jail->retry_at_ms)
-		check_freeze(jail, now_ms);
+		jail_freeze_go_on(jail, now_ms);
 	if (jail->state == CLEARING && now_ms >= jail->retry_at_ms && try_remove(jail, now_ms))
 		return NEVER_MS;
 	uint64_t grants_due_ms = grants_run_timers(jail, now_ms);

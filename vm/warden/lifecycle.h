@@ -24,7 +24,7 @@ struct jail {
 	enum jail_relay relay;
 	int idmap_fd;                   /* user namespace of its mounts; -1: it never had one */
 	struct jail_grants grants;
-	bool frozen;                    /* asked for, by name or for all */
+	bool frozen;                    /* all of it, its init too, is to stand still: by the lease, or on the way to standing still on request */
 	bool claimed;                   /* it has a session's name */
 	bool create_pending, announced, killed, destroy_pending, freeze_pending;
 	uint32_t create_seq, destroy_seq, freeze_seq;
@@ -68,10 +68,17 @@ void jail_fail(struct jail *jail, const struct fault *fault);
 void jail_on_status(struct jail *jail);
 void jail_on_init_end(struct jail *jail, uint64_t now_ms);
 void jail_kill(struct jail *jail, enum death_reason reason);
-/* These two answer the codec later, unless the fault says that they could not begin. */
+/* This one and jail_freeze answer the codec later, unless the fault says that they could not begin. */
 void jail_destroy(struct jail *jail, uint32_t seq, struct fault *fault);
+/* A little longer each time. */
+void jail_retry_later(struct jail *jail, uint64_t now_ms);
+
+/* freeze.c: all of it but the init. */
 void jail_freeze(struct jail *jail, uint32_t seq, struct fault *fault);
-/* The same, and nobody waits until every task stands still. */
+void jail_freeze_go_on(struct jail *jail, uint64_t now_ms);
+/* Answers whoever waits for it, if somebody does. */
+void jail_freeze_fails(struct jail *jail, enum warden_error error, const char *why);
+/* The init, too, and nobody waits until every task stands still. */
 void jail_freeze_at_once(struct jail *jail);
 void jail_thaw(struct jail *jail, struct fault *fault);
 /* So long from now, 0 for none. */

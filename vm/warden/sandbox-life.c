@@ -110,7 +110,7 @@ static void stands(struct codec *codec, struct sandbox *sandbox, const struct cr
 	else if (sandbox->kill_wanted)
 		operation_start(codec, PURPOSE_END_SANDBOX, OP_KILL, sandbox->name, DEATH_ASKED, NULL);
 	else if (codec->lease.state == LEASE_FROZEN)
-		operation_start(codec, PURPOSE_LEASE, OP_FREEZE, sandbox->name, 0, NULL);
+		operation_start(codec, PURPOSE_LEASE, OP_FREEZE_ALL, "", 0, NULL);
 }
 
 void sandbox_created(struct codec *codec, const struct create_reply *reply, int init_fd)

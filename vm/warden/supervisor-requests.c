@@ -30,8 +30,21 @@ static void kill_sandbox(struct codec *codec, struct sandbox *sandbox)
 	answer_ok(codec, codec->frame.seq, NULL, 0);
 }
 
+/* It would be stopped half way: what starts or is collected in this moment goes on until it is done. */
+static bool is_busy(const struct sandbox *sandbox)
+{
+	for (const struct exec *exec = sandbox->first_exec; exec != NULL; exec = exec->next)
+		if (exec->state == EXEC_STARTING || (exec->kind != EXEC_COMMAND && exec->state == EXEC_RUNNING))
+			return true;
+	return false;
+}
+
 static void freeze(struct codec *codec, struct sandbox *sandbox, bool frozen)
 {
+	if (frozen && is_busy(sandbox)) {
+		answer_error(codec, codec->frame.seq, E_SANDBOX_BUSY, 0, "%s starts a process, or is being collected from", sandbox->name);
+		return;
+	}
 	sandbox->frozen = frozen;
 	start_operation(codec, sandbox, PURPOSE_ANSWER_NOTHING, frozen ? OP_FREEZE : OP_THAW);
 }

@@ -9,6 +9,8 @@ const codes: ReadonlyMap<string, ErrorCode> = new Map([
   ["SETUP_FAILED", "SANDBOX_FAILED"],
   ["GRANT_FS_UNSUPPORTED", "GRANT_FS_UNSUPPORTED"],
   ["GRANT_ENDED", "GRANT_ENDED"],
+  ["SANDBOX_FROZEN", "CHILD_FROZEN"],
+  ["SANDBOX_BUSY", "CHILD_BUSY"],
 ]);
 
 export function wardenError(code: string, message: string): CohortError {
