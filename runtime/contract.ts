@@ -1,7 +1,7 @@
 /** The runtime as its users see it: definitions go in, a Runtime comes out. */
 import type { AnyStateMachine } from "xstate";
 import type { ActorEvent, ActorRef, Json } from "./kernel/actions.ts";
-import type { HistoryCursor, HistoryPage } from "./replay/journaled.ts";
+import type { HistoryCursor, HistoryPage } from "./kernel/history.ts";
 import type { Environment } from "./kernel/environment.ts";
 
 /** Who commanded: journaled with every event that came from outside. */

@@ -8,7 +8,7 @@ import { PreparedDefinition } from "./actor/definition.ts";
 import { Host } from "./actor/host.ts";
 import type { FileWrite, LogRow, OpenRuntime, Origin, Runtime, RuntimeOptions, RuntimeStats } from "./contract.ts";
 import { WorkerJournal } from "./journal/worker-journal.ts";
-import type { HistoryCursor, HistoryPage } from "./replay/journaled.ts";
+import type { HistoryCursor, HistoryPage } from "./kernel/history.ts";
 import type { Journal } from "./journal/journal-port.ts";
 import { LogFollowers } from "./journal/log-followers.ts";
 import type { ActorEvent, ActorRef, Json } from "./kernel/actions.ts";

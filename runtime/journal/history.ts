@@ -1,5 +1,5 @@
 /** Reads what the journal has of the actors of a scope and of those inside it, in pages: their rows, and their events in order. */
-import type { HistoryCursor, HistoryPage, HistoryPart, JournaledActor, JournaledEvent } from "../replay/journaled.ts";
+import type { HistoryCursor, HistoryPage, HistoryPart, JournaledActor, JournaledEvent } from "../kernel/history.ts";
 import type { Cell } from "./batch-rows.ts";
 
 /** A page beyond this would hold up commits noticeably. */

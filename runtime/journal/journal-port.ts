@@ -1,7 +1,7 @@
 /** What the host needs of a journal: durable commits in order, and reads that see each commit asked for before them. */
 import type { Json } from "../kernel/actions.ts";
 import type { BatchRows, CommitAnswer, LoadedState } from "./batch-rows.ts";
-import type { HistoryCursor, HistoryPage } from "../replay/journaled.ts";
+import type { HistoryCursor, HistoryPage } from "../kernel/history.ts";
 
 export interface Journal {
   load(): Promise<LoadedState>;

@@ -2,7 +2,7 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { CHECKPOINT_IDLE_MS } from "../kernel/limits.ts";
 import { journalError } from "./database.ts";
-import type { HistoryCursor } from "../replay/journaled.ts";
+import type { HistoryCursor } from "../kernel/history.ts";
 import { openStore, type JournalPlace, type JournalStore } from "./store.ts";
 
 export type WorkerRequest =

@@ -16,7 +16,7 @@ import { CHECKPOINT_RETRY_MS, TAIL_BYTES_FULL, TAIL_BYTES_MAX } from "../kernel/
 import { ROW_WIDTHS, type BatchRows, type BatchTable, type Cell, type CommitAnswer, type LoadedState } from "./batch-rows.ts";
 import { journalError, openDatabase } from "./database.ts";
 import { readHistory } from "./history.ts";
-import type { HistoryCursor, HistoryPage } from "../replay/journaled.ts";
+import type { HistoryCursor, HistoryPage } from "../kernel/history.ts";
 import { JournaledFiles, type BatchFiles } from "./journaled-files.ts";
 import { openTailFile, type TailFile } from "./tail-file.ts";
 import { JournalTail } from "./tail.ts";

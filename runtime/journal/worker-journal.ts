@@ -12,7 +12,7 @@ import { CohortError } from "../kernel/error.ts";
 import { decodeJson } from "../kernel/json.ts";
 import { JOURNAL_CLOSE_MS_MAX } from "../kernel/limits.ts";
 import type { BatchRows, CommitAnswer, LoadedState } from "./batch-rows.ts";
-import type { HistoryCursor, HistoryPage } from "../replay/journaled.ts";
+import type { HistoryCursor, HistoryPage } from "../kernel/history.ts";
 import type { Journal } from "./journal-port.ts";
 import type { WorkerAnswer, WorkerRequest } from "./journal-worker.ts";
 

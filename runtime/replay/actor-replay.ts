@@ -8,7 +8,7 @@ import type { PreparedDefinition } from "../actor/definition.ts";
 import type { Json } from "../kernel/actions.ts";
 import { isCohortError } from "../kernel/error.ts";
 import { stateHash } from "../kernel/state-hash.ts";
-import { TOMBSTONE, type JournaledActor, type JournaledEvent } from "./journaled.ts";
+import { TOMBSTONE, type JournaledActor, type JournaledEvent } from "../kernel/history.ts";
 import { ReplayedActor, type Step } from "./replayed-actor.ts";
 import { changesBetween, type Change } from "./snapshot-diff.ts";
 import { WhatIf, type Departure } from "./what-if.ts";

@@ -10,7 +10,7 @@ import { readOperations, type Operation } from "../actor/operations.ts";
 import type { ActorEvent, Json } from "../kernel/actions.ts";
 import { CohortError } from "../kernel/error.ts";
 import { isObject } from "../kernel/json.ts";
-import type { JournaledEvent } from "./journaled.ts";
+import type { JournaledEvent } from "../kernel/history.ts";
 
 export type Step =
   | { readonly outcome: "applied"; readonly operations: readonly Operation[] }

@@ -5,7 +5,7 @@
 import type { PreparedDefinition } from "../actor/definition.ts";
 import type { Json } from "../kernel/actions.ts";
 import { stateHash } from "../kernel/state-hash.ts";
-import type { JournaledEvent } from "./journaled.ts";
+import type { JournaledEvent } from "../kernel/history.ts";
 import { ReplayedActor, type Step } from "./replayed-actor.ts";
 import { changesBetween, type Change } from "./snapshot-diff.ts";
 

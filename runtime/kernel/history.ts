@@ -1,4 +1,4 @@
-/** What a journal has of an actor, as a replay reads it. Plain data: it travels over a socket as it is. */
+/** What a journal has of the past of actors, as a replay reads it. Plain data: it travels over a socket as it is. */
 
 export interface JournaledEvent {
   readonly seq: number;
