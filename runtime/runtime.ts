@@ -12,7 +12,7 @@ import type { HistoryCursor, HistoryPage } from "./kernel/history.ts";
 import type { Journal } from "./journal/journal-port.ts";
 import { LogFollowers } from "./journal/log-followers.ts";
 import type { ActorEvent, ActorRef, Json } from "./kernel/actions.ts";
-import { systemEnvironment } from "./kernel/environment.ts";
+import { systemEnvironment, type Environment } from "./kernel/environment.ts";
 import { CohortError } from "./kernel/error.ts";
 import { isActorRef } from "./kernel/ids.ts";
 import { encodeJson } from "./kernel/json.ts";
@@ -44,14 +44,18 @@ function rowLimit(limit: number): number {
   return Math.max(0, Math.min(Math.floor(limit), READ_ROWS_MAX));
 }
 
+type DelayMeasure = ReturnType<typeof monitorEventLoopDelay>;
+
 class DurableRuntime implements Runtime {
   readonly #opened: Opened;
-  readonly #delay = monitorEventLoopDelay({ resolution: 1 });
+  /** Null where time is simulated. */
+  readonly #delay: DelayMeasure | null;
   #stopping: Promise<void> | null = null;
 
-  constructor(opened: Opened) {
+  constructor(opened: Opened, delay: DelayMeasure | null) {
     this.#opened = opened;
-    this.#delay.enable();
+    this.#delay = delay;
+    this.#delay?.enable();
   }
 
   async spawn(
@@ -112,10 +116,11 @@ class DurableRuntime implements Runtime {
 
   stats(): RuntimeStats {
     const { actors, pending, committedEvents } = this.#opened.host;
-    const nothing = this.#delay.count === 0;
-    const eventLoopDelayP99Ms = nothing ? 0 : this.#delay.percentile(99) / 1e6;
-    const eventLoopDelayMaxMs = nothing ? 0 : this.#delay.max / 1e6;
-    this.#delay.reset();
+    const delay = this.#delay;
+    const nothing = delay === null || delay.count === 0;
+    const eventLoopDelayP99Ms = nothing ? 0 : delay.percentile(99) / 1e6;
+    const eventLoopDelayMaxMs = nothing ? 0 : delay.max / 1e6;
+    delay?.reset();
     return { actors, ...pending, committedEvents, eventLoopDelayP99Ms, eventLoopDelayMaxMs };
   }
 
@@ -130,15 +135,49 @@ class DurableRuntime implements Runtime {
     await host.stop(reason);
     followers.end(reason);
     await journal.close();
-    this.#delay.disable();
+    this.#delay?.disable();
     log.close();
   }
 }
 
-function prepare(options: RuntimeOptions): ReadonlyMap<string, PreparedDefinition> {
+/** What a runtime stands on. The caller made it, and keeps it where the opening fails. */
+export interface RuntimeGround {
+  readonly journal: Journal;
+  readonly environment: Environment;
+  readonly log: OpenedLog;
+}
+
+type Definitions = Pick<RuntimeOptions, "definitions" | "effects">;
+
+function prepare(options: Definitions): ReadonlyMap<string, PreparedDefinition> {
   const definitions = new Map(options.definitions.map((definition) => [definition.kind, new PreparedDefinition(definition)]));
   if (definitions.size < options.definitions.length) throw new CohortError("MACHINE_REFUSED", { on: "two definitions of one kind" });
   return definitions;
+}
+
+async function start(
+  { journal, environment, log }: RuntimeGround,
+  definitions: ReadonlyMap<string, PreparedDefinition>,
+  effects: RuntimeOptions["effects"],
+): Promise<Opened> {
+  const loaded = await journal.load();
+  const followers = new LogFollowers((name, after, limit) => journal.readLog(name, after, limit));
+  const host = new Host({
+    journal,
+    loaded,
+    definitions,
+    effects,
+    environment,
+    log: log.log,
+    logged: (rows) => followers.publish(rows),
+    failed: (error) => followers.end(error),
+  });
+  return { journal, host, followers, log };
+}
+
+/** The very same runtime on another journal, with other time: simulations and tests. Its stop closes journal and log. */
+export async function openRuntimeOn(ground: RuntimeGround, options: Definitions): Promise<Runtime> {
+  return new DurableRuntime(await start(ground, prepare(options), options.effects), null);
 }
 
 /** Rejects with MACHINE_REFUSED, JOURNAL_LOCKED, JOURNAL_VERSION, JOURNAL_CORRUPT or JOURNAL_FULL. */
@@ -147,20 +186,9 @@ export const openRuntime: OpenRuntime = async (options) => {
   const journal = await WorkerJournal.open(options.directory, options.filesDirectory ?? options.directory);
   let log: OpenedLog | null = null;
   try {
-    const loaded = await journal.load();
     log = openRuntimeLog(join(options.directory, "runtime.log"));
-    const followers = new LogFollowers((name, after, limit) => journal.readLog(name, after, limit));
-    const host = new Host({
-      journal,
-      loaded,
-      definitions,
-      effects: options.effects,
-      environment: options.environment ?? systemEnvironment,
-      log: log.log,
-      logged: (rows) => followers.publish(rows),
-      failed: (error) => followers.end(error),
-    });
-    return new DurableRuntime({ journal, host, followers, log });
+    const ground = { journal, environment: options.environment ?? systemEnvironment, log };
+    return new DurableRuntime(await start(ground, definitions, options.effects), monitorEventLoopDelay({ resolution: 1 }));
   } catch (error) {
     log?.close();
     await journal.close();
