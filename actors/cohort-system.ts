@@ -6,6 +6,7 @@
  */
 import type { Origin, Runtime } from "../runtime/contract.ts";
 import { CohortError, isCohortError } from "../runtime/kernel/error.ts";
+import type { HistoryCursor, HistoryPage } from "../runtime/kernel/history.ts";
 import type { OpenedLog } from "../runtime/log/runtime-log.ts";
 import type { DoctorReport, ExecItem, OutputItem, RunEventItem, RunStarted } from "../machines/messages/api.ts";
 import type { ChildSummary, RunSummary } from "../machines/messages/result.ts";
@@ -90,6 +91,11 @@ export class CohortSystem implements System {
   ): Promise<{ readonly results: readonly CursoredResult[]; readonly next: number | null }> {
     await this.#journal.row(run);
     return this.#journal.results(run, after, limit);
+  }
+
+  async history(run: string, after: HistoryCursor | null, limit: number): Promise<HistoryPage> {
+    await this.#journal.row(run);
+    return this.#parts.runtime.history(runScope(run), after, limit);
   }
 
   watch(run: string, after: number, signal: AbortSignal): AsyncIterable<RunEventItem> {

@@ -1,5 +1,6 @@
 /** What the daemon sees of the actor system: one object, opened by actors/system.ts, the one file that wires everything. */
 import type { Origin } from "../runtime/contract.ts";
+import type { HistoryCursor, HistoryPage } from "../runtime/kernel/history.ts";
 import type { Vm, VmEvents } from "../vm/backend.ts";
 import type { RunSpec } from "../machines/messages/task.ts";
 import type { ApprovalItem, DoctorReport, ExecItem, OutputItem, RunEventItem, RunStarted } from "../machines/messages/api.ts";
@@ -81,6 +82,8 @@ export interface System {
     after: number,
     limit: number,
   ): Promise<{ readonly results: readonly { readonly cursor: number; readonly result: TaskResult }[]; readonly next: number | null }>;
+  /** The past of the run's actors, for replay. */
+  history(run: string, after: HistoryCursor | null, limit: number): Promise<HistoryPage>;
   /** Ends after run-finished. */
   watch(run: string, after: number, signal: AbortSignal): AsyncIterable<RunEventItem>;
   children(): Promise<readonly ChildSummary[]>;

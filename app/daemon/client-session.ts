@@ -121,6 +121,10 @@ export class ClientSession implements RpcSession {
         const { run, after, limit } = parseRequest(calls[name], params);
         return boundedPage(await system.results(run, after, limit));
       }
+      case "run.history": {
+        const { run, after, limit } = parseRequest(calls[name], params);
+        return system.history(run, after ?? null, limit);
+      }
       case "run.cancel": {
         const { run, mode, reason } = parseRequest(calls[name], params);
         await system.cancelRun(run, mode, reason, this.#origin);

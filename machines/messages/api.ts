@@ -1,5 +1,6 @@
 /** The requests that cohortd answers on its socket. Each has a zod schema for what comes in; answers are typed. */
 import { z } from "zod";
+import type { HistoryPage } from "../../runtime/kernel/history.ts";
 import { approvalAnswerSchema, type ApprovalSummary } from "./approval.ts";
 import { grantCreateSchema, grantIdSchema, type GrantApplied, type GrantDiff, type GrantSummary } from "./grant.ts";
 import { runSpecSchema } from "./task.ts";
@@ -29,6 +30,12 @@ export const calls = {
   "run.get": z.strictObject({ run }),
   "run.list": z.strictObject({ limit: z.number().int().min(1).max(1000).default(100) }),
   "run.results": z.strictObject({ run, after: cursor.default(0), limit: z.number().int().min(1).max(1000).default(1000) }),
+  /** What the journal has of the run's actors, a page at a time: `after` is the `next` of the page before; `limit` counts actors and events. */
+  "run.history": z.strictObject({
+    run,
+    after: z.strictObject({ actor: z.string().max(500), seq: cursor.nullable() }).optional(),
+    limit: z.number().int().min(1).max(2000).default(1000),
+  }),
   "run.cancel": z.strictObject({ run, mode: z.enum(["grace", "kill"]), reason: z.string().max(500).default("") }),
   /** Starts a new run of those tasks that did not succeed. */
   "run.resume": z.strictObject({ run }),
@@ -143,6 +150,7 @@ export interface CallAnswers {
   "run.get": RunSummary;
   "run.list": { readonly runs: readonly RunSummary[] };
   "run.results": { readonly results: readonly { readonly cursor: number; readonly result: TaskResult }[]; readonly next: number | null };
+  "run.history": HistoryPage;
   "run.cancel": Record<string, never>;
   "run.resume": RunStarted;
   "child.list": { readonly children: readonly ChildSummary[] };
