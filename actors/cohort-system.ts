@@ -31,6 +31,7 @@ import type { Session } from "./session.ts";
 import type { SessionTable } from "./session-table.ts";
 import { shell } from "./shell.ts";
 import type { StagedChanges } from "./staged-changes.ts";
+import { freeze, thaw } from "./standing-still.ts";
 import { taskLogs } from "./task-logs.ts";
 import type { VmLink } from "./vm-link.ts";
 
@@ -164,15 +165,11 @@ export class CohortSystem implements System {
   }
 
   async freezeChild(child: string): Promise<void> {
-    const session = this.#session(child);
-    await this.#parts.link.call(this.#stopping.signal, (vm) => vm.freeze(child));
-    session.signs.frozen(true);
+    await freeze(this.#session(child), this.#parts.link, this.#stopping.signal);
   }
 
   async thawChild(child: string): Promise<void> {
-    const session = this.#session(child);
-    await this.#parts.link.call(this.#stopping.signal, (vm) => vm.thaw(child));
-    session.signs.frozen(false);
+    await thaw(this.#session(child), this.#parts.link, this.#stopping.signal);
   }
 
   exec(request: ExecRequest, signal: AbortSignal): AsyncIterable<ExecItem> {

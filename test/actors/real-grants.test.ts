@@ -133,6 +133,38 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
     expect((await bench.system.grants.diff(`${child}.1`, false)).entries).toMatchObject([{ path: "file", change: "modified" }]);
   }, 60_000);
 
+  it("keeps what a frozen child changed in a staged directory that is taken back, or whose time ends, and it stays frozen", async () => {
+    const [taken, timed] = [directory("frozen"), directory("frozen-timed")];
+    const { run, child } = await shell(
+      "until test -e mnt/frozen/file && test -e mnt/frozen-timed/file; do sleep 0.05; done; echo more | tee -a mnt/frozen/file >> mnt/frozen-timed/file; echo done; while :; do echo tick; sleep 0.02; done",
+    );
+    const grant = await give(child, taken, { mode: "staged" });
+    const { grant: ending } = await give(child, timed, { mode: "staged", ttlMs: 2000 });
+    await said(run, "done\n");
+    // At once: its grants are being shown, collected or begun in this moment.
+    await Promise.all([bench.system.freezeChild(child), bench.system.grants.diff(grant.grant, false)]);
+    expect((await bench.system.children()).find((one) => one.child === child)?.condition).toMatchObject({ for: "frozen" });
+    expect(await bench.system.grants.revoke(grant.grant, false, origin)).toMatchObject({
+      end: "revoked",
+      staged: "held",
+      childKilled: false,
+    });
+    await until(
+      async () =>
+        (await bench.system.grants.list({ run, ended: true, limit: 9 })).some(({ grant: one, end }) => one === ending && end === "expired"),
+      "the other one ends",
+    );
+    for (const one of [grant.grant, ending])
+      expect((await bench.system.grants.diff(one, false)).entries).toMatchObject([{ path: "file", change: "modified" }]);
+    const before = await bench.log(run, 0);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    expect(await bench.log(run, 0)).toBe(before);
+    await bench.system.thawChild(child);
+    await until(async () => (await bench.log(run, 0)).length > before.length, "it goes on");
+    await bench.system.cancelRun(run, "kill", "", origin);
+    await bench.results(run);
+  }, 60_000);
+
   it("brings back what was overwritten in a directory that was given for writing", async () => {
     const path = directory("written");
     const { run, child } = await shell("until echo broken > mnt/written/file; do sleep 0.05; done 2>/dev/null; echo done");
