@@ -9,7 +9,9 @@
 import { CohortError } from "../runtime/kernel/error.ts";
 import type { OutputItem, RunEventItem } from "../machines/messages/api.ts";
 import type { RunSummary, TaskResult } from "../machines/messages/result.ts";
+import type { ActorReplayed } from "../runtime/replay/actor-replay.ts";
 import type { Link } from "./link.ts";
+import type { ChangedMachine } from "./replay.ts";
 import { visibleSummary } from "./run-key.ts";
 
 /** A stream that ends without run-finished is opened again so often. */
@@ -101,6 +103,16 @@ export class Run {
       offsets[item.stream] = item.offset + item.bytes.length;
       yield item;
     }
+  }
+
+  /**
+   * Gives every event of the run's journal to the machines of this build again, in this process and without effects, and tells of each actor whether it
+   * goes the same way; with `changed`, also the first event after which those machines would have gone another one. The run goes on meanwhile.
+   * Throws RUN_UNKNOWN, MACHINE_REFUSED.
+   */
+  async *replay(options: { readonly changed?: readonly ChangedMachine[] } = {}): AsyncGenerator<ActorReplayed, void> {
+    const { replayRun } = await import("./replay.ts");
+    yield* replayRun(this.#link, this.id, options.changed ?? []);
   }
 
   /** Abort of the signal cancels the run with grace; a failure to do so comes out of finished(). */
