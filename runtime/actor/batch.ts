@@ -11,6 +11,7 @@ import type { FileWrite } from "../contract.ts";
 import type { ActorRef } from "../kernel/actions.ts";
 import { CohortError } from "../kernel/error.ts";
 import type { BatchRows, BatchTable, Cell, EffectState } from "../journal/batch-rows.ts";
+import { JOURNAL_FORMAT } from "../journal/schema.ts";
 import type { Scope } from "../scopes/scopes.ts";
 import type { PreparedDefinition } from "./definition.ts";
 
@@ -146,9 +147,9 @@ export class Batch {
     this.#timers.set(`${owner}\0${name}`, [owner, name, atMs]);
   }
 
-  effect(id: number, owner: ActorRef, name: string, key: string, params: string, farewell: boolean): void {
+  effect(id: number, owner: ActorRef, name: string, key: string, askedKey: string, params: string, farewell: boolean): void {
     this.chars += params.length;
-    this.#add("effects", id, owner, name, key, params, farewell ? 1 : 0);
+    this.#add("effects", id, owner, name, key, askedKey, params, farewell ? 1 : 0);
   }
 
   effectState(id: number, state: EffectState): void {
@@ -189,7 +190,8 @@ export class Batch {
     for (const actor of this.#actors) {
       const { ref, definition, scope, parent, status, inboxHigh, input } = actor;
       const snapshot = encodeSnapshot(actor);
-      this.#add("actors", ref, definition.kind, definition.version, definition.hash, scope, parent, status, inboxHigh, input, snapshot);
+      const { kind, version, hash, restart } = definition;
+      this.#add("actors", ref, kind, version, hash, scope, parent, restart, 0, 1, 0, status, inboxHigh, 0, null, input, snapshot);
     }
     for (const row of this.#outbox.values()) this.#add("outbox", ...row);
     for (const [owner, name, atMs] of this.#timers.values()) {
@@ -204,8 +206,8 @@ export class Batch {
     for (const [name, value] of this.#counters) this.#add("counters", name, value);
     for (const [name, scope] of this.#scopes) {
       if (scope === null) this.#add("scopesGone", name);
-      else this.#add("scopes", name, scope.parent?.name ?? null, scope.cancelled?.mode ?? null, scope.cancelled?.reason ?? "");
+      else this.#add("scopes", name, scope.parent?.name ?? null, scope.cancelled?.mode ?? null, scope.cancelled?.reason ?? "", null);
     }
-    return { sequence, tables: this.#tables, files: this.#files };
+    return { format: JOURNAL_FORMAT, sequence, tables: this.#tables, files: this.#files };
   }
 }

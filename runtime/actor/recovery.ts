@@ -32,7 +32,7 @@ function restoreActors(loaded: LoadedState, parts: WorldParts): void {
     parts.registry.add(actor);
     parts.scopes.join(row.scope, null, actor.ref);
   }
-  for (const ref of loaded.ended) parts.registry.end(ref);
+  parts.registry.load(loaded.ended);
 }
 
 function redeliver(loaded: LoadedState, parts: WorldParts): void {

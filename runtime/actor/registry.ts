@@ -5,6 +5,7 @@
 import type { ActorRef } from "../kernel/actions.ts";
 import type { Timer } from "../timers/timer-heap.ts";
 import type { StoredActor } from "./batch.ts";
+import { EndedRefs } from "./ended-refs.ts";
 
 export interface Actor extends StoredActor {
   readonly timers: Map<string, Timer>;
@@ -19,7 +20,7 @@ export function newActor(facts: Pick<Actor, "ref" | "definition" | "scope" | "pa
 
 export class Registry {
   readonly #live = new Map<string, Actor>();
-  readonly #ended = new Set<string>();
+  readonly #ended = new EndedRefs();
 
   get size(): number {
     return this.#live.size;
@@ -31,6 +32,10 @@ export class Registry {
 
   known(ref: ActorRef): boolean {
     return this.#live.has(ref) || this.#ended.has(ref);
+  }
+
+  load(hashes: Uint32Array): void {
+    this.#ended.load(hashes);
   }
 
   add(actor: Actor): void {

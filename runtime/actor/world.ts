@@ -229,7 +229,7 @@ export class World {
     const effect: PendingEffect = { id: next(), owner: actor.ref, definition, key, params, farewell, recovered: false, state: "planned" };
     effects.plan(effect);
     const batch = this.#parts.batch();
-    batch.effect(effect.id, actor.ref, operation.name, key, operation.text, farewell);
+    batch.effect(effect.id, actor.ref, operation.name, key, key, operation.text, farewell);
     batch.committed(() => effects.ready(effect));
   }
 

@@ -8,6 +8,7 @@ import { openStore, type JournalPlace, type JournalStore } from "./store.ts";
 export type WorkerRequest =
   | { readonly id: number; readonly type: "load" }
   | { readonly id: number; readonly type: "commit"; readonly bytes: Uint8Array }
+  | { readonly id: number; readonly type: "pull"; readonly receiver: string; readonly after: number; readonly limit: number }
   | { readonly id: number; readonly type: "get"; readonly collection: string; readonly key: string }
   | { readonly id: number; readonly type: "list"; readonly collection: string; readonly after: string; readonly limit: number }
   | { readonly id: number; readonly type: "readLog"; readonly log: string; readonly after: number; readonly limit: number }
@@ -24,6 +25,8 @@ function answer(store: JournalStore, request: WorkerRequest): unknown {
       return store.load();
     case "commit":
       return store.commit(request.bytes);
+    case "pull":
+      return store.pull(request.receiver, request.after, request.limit);
     case "get":
       return store.get(request.collection, request.key);
     case "list":

@@ -16,16 +16,30 @@ const STATE_HASH = "ALTER TABLE event ADD COLUMN state_hash TEXT;";
 const HISTORY = `CREATE INDEX event_actor ON event (actor);
 CREATE INDEX actor_scope ON actor (scope, ref);`;
 
+/** A mailbox that was drained pulls what waits for it. */
+const PULL = "CREATE INDEX outbox_receiver ON outbox (receiver, id);";
+
+/** Of actors that were written before they could be restarted from their input. */
+const SUPERVISION = `ALTER TABLE actor ADD COLUMN restart TEXT NOT NULL DEFAULT 'temporary';
+ALTER TABLE actor ADD COLUMN spawn_seq INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE actor ADD COLUMN incarnation INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE actor ADD COLUMN started_seq INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE actor ADD COLUMN control_high INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE actor ADD COLUMN restarts TEXT;
+ALTER TABLE scope ADD COLUMN deadline_ms REAL;`;
+
 /** From an older format to the next one, a step each. */
-export const UPGRADES: Readonly<Record<number, string>> = { 1: TAIL, 2: STATE_HASH + HISTORY };
+export const UPGRADES: Readonly<Record<number, string>> = { 1: TAIL, 2: STATE_HASH + HISTORY + SUPERVISION + PULL };
 
 /**
  * event: what happened, in order; nothing reads it for recovery, so old rows may be deleted. state_hash: of the actor's state after its last event in a
  * commit, null in the others.
- * actor: latest snapshot; rows of ended actors stay, so that a ref is never used twice.
- * outbox: sent and not yet consumed. The receiver's inbox_high (the highest message id it consumed) makes a second delivery void.
+ * actor: latest snapshot; rows of ended actors stay, so that a ref is never used twice. spawn_seq: its place among its siblings; started_seq: what has a
+ * lower number belongs to an earlier incarnation; restarts: when it (or, for a supervisor, any child of its) was restarted lately, as JSON.
+ * outbox: sent and not yet consumed. The receiver's high-water mark of the lane (the highest message id it consumed) makes a second delivery void:
+ * control_high for what comes from a scope, inbox_high for all others.
  * tail: the generation of the records in journal.tail that are not in these tables yet.
- * effect: key is null for a row whose key was used before.
+ * effect: key is null for a row whose key was used before; asked_key is the machine's, the same in each incarnation.
  */
 export const SCHEMA = `${TAIL}
 CREATE TABLE sequence (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), value INTEGER NOT NULL) STRICT;
@@ -36,7 +50,8 @@ CREATE TABLE event (
 ) STRICT;
 CREATE TABLE actor (
   ref TEXT PRIMARY KEY, kind TEXT NOT NULL, version INTEGER NOT NULL, hash TEXT NOT NULL, scope TEXT NOT NULL, parent TEXT,
-  status TEXT NOT NULL, inbox_high INTEGER NOT NULL, input TEXT, snapshot TEXT NOT NULL
+  restart TEXT NOT NULL, spawn_seq INTEGER NOT NULL, incarnation INTEGER NOT NULL, started_seq INTEGER NOT NULL, status TEXT NOT NULL,
+  inbox_high INTEGER NOT NULL, control_high INTEGER NOT NULL, restarts TEXT, input TEXT, snapshot TEXT NOT NULL
 ) STRICT;
 CREATE INDEX actor_status ON actor (status, ref);
 CREATE TABLE outbox (id INTEGER PRIMARY KEY, sender TEXT NOT NULL, receiver TEXT NOT NULL, event TEXT NOT NULL) STRICT;
@@ -50,6 +65,7 @@ CREATE TABLE projection (collection TEXT NOT NULL, key TEXT NOT NULL, value TEXT
 CREATE TABLE log (log TEXT NOT NULL, cursor INTEGER NOT NULL, value TEXT NOT NULL, PRIMARY KEY (log, cursor)) STRICT, WITHOUT ROWID;
 CREATE TABLE log_head (log TEXT PRIMARY KEY, cursor INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE scope (name TEXT PRIMARY KEY, parent TEXT, mode TEXT, reason TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE scope (name TEXT PRIMARY KEY, parent TEXT, mode TEXT, reason TEXT NOT NULL, deadline_ms REAL) STRICT, WITHOUT ROWID;
 ${HISTORY}
+${PULL}
 `;

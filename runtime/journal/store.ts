@@ -13,18 +13,24 @@ import { deserialize } from "node:v8";
 import type { CohortError } from "../kernel/error.ts";
 import { stateHash } from "../kernel/state-hash.ts";
 import { CHECKPOINT_RETRY_MS, TAIL_BYTES_FULL, TAIL_BYTES_MAX } from "../kernel/limits.ts";
-import { ROW_WIDTHS, type BatchRows, type BatchTable, type Cell, type CommitAnswer, type LoadedState } from "./batch-rows.ts";
+import { ROW_WIDTHS, type BatchRows, type BatchTable, type Cell, type CommitAnswer, type LoadedState, type OutboxRow } from "./batch-rows.ts";
 import { journalError, openDatabase } from "./database.ts";
 import { readHistory } from "./history.ts";
 import type { HistoryCursor, HistoryPage } from "../kernel/history.ts";
 import { JournaledFiles, type BatchFiles } from "./journaled-files.ts";
+import { loadState, readOutbox } from "./loaded-state.ts";
+import { presentBatch } from "./old-batch.ts";
 import { openTailFile, type TailFile } from "./tail-file.ts";
 import { JournalTail } from "./tail.ts";
 
 const STATEMENTS: Readonly<Record<Exclude<BatchTable, "effects">, string>> = {
   events: "INSERT INTO event VALUES (?,?,?,?,?,?,?,?,?,?,?)",
-  actors: `INSERT INTO actor VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT (ref) DO UPDATE SET version = excluded.version, hash = excluded.hash,
-    status = excluded.status, inbox_high = excluded.inbox_high, snapshot = excluded.snapshot`,
+  actors: `INSERT INTO actor (ref, kind, version, hash, scope, parent, restart, spawn_seq, incarnation, started_seq, status, inbox_high, control_high,
+    restarts, input, snapshot) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (ref) DO UPDATE SET version = excluded.version, hash = excluded.hash,
+    restart = excluded.restart, incarnation = excluded.incarnation, started_seq = excluded.started_seq, status = excluded.status,
+    inbox_high = excluded.inbox_high, control_high = excluded.control_high, restarts = excluded.restarts, input = excluded.input,
+    snapshot = excluded.snapshot`,
+  actorStates: "UPDATE actor SET status = ?, inbox_high = ?, control_high = ?, restarts = ?, snapshot = ? WHERE ref = ?",
   outbox: "INSERT INTO outbox VALUES (?,?,?,?)",
   outboxGone: "DELETE FROM outbox WHERE id = ?",
   timers: "INSERT INTO timer VALUES (?,?,?) ON CONFLICT (owner, name) DO UPDATE SET at_ms = excluded.at_ms",
@@ -35,13 +41,15 @@ const STATEMENTS: Readonly<Record<Exclude<BatchTable, "effects">, string>> = {
   logs: "INSERT INTO log VALUES (?,?,?)",
   logHeads: "INSERT INTO log_head VALUES (?,?) ON CONFLICT (log) DO UPDATE SET cursor = excluded.cursor",
   counters: "INSERT INTO counter VALUES (?,?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-  scopes: "INSERT INTO scope VALUES (?,?,?,?) ON CONFLICT (name) DO UPDATE SET mode = excluded.mode, reason = excluded.reason",
+  scopes: `INSERT INTO scope VALUES (?,?,?,?,?) ON CONFLICT (name) DO UPDATE SET mode = excluded.mode, reason = excluded.reason,
+    deadline_ms = excluded.deadline_ms`,
   scopesGone: "DELETE FROM scope WHERE name = ?",
 };
 
 /** Places of cells in their rows. */
 const EVENT_ACTOR = 2;
-const ACTOR_SNAPSHOT = 9;
+const [ACTOR_REF, ACTOR_SNAPSHOT] = [0, 15];
+const [STATE_REF, STATE_SNAPSHOT] = [5, 4];
 
 export interface JournalPlace {
   readonly directory: string;
@@ -71,6 +79,16 @@ export function openStore({ directory, filesDirectory }: JournalPlace): JournalS
     files: new JournaledFiles(filesDirectory),
     monotonicMs: () => performance.now(),
   });
+}
+
+/** Of the actors that the batch touched, by name. */
+function stateHashes({ tables: { actors = [], actorStates = [] } }: BatchRows): Map<Cell | undefined, string> {
+  const hashes = new Map<Cell | undefined, string>();
+  for (let start = 0; start < actors.length; start += ROW_WIDTHS.actors)
+    hashes.set(actors[start + ACTOR_REF], stateHash(String(actors[start + ACTOR_SNAPSHOT])));
+  for (let start = 0; start < actorStates.length; start += ROW_WIDTHS.actorStates)
+    hashes.set(actorStates[start + STATE_REF], stateHash(String(actorStates[start + STATE_SNAPSHOT])));
+  return hashes;
 }
 
 export class JournalStore {
@@ -103,7 +121,7 @@ export class JournalStore {
   #replay(): void {
     this.#database.exec("BEGIN IMMEDIATE");
     for (const payload of this.#tail.records()) {
-      const batch = deserialize(payload) as BatchRows;
+      const batch = presentBatch(deserialize(payload) as BatchRows);
       for (const file of batch.files) this.#files.write(file);
       this.#applyRows(batch);
     }
@@ -123,19 +141,11 @@ export class JournalStore {
   }
 
   load(): LoadedState {
-    const loaded = {
-      sequence: this.#statement("SELECT value FROM sequence").get()?.["value"],
-      actors: this.#rows("SELECT ref, kind, version, hash, scope, parent, inbox_high, input, snapshot FROM actor WHERE status = 'active'"),
-      ended: this.#rows("SELECT ref FROM actor WHERE status <> 'active'").map((row) => (row as { ref: string }).ref),
-      outbox: this.#rows("SELECT id, sender, receiver, event FROM outbox ORDER BY id"),
-      timers: this.#rows("SELECT owner, name, at_ms FROM timer"),
-      effects: this.#rows("SELECT id, owner, name, asked_key, params, farewell, state FROM effect WHERE state <> 'done' ORDER BY id"),
-      scopes: this.#rows("SELECT name, parent, mode, reason FROM scope"),
-      counters: this.#rows("SELECT name, value FROM counter"),
-      logHeads: this.#rows("SELECT log, cursor FROM log_head"),
-    };
-    // STRICT tables with CHECKed writers: the shapes are those of schema.ts.
-    return loaded as LoadedState;
+    return loadState((sql, ...cells) => this.#rows(sql, ...cells));
+  }
+
+  pull(receiver: string, after: number, limit: number): readonly OutboxRow[] {
+    return readOutbox((sql, ...cells) => this.#rows(sql, ...cells), receiver, after, limit);
   }
 
   /** The batch is durable; apply() comes before anything else is asked. */
@@ -179,7 +189,7 @@ export class JournalStore {
       const cells = batch.tables[table];
       if (cells === undefined) continue;
       if (table === "effects") this.#insertEffects(cells);
-      else if (table === "events") this.#insertEvents(cells, batch.tables.actors ?? []);
+      else if (table === "events") this.#insertEvents(cells, stateHashes(batch));
       else this.#runAll(this.#statement(STATEMENTS[table]), cells, ROW_WIDTHS[table]);
     }
   }
@@ -248,8 +258,8 @@ export class JournalStore {
   }
 
   #insertEffects(cells: readonly Cell[]): void {
-    const planned = this.#statement("INSERT INTO effect VALUES (?1,?2,?3,?4,?4,?5,?6,'planned') ON CONFLICT (key) DO NOTHING");
-    const refused = this.#statement("INSERT INTO effect VALUES (?1,?2,?3,NULL,?4,?5,?6,'duplicate')");
+    const planned = this.#statement("INSERT INTO effect VALUES (?1,?2,?3,?4,?5,?6,?7,'planned') ON CONFLICT (key) DO NOTHING");
+    const refused = this.#statement("INSERT INTO effect VALUES (?1,?2,?3,NULL,?5,?6,?7,'duplicate')");
     for (let start = 0; start < cells.length; start += ROW_WIDTHS.effects) {
       const row = cells.slice(start, start + ROW_WIDTHS.effects);
       if (Number(planned.run(...row).changes) > 0) continue;
@@ -258,11 +268,8 @@ export class JournalStore {
   }
 
   /** The last event of each actor gets the hash of the state that the batch leaves it in. */
-  #insertEvents(cells: readonly Cell[], actors: readonly Cell[]): void {
+  #insertEvents(cells: readonly Cell[], hashes: Map<Cell | undefined, string>): void {
     const insert = this.#statement(STATEMENTS.events);
-    const hashes = new Map<Cell | undefined, string>();
-    for (let start = 0; start < actors.length; start += ROW_WIDTHS.actors)
-      hashes.set(actors[start], stateHash(String(actors[start + ACTOR_SNAPSHOT])));
     const rows: Cell[][] = [];
     for (let end = cells.length; end > 0; end -= ROW_WIDTHS.events) {
       const row = cells.slice(end - ROW_WIDTHS.events, end);

@@ -11,7 +11,7 @@ import { errorTable, type ErrorCode } from "../kernel/error-table.ts";
 import { CohortError } from "../kernel/error.ts";
 import { decodeJson } from "../kernel/json.ts";
 import { JOURNAL_CLOSE_MS_MAX } from "../kernel/limits.ts";
-import type { BatchRows, CommitAnswer, LoadedState } from "./batch-rows.ts";
+import type { BatchRows, CommitAnswer, LoadedState, OutboxRow } from "./batch-rows.ts";
 import type { HistoryCursor, HistoryPage } from "../kernel/history.ts";
 import type { Journal } from "./journal-port.ts";
 import type { WorkerAnswer, WorkerRequest } from "./journal-worker.ts";
@@ -101,6 +101,10 @@ export class WorkerJournal implements Journal {
     const bytes = serialize(batch);
     const { buffer } = bytes;
     return (await this.#request({ type: "commit", bytes }, buffer instanceof ArrayBuffer ? [buffer] : [])) as CommitAnswer;
+  }
+
+  async pull(receiver: string, after: number, limit: number): Promise<readonly OutboxRow[]> {
+    return (await this.#request({ type: "pull", receiver, after, limit })) as readonly OutboxRow[];
   }
 
   async get(collection: string, key: string): Promise<Json> {

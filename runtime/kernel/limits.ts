@@ -6,6 +6,15 @@ export const TURN_MS_MAX = 5;
 /** Requests from outside that may wait for their turn; about one second of work. More get MAILBOX_FULL. */
 export const EDGE_QUEUE_MAX = 8192;
 
+/** Of those, as many for one actor: a flooded one leaves room for requests to others. */
+export const EDGE_ACTOR_MAX = 1024;
+
+/** Messages of one receiver in memory; what is beyond stays in the journal's outbox until it has drained. Half a batch: pulling pays, and 10,000 such mailboxes fit. */
+export const MAILBOX_WINDOW = 256;
+
+/** Events of one actor in a row while others have mail, too: few enough that nobody waits long, enough that a turn is not all changes. */
+export const VISIT_EVENTS_MAX = 16;
+
 /** Events computed ahead of the commit in flight; a batch beyond this gains nothing (measured: 256 are near the top of the curve). */
 export const BATCH_EVENTS_MAX = 512;
 
@@ -30,9 +39,12 @@ export const MICROSTEPS_MAX = 200_000;
 /** Actors that create actors in their first transition, nested: recursion must end. */
 export const SPAWN_DEPTH_MAX = 32;
 
-/** Throws of one actor within the window before a restart gives up and its parent hears of it: Erlang's default order of magnitude. */
+/** Restarts within the window before a supervisor gives up, where it does not say: Erlang's default order of magnitude. */
 export const RESTARTS_MAX = 5;
 export const RESTART_WINDOW_MS = 60_000;
+/** Before a restart: doubled with each within the window, and jittered, so that what broke together does not come back together. */
+export const RESTART_DELAY_MS_MIN = 100;
+export const RESTART_DELAY_MS_MAX = 30_000;
 
 /** Effects of one name that run at a time, where the definition does not say. */
 export const EFFECT_CONCURRENCY = 64;

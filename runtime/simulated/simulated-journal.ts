@@ -6,7 +6,7 @@
  * 3. After its death nothing is answered, for ever.
  */
 import { serialize } from "node:v8";
-import type { BatchRows, CommitAnswer, LoadedState } from "../journal/batch-rows.ts";
+import type { BatchRows, CommitAnswer, LoadedState, OutboxRow } from "../journal/batch-rows.ts";
 import { journalError } from "../journal/database.ts";
 import type { Journal } from "../journal/journal-port.ts";
 import { JournalStore } from "../journal/store.ts";
@@ -62,6 +62,10 @@ export class SimulatedJournal implements Journal {
   commit(batch: BatchRows): Promise<CommitAnswer> {
     const bytes = serialize(batch);
     return this.#ask(() => this.#store.commit(bytes), true);
+  }
+
+  pull(receiver: string, after: number, limit: number): Promise<readonly OutboxRow[]> {
+    return this.#ask(() => this.#store.pull(receiver, after, limit));
   }
 
   async get(collection: string, key: string): Promise<Json> {
