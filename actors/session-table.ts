@@ -212,10 +212,7 @@ export class SessionTable {
     for (const name of elsewhere) this.#lose(name, "unknown");
     if (this.earlierWardenId !== wardenId) await writeDurably(this.#parts.wardenIdPath, wardenId);
     await this.#destroyUnknown(vm, listed);
-    for (const { name, state } of listed) {
-      this.#sessions.get(name)?.stdin?.resume();
-      this.#sessions.get(name)?.signs.frozen(state === "frozen");
-    }
+    for (const { name, state } of listed) this.#sessions.get(name)?.found(state === "frozen");
     const names = new Set(listed.map(({ name }) => name));
     const missing = [...this.#begun].filter((name) => !names.has(name) && !elsewhere.includes(name));
     if (missing.length > 0) this.#background(this.#loseLater(missing));
@@ -275,7 +272,8 @@ export class SessionTable {
 
   async #commitExit(session: Session, exit: ExecExit): Promise<void> {
     const { run, index, attempt, name } = session.id;
-    if (exit.detail !== "") {
+    // Why it was ended stands there already, where it was for being stuck.
+    if (exit.detail !== "" && session.signs.told === null) {
       session.noted = true;
       await this.#parts.content.writeNote(run, index, attempt, exit.detail);
     }

@@ -108,6 +108,12 @@ export class Session {
     if (keptBytes > 0) this.#progressed();
   }
 
+  /** On a new connection: its sandbox stands. */
+  found(isFrozen: boolean): void {
+    this.stdin?.resume();
+    this.signs.frozen(isFrozen);
+  }
+
   /** What it said of itself over its tools channel. */
   reported(report: { readonly text: string; readonly fraction: number | null }): void {
     this.signs.said(report);

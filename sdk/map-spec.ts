@@ -6,7 +6,23 @@ import { fillTemplate } from "./template.ts";
 /** What every task of the map has in common; times are milliseconds, sizes bytes. Defaults: those of a task and of a run. */
 export interface MapOptions
   extends
-    Partial<Pick<TaskInput, "env" | "stdin" | "cwd" | "mounts" | "limits" | "network" | "timeoutMs" | "retries" | "idempotent">>,
+    Partial<
+      Pick<
+        TaskInput,
+        | "env"
+        | "stdin"
+        | "cwd"
+        | "mounts"
+        | "limits"
+        | "network"
+        | "timeoutMs"
+        | "stuckAfterMs"
+        | "silentAfterMs"
+        | "onStuck"
+        | "retries"
+        | "idempotent"
+      >
+    >,
     Partial<Pick<RunSpecInput, "title" | "jobs" | "deadlineMs" | "halt" | "preAnswers">> {
   /** Names the run: the same key again answers with the same run, whatever became of the process that asked first. */
   readonly key?: string;

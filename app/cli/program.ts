@@ -7,6 +7,7 @@ import type { LearnOptions } from "./commands/learn.ts";
 import type { LogsOptions } from "./commands/logs.ts";
 import type { JsonOption, VmOptions } from "./commands/machine.ts";
 import type { MapCommandOptions } from "./commands/map.ts";
+import type { ReplayOptions } from "./commands/replay.ts";
 import type { RunCommandOptions } from "./commands/run.ts";
 import { addPermissions, collect, withPreAnswers } from "./permissions-program.ts";
 
@@ -82,6 +83,9 @@ function addMap(program: Command, status: SetStatus): void {
     .option("--halt <when>", "never · soon|now,fail=N · soon|now,fail=N% (default: never)")
     .option("--timeout <time>", "wall time of one attempt: 30s, 5m, or seconds")
     .option("--deadline <time>", "wall time of the whole run")
+    .option("--stuck-after <time>", "without any sign of life for so long a task counts as stuck (default: 2m)")
+    .option("--silent-after <time>", "so also without output for so long, although it computes (default: never)")
+    .option("--on-stuck <what>", "tell, or cancel: end it (default: tell)")
     .option("--retries <n>", "further attempts after a failure")
     .option("--idempotent", "a task may be run again when its outcome is unknown")
     .option("--env <name>", "pass a variable (NAME or NAME,NAME), or set one (NAME=VALUE) (repeatable)", collect)
@@ -150,6 +154,19 @@ function addRuns(program: Command, status: SetStatus): void {
     .addHelpText("after", runNote)
     .action(async (run: string, options: CancelOptions) =>
       status(await (await import("./commands/cancel.ts")).cancelCommand(run, options)),
+    );
+  program
+    .command("replay")
+    .summary("prove from the journal that a run went as its machines say")
+    .description(
+      "Gives every event of a run's journal to the machines again, without effects, and compares outcomes, states and ends.\nWith --what-if also to changed machines: it tells where, and how, they would have gone another way.",
+    )
+    .argument("<run>")
+    .option("--what-if <file>", "a module with changed machines: export `run`, `child` … It is loaded here, never into cohortd")
+    .option("--json", "one actor a line, then the summary")
+    .addHelpText("after", `${runNote}\n\nExit status: 0 the same, 1 something departs, or could not be compared.`)
+    .action(async (run: string, options: ReplayOptions) =>
+      status(await (await import("./commands/replay.ts")).replayCommand(run, options)),
     );
   withShowOptions(
     program

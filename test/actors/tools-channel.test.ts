@@ -12,10 +12,12 @@ interface Waiting {
 class Child {
   readonly asked: Waiting[] = [];
   readonly acks: number[] = [];
+  readonly reports: { readonly text: string; readonly fraction: number | null }[] = [];
   written = Buffer.alloc(0);
   sent = 0;
   readonly channel = new ToolsChannel({
     ask: (ask) => new Promise((resolve) => this.asked.push({ ask, answer: resolve })),
+    progress: (report) => this.reports.push(report),
     ack: (offset) => this.acks.push(offset),
     write: (offset, bytes) => {
       if (offset > this.written.length) throw new Error("a gap");
@@ -116,6 +118,30 @@ describe("a tools channel", () => {
     const line = `{"id":1,"ask":"${"x".repeat(200)}"}\n`;
     for (let round = 0; round < 40; round += 1) child.says(line);
     expect(child.written.length).toBeLessThan(70_000);
+    child.channel.close();
+  });
+
+  test("hears what a child says of its progress, answers nothing, and lets go of the line at once", () => {
+    const child = new Child();
+    child.says('{"progress":"compiling","fraction":0.25}\n{"progress":"\\u001b[2J"}\n');
+    expect(child.reports).toEqual([
+      { text: "compiling", fraction: 0.25 },
+      { text: "\u001b[2J", fraction: null },
+    ]);
+    expect(child.answers).toEqual([]);
+    expect(child.acks.at(-1)).toBe(child.sent);
+    child.says(`{"progress":"${"x".repeat(5000)}"}\n{"progress":"","fraction":2}\n`);
+    expect(child.reports[2]?.text.length).toBe(500);
+    expect(child.answers).toEqual([{ id: 0, answer: "denied", reason: expect.stringMatching(/^fraction: /) }]);
+  });
+
+  test("a flood of reports is read at leisure, and what is not read stays with the child", async () => {
+    const child = new Child();
+    for (let count = 0; count < 1000; count += 1) child.says(`{"progress":"${count}"}\n`);
+    expect(child.reports.length).toBe(100);
+    expect(child.acks.at(-1)).toBeLessThan(child.sent / 5);
+    await until(() => child.reports.length >= 103, "more of it is read");
+    expect(child.reports.length).toBeLessThan(200);
     child.channel.close();
   });
 

@@ -427,7 +427,7 @@ describe("names that people write", () => {
       title: "",
       state: "running" as const,
       startedAtMs: 0,
-      condition: { type: "working" },
+      condition: { type: "working" as const },
       lastSignAtMs: 0,
       progressAtMs: null,
       heartbeatAtMs: null,

@@ -70,7 +70,17 @@ describe.skipIf(wardenUnavailable !== null)(`cohort-child${wardenUnavailable ===
     expect(stdout.trimEnd().split("\n").toSorted()).toEqual(Array.from({ length: 12 }, (_, i) => `${i + 1}=/m/p${i + 1}`).toSorted());
   });
 
+  test("says how far the task is, as one line that nothing answers", async () => {
+    const script = "cohort-child progress $'half \"way\"\\n' 0.5; cohort-child progress done; cohort-child progress -- --x 1; echo $?";
+    const { exit, stdout, asks } = await answered(script, () => null, 3);
+    expect({ code: exit.code, stdout }).toEqual({ code: 0, stdout: "0\n" });
+    expect(asks).toEqual([{ progress: 'half "way"\n', fraction: 0.5 }, { progress: "done" }, { progress: "--x", fraction: 1 }]);
+  });
+
   test.each([
+    ["for more than all of its work", "cohort-child progress x 1.5", "FRACTION must be a number from 0 to 1, not 1.5"],
+    ["for no fraction at all", "cohort-child progress x nan", "FRACTION must be a number from 0 to 1, not nan"],
+    ["without words for its progress", "cohort-child progress", "cohort-child progress TEXT [FRACTION]"],
     ["without a channel", "unset COHORT_FD; cohort-child request-directory /x", "there is no channel to ask over: COHORT_FD"],
     ["with its channel closed", "exec 3>&-; cohort-child request-directory /x", "there is no channel to ask over: descriptor 3"],
     ["for a relative path", "cohort-child request-directory x", "PATH must be absolute"],

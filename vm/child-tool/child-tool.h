@@ -1,4 +1,4 @@
-/* cohort-child: how a program in a sandbox asks its supervisor for something. One small static program over the tools channel; whoever
+/* cohort-child: how a program in a sandbox asks its supervisor for something, or says how far it is. One small static program over the tools channel; whoever
  * speaks JSON lines over COHORT_FD needs it not. Runs with the child's rights, and is no boundary: cohortd believes nothing that it says. */
 #ifndef COHORT_CHILD_TOOL_H
 #define COHORT_CHILD_TOOL_H
@@ -25,6 +25,8 @@ struct json_writer {
 };
 void json_start(struct json_writer *writer);
 void json_number(struct json_writer *writer, const char *key, uint64_t value);
+/* From 0 to 1. */
+void json_fraction(struct json_writer *writer, const char *key, double value);
 /* Bytes that are not UTF-8 become U+FFFD. */
 void json_string(struct json_writer *writer, const char *key, const char *value);
 /* With its newline. 0: it did not fit. */

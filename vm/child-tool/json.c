@@ -95,6 +95,14 @@ void json_number(struct json_writer *writer, const char *key, uint64_t value)
 	put(writer, digits, (size_t)length);
 }
 
+void json_fraction(struct json_writer *writer, const char *key, double value)
+{
+	char digits[32];
+	int size = snprintf(digits, sizeof(digits), "%.6f", value);
+	put_key(writer, key);
+	put(writer, digits, (size_t)size);
+}
+
 void json_string(struct json_writer *writer, const char *key, const char *value)
 {
 	put_key(writer, key);

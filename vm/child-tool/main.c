@@ -8,7 +8,9 @@
 
 static const char usage[] =
 	"usage: cohort-child request-directory PATH [--mode ro|staged|rw] [--why TEXT] [--json]\n"
+	"       cohort-child progress TEXT [FRACTION]\n"
 	"\n"
+	"request-directory\n"
 	"Asks the person whose task this is for a directory or file of their machine, and waits for the answer.\n"
 	"\n"
 	"  PATH          absolute, as it is on the person's machine\n"
@@ -16,7 +18,11 @@ static const char usage[] =
 	"  --why TEXT    what it is needed for: the person reads it\n"
 	"  --json        print the whole answer as one line of JSON\n"
 	"\n"
-	"Granted: prints where it stands now, below ~/mnt, and ends with 0. Denied: the reason on stderr, and 1. No answer: 2.\n";
+	"Granted: prints where it stands now, below ~/mnt, and ends with 0. Denied: the reason on stderr, and 1. No answer: 2.\n"
+	"\n"
+	"progress\n"
+	"Says what the task does now, for lists and live views, and how much of its work is done, from 0 to 1. The newest counts; nothing\n"
+	"answers. Several a second are read at leisure: then this waits.\n";
 
 _Noreturn void give_up(enum exit_status status, const char *format, ...)
 {
@@ -122,16 +128,44 @@ static int request_directory(int argc, char **argv)
 	return granted ? STATUS_GRANTED : STATUS_DENIED;
 }
 
+static int progress(int argc, char **argv)
+{
+	static struct json_writer writer;
+	int at = argc > 2 && strcmp(argv[2], "--") == 0 ? 3 : 2;
+	if (argc <= at || argc > at + 2)
+		give_up(STATUS_NO_ANSWER, "what is done now, and how much of it is: cohort-child progress TEXT [FRACTION]");
+	json_start(&writer);
+	json_string(&writer, "progress", argv[at]);
+	if (argc == at + 2) {
+		char *end = NULL;
+		double fraction = strtod(argv[at + 1], &end);
+		if (end == argv[at + 1] || *end != '\0' || !(fraction >= 0 && fraction <= 1))
+			give_up(STATUS_NO_ANSWER, "FRACTION must be a number from 0 to 1, not %s", argv[at + 1]);
+		json_fraction(&writer, "fraction", fraction);
+	}
+	size_t size = json_finish(&writer);
+	if (size == 0)
+		give_up(STATUS_NO_ANSWER, "TEXT is longer than %d bytes", ASK_SIZE_MAX);
+	channel_send(channel_open(), writer.text, size);
+	return STATUS_GRANTED;
+}
+
+static bool asks_for_help(int argc, char **argv)
+{
+	for (int at = 1; at < argc && strcmp(argv[at], "--") != 0; at++)
+		if (strcmp(argv[at], "--help") == 0 || (argc == 2 && strcmp(argv[at], "-h") == 0))
+			return true;
+	return false;
+}
+
 int main(int argc, char **argv)
 {
-	if (argc >= 2 && strcmp(argv[1], "request-directory") == 0) {
-		for (int at = 2; at < argc && strcmp(argv[at], "--") != 0; at++)
-			if (strcmp(argv[at], "--help") == 0)
-				return fputs(usage, stdout) < 0 ? STATUS_NO_ANSWER : STATUS_GRANTED;
-		return request_directory(argc, argv);
-	}
-	if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0))
+	if (asks_for_help(argc, argv))
 		return fputs(usage, stdout) < 0 ? STATUS_NO_ANSWER : STATUS_GRANTED;
+	if (argc >= 2 && strcmp(argv[1], "request-directory") == 0)
+		return request_directory(argc, argv);
+	if (argc >= 2 && strcmp(argv[1], "progress") == 0)
+		return progress(argc, argv);
 	fputs(usage, stderr);
 	return STATUS_NO_ANSWER;
 }

@@ -14,6 +14,9 @@ export interface MapOptions {
   readonly halt?: string;
   readonly timeout?: string;
   readonly deadline?: string;
+  readonly stuckAfter?: string;
+  readonly silentAfter?: string;
+  readonly onStuck?: string;
   readonly retries?: string;
   readonly env?: readonly string[];
   readonly memory?: string;
@@ -60,6 +63,11 @@ function networkOf(text: string | undefined): "none" | "proxied" | undefined {
   throw new CohortError("USAGE", { on: `--network ${text}`, hint: "none, or proxied" });
 }
 
+function onStuckOf(text: string | undefined): "tell" | "cancel" | undefined {
+  if (text === undefined || text === "tell" || text === "cancel") return text;
+  throw new CohortError("USAGE", { on: `--on-stuck ${text}`, hint: "tell, or cancel" });
+}
+
 const TITLE_CHARS_MAX = 500;
 
 export function titleOf(text: string): string {
@@ -98,6 +106,9 @@ export function planMap(
       cpuPermille: measured("--cpu", options.cpu, parseCores, "0.5, 2"),
     }),
     timeoutMs: measured("--timeout", options.timeout, parseDuration, "30s, 5m"),
+    stuckAfterMs: measured("--stuck-after", options.stuckAfter, parseDuration, "30s, 5m"),
+    silentAfterMs: measured("--silent-after", options.silentAfter, parseDuration, "30s, 5m"),
+    onStuck: onStuckOf(options.onStuck),
     retries: count("--retries", options.retries, 100),
     idempotent: options.idempotent,
   });

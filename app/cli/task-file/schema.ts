@@ -97,6 +97,14 @@ const shared = {
     .describe("proxied: HTTP by way of a proxy at 127.0.0.1:3128, as far as the policy allows; default none"),
   limits: limits.optional(),
   timeout: duration("Wall time of one attempt").optional(),
+  stuckAfter: duration(
+    "Without any sign of life (output, reports, use of the processor) for so long it counts as stuck; default 2m",
+  ).optional(),
+  silentAfter: duration("Without output or report for so long it counts as stuck although it computes; default: never").optional(),
+  onStuck: z
+    .enum(["tell", "cancel"])
+    .optional()
+    .describe("tell (the default): an event says so; cancel: it is ended, with the status stuck"),
   retries: count(0, 100, "Further attempts after a failure; default 0").optional(),
   idempotent: z.boolean().optional().describe("It may be run again when its outcome is unknown; default false"),
   shell: z.boolean().optional().describe("The command is one string, read by /bin/sh; default false"),

@@ -77,6 +77,9 @@ function taskOf(entry: TaskEntry, defaults: TaskDefaults, index: number, mounts:
   const cwd = entry.cwd ?? defaults.cwd;
   const network = entry.network ?? defaults.network;
   const timeoutMs = entry.timeout ?? defaults.timeout;
+  const stuckAfterMs = entry.stuckAfter ?? defaults.stuckAfter;
+  const silentAfterMs = entry.silentAfter ?? defaults.silentAfter;
+  const onStuck = entry.onStuck ?? defaults.onStuck;
   const title = neutraliseLine(entry.title ?? (shell ? (command[2] ?? "") : command.join(" ")))
     .trim()
     .slice(0, TITLE_CHARS_MAX);
@@ -90,6 +93,9 @@ function taskOf(entry: TaskEntry, defaults: TaskDefaults, index: number, mounts:
     ...(network !== undefined && { network }),
     limits: limitsOf({ ...defaults.limits, ...entry.limits }),
     ...(timeoutMs !== undefined && { timeoutMs }),
+    ...(stuckAfterMs !== undefined && { stuckAfterMs }),
+    ...(silentAfterMs !== undefined && { silentAfterMs }),
+    ...(onStuck !== undefined && { onStuck }),
     retries: entry.retries ?? defaults.retries ?? 0,
     idempotent: entry.idempotent ?? defaults.idempotent ?? false,
   };
