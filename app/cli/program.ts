@@ -7,8 +7,8 @@ import type { LearnOptions } from "./commands/learn.ts";
 import type { LogsOptions } from "./commands/logs.ts";
 import type { JsonOption, VmOptions } from "./commands/machine.ts";
 import type { MapCommandOptions } from "./commands/map.ts";
-import type { ReplayOptions } from "./commands/replay.ts";
 import type { RunCommandOptions } from "./commands/run.ts";
+import { addHistory } from "./history-program.ts";
 import { addPermissions, collect, withPreAnswers } from "./permissions-program.ts";
 
 /** Answers the exit status. */
@@ -155,19 +155,6 @@ function addRuns(program: Command, status: SetStatus): void {
     .action(async (run: string, options: CancelOptions) =>
       status(await (await import("./commands/cancel.ts")).cancelCommand(run, options)),
     );
-  program
-    .command("replay")
-    .summary("prove from the journal that a run went as its machines say")
-    .description(
-      "Gives every event of a run's journal to the machines again, without effects, and compares outcomes, states and ends.\nWith --what-if also to changed machines: it tells where, and how, they would have gone another way.",
-    )
-    .argument("<run>")
-    .option("--what-if <file>", "a module with changed machines: export `run`, `child` … It is loaded here, never into cohortd")
-    .option("--json", "one actor a line, then the summary")
-    .addHelpText("after", `${runNote}\n\nExit status: 0 the same, 1 something departs, or could not be compared.`)
-    .action(async (run: string, options: ReplayOptions) =>
-      status(await (await import("./commands/replay.ts")).replayCommand(run, options)),
-    );
   withShowOptions(
     program
       .command("resume")
@@ -265,6 +252,7 @@ export function buildProgram(version: string, status: SetStatus): Command {
   addMap(program, status);
   addRuns(program, status);
   addPermissions(program, status);
+  addHistory(program, status);
   addLearn(program, status);
   addMachine(program, status);
   return program;

@@ -126,6 +126,12 @@ export const errorTable = {
     "a scope ended, and it could not be proven that nothing of it runs any more",
     "look with cohort ps, and end it with cohort cancel RUN",
   ),
+  MACHINE_FILE_INVALID: entry(
+    "user",
+    false,
+    "there is no machine to replay with",
+    "export an xstate machine as `run`, `child`, `relay`, `grant` or `approval`, or as default with that id",
+  ),
   RUN_UNKNOWN: entry("user", false, "no such run", "list them: cohort ps --all"),
   TASK_UNKNOWN: entry("user", false, "no such task", "list them: cohort results RUN"),
   CHILD_UNKNOWN: entry("user", false, "no such child", "list them: cohort ps"),
