@@ -9,11 +9,8 @@
  *   R3 The id of a grant that ended is never used again in its sandbox. */
 #include "grants.h"
 
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 
 #include "attach.h"
 #include "lifecycle.h"
@@ -183,9 +180,7 @@ static void end_revoker(struct jail *jail)
 	if (grants->revoker_pid == 0)
 		return;
 	unwatch(&grants->revoker_fd);
-	kill(grants->revoker_pid, SIGKILL);
-	while (waitpid(grants->revoker_pid, NULL, 0) < 0 && errno == EINTR)
-		;
+	revoker_end(grants->revoker_pid);
 	grants->revoker_pid = 0;
 }
 

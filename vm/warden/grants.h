@@ -46,6 +46,11 @@ bool grants_revoke(struct jail *jail, uint32_t seq, uint32_t id, struct fault *f
 /* Ends what expired, one after another. When it wants to be called next. */
 uint64_t grants_run_timers(struct jail *jail, uint64_t now_ms);
 void grants_on_revoker(struct jail *jail);
+
+/* revoker-end.c: nobody waits for the death of one. */
+void revoker_end(pid_t pid);
+/* When it wants to be called next. */
+uint64_t revokers_reap(uint64_t now_ms);
 /* Every process of the sandbox is gone, and that is the proof for whoever waits. Frees all. */
 void grants_on_death(struct jail *jail);
 

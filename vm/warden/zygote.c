@@ -202,7 +202,7 @@ static void on_codec(void)
 /* Does what is due, and returns how long epoll may wait. */
 static int run_timers(void)
 {
-	uint64_t now_ms = boot_ms(), next_ms = NEVER_MS;
+	uint64_t now_ms = boot_ms(), next_ms = revokers_reap(now_ms);
 	for (uint32_t i = 0; i < zygote.jails_end; i++) {
 		uint64_t due_ms = zygote.jails[i] == NULL ? NEVER_MS : jail_run_timers(zygote.jails[i], now_ms);
 		next_ms = due_ms < next_ms ? due_ms : next_ms;
