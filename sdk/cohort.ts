@@ -14,6 +14,7 @@ import { Link, type Origin } from "./link.ts";
 import { mapSpec, type MapOptions } from "./map-spec.ts";
 import { onceKey, visibleSummary } from "./run-key.ts";
 import { Run } from "./run.ts";
+import { openScope, type Scope, type ScopeOptions } from "./scope.ts";
 
 /** 100,000 tasks are checked and written down in a few seconds; a busy machine takes longer. */
 const START_TIMEOUT_MS = 120_000;
@@ -92,6 +93,15 @@ export class Cohort {
     const spec = await mapSpec(command, items, options);
     const { key, signal } = options;
     return this.run(spec, { ...(key === undefined ? {} : { key }), ...(signal === undefined ? {} : { signal }) });
+  }
+
+  /**
+   * Structured concurrency: whatever `body` starts in its scope has ended when this settles. A throw, the signal and the deadline cancel the rest, and it is
+   * waited for until its end is proven. Resolves with what `body` answers; a task still running then is waited for. Rejects with what it throws, with a
+   * failure that it did not look at, with CANCELLED or DEADLINE.
+   */
+  scope<T>(body: (scope: Scope) => Promise<T>, options: ScopeOptions = {}): Promise<T> {
+    return openScope(this, body, options);
   }
 
   /** A run that was started earlier. Whether it exists shows at its first use (RUN_UNKNOWN). */

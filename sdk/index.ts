@@ -14,6 +14,11 @@
  */
 export { connect, Cohort, type ConnectOptions, type RunOptions } from "./cohort.ts";
 export { Run } from "./run.ts";
+export { Scope, type ScopeOptions, type Work, type WorkOptions } from "./scope.ts";
+export type { Outcome } from "./scope-map.ts";
+export type { RetryOptions } from "./scope-retry.ts";
+export type { ScopedTask } from "./scope-task.ts";
+export { TaskFailed } from "./task-failed.ts";
 export { Grants, type GrantOptions } from "./grants.ts";
 export { Approvals, type ApproveOptions } from "./approvals.ts";
 export { ExecSession, type ExecExitStatus } from "./exec-session.ts";
