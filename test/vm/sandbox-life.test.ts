@@ -124,6 +124,31 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
     expect(stats).toMatchObject({ oomKills: 0, pidsRefused: 0 });
   });
 
+  test("begins with counters and limits of its own, whatever those before it used, were refused and were killed for", async () => {
+    const small = { memoryBytes: 24 * 1024 * 1024, diskBytes: 1024 * 1024, tmpBytes: 1024 * 1024, pidsMax: 8 };
+    const bad = await Promise.all(
+      Array.from({ length: 4 }, async () => {
+        const name = await bench.sandbox({ limits: small });
+        await bench.sh(name, "for i in $(seq 20); do sleep 0.05 & done; wait");
+        await bench.sh(name, "exec python3 -c 'x = bytearray(200 * 1024 * 1024)'");
+        const { oomKills, pidsRefused } = await bench.vm.stats(name);
+        await bench.destroy(name);
+        return oomKills > 0 && pidsRefused > 0;
+      }),
+    );
+    expect(bad).toEqual([true, true, true, true]);
+    // More of them than stand prepared, so that some were made after the bad ones had ended.
+    for (let round = 0; round < 40; round += 1) {
+      const name = await bench.sandbox();
+      expect((await bench.run(name, ["/bin/true"])).exit).toMatchObject({ cause: "exited", code: 0 });
+      const { oomKills, pidsRefused, memoryPeakBytes, throttledUs } = await bench.vm.stats(name);
+      expect({ oomKills, pidsRefused, throttledUs }).toEqual({ oomKills: 0, pidsRefused: 0, throttledUs: 0 });
+      expect(memoryPeakBytes).toBeLessThan(16 * 1024 * 1024);
+      expect((await bench.vm.probe(name)).outside).toContain("cgroup-limits");
+      await bench.destroy(name);
+    }
+  });
+
   test("is dead after kill, frozen or not, and every command of it has an exit", async () => {
     for (const frozen of [false, true]) {
       const { name, uid, execId } = await ticking();

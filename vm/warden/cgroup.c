@@ -1,6 +1,6 @@
 /* Makes, limits, freezes, kills and removes the cgroups of sandboxes. Touches
  * only directories called cohort.<instance>; never reuses one after a kill. */
-#include "cgroup.h"
+#include "cgroup-stock.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -124,24 +124,28 @@ int cgroup_change_limits(const struct cgroup_set *set, const char *name, const s
 	return 0;
 }
 
-int cgroup_create(const struct cgroup_set *set, const char *name, const struct cgroup_limits *limits, struct fault *fault)
+static int create_v1(const struct cgroup_set *set, const char *name, const struct cgroup_limits *limits, struct fault *fault)
 {
-	if (mkdirat(set->v2_fd, name, 0755) != 0)
-		return fail(fault, E_CGROUP_UNAVAILABLE, errno, "cannot make the cgroup %s/%s", set->paths[0], name);
 	for (size_t i = 0; i < CONTROLLER_COUNT; i++) {
-		int failed = 0;
 		/* Two controllers of one v1 hierarchy share the directory. */
 		if (set->v1_fd[i] >= 0 && mkdirat(set->v1_fd[i], name, 0755) != 0 && errno != EEXIST)
-			failed = fail(fault, E_CGROUP_UNAVAILABLE, errno, "cannot make the cgroup %s/%s", set->paths[1 + i], name);
+			return fail(fault, E_CGROUP_UNAVAILABLE, errno, "cannot make the cgroup %s/%s", set->paths[1 + i], name);
 		/* A new cgroup has no limit yet. No quota is what it has already. */
-		if (failed == 0 && (i != CONTROLLER_CPU || limits->cpu_permille != 0))
-			failed = set_limit(set, (enum controller)i, name, limits, false, fault);
-		if (failed != 0) {
-			cgroup_remove(set, name);
+		if ((i != CONTROLLER_CPU || limits->cpu_permille != 0) && set_limit(set, (enum controller)i, name, limits, false, fault) != 0)
 			return -1;
-		}
 	}
 	return 0;
+}
+
+int cgroup_create(const struct cgroup_set *set, const char *name, const struct cgroup_limits *limits, struct fault *fault)
+{
+	struct cgroup_limits stands;
+	if (mkdirat(set->v2_fd, name, 0755) != 0)
+		return fail(fault, E_CGROUP_UNAVAILABLE, errno, "cannot make the cgroup %s/%s", set->paths[0], name);
+	int failed = cgroup_stock_take(set, name, &stands) ? cgroup_change_limits(set, name, &stands, limits, fault) : create_v1(set, name, limits, fault);
+	if (failed != 0)
+		cgroup_remove(set, name);
+	return failed;
 }
 
 int cgroup_bound_tcp(const struct cgroup_set *set, const char *name, struct fault *fault)
@@ -172,7 +176,8 @@ int cgroup_kill(const struct cgroup_set *set, const char *name)
 	return write_at(set->v2_fd, name, "cgroup.kill", "1");
 }
 
-uint64_t cgroup_remove(const struct cgroup_set *set, const char *name)
+/* How many are left. */
+static uint64_t remove_v2(const struct cgroup_set *set, const char *name)
 {
 	uint64_t left = 0;
 	char still[NAME_PATH_SIZE];
@@ -181,10 +186,29 @@ uint64_t cgroup_remove(const struct cgroup_set *set, const char *name)
 		left++;
 	if (unlinkat(set->v2_fd, name, AT_REMOVEDIR) != 0 && errno != ENOENT)
 		left++;
+	return left;
+}
+
+static uint64_t remove_v1(const struct cgroup_set *set, const char *name)
+{
+	uint64_t left = 0;
 	for (size_t i = 0; i < CONTROLLER_COUNT; i++)
 		if (set->v1_fd[i] >= 0 && unlinkat(set->v1_fd[i], name, AT_REMOVEDIR) != 0 && errno != ENOENT)
 			left++;
 	return left;
+}
+
+uint64_t cgroup_remove(const struct cgroup_set *set, const char *name)
+{
+	return remove_v2(set, name) + remove_v1(set, name);
+}
+
+uint64_t cgroup_let_go(const struct cgroup_set *set, const char *name, const struct cgroup_limits *limits)
+{
+	uint64_t left = remove_v2(set, name);
+	if (left == 0 && cgroup_stock_give(set, name, limits))
+		return 0;
+	return left + remove_v1(set, name);
 }
 
 static uint64_t count_processes(const struct cgroup_set *set, const char *name, const char *file)

@@ -48,6 +48,8 @@ int cgroup_still_thaw(const struct cgroup_set *set, const char *name);
 int cgroup_kill(const struct cgroup_set *set, const char *name);
 /* How many of its directories are left: 0 is the proof that no process is. */
 uint64_t cgroup_remove(const struct cgroup_set *set, const char *name);
+/* The same, with the same proof, and those of v1 may serve the next sandbox. */
+uint64_t cgroup_let_go(const struct cgroup_set *set, const char *name, const struct cgroup_limits *limits);
 uint64_t cgroup_count_processes(const struct cgroup_set *set, const char *name);
 /* In the order of ipc.h: memory, peak, pids, cpu_us, oom_kills, pids_refused, throttled_us. */
 int cgroup_stats(const struct cgroup_set *set, const char *name, uint64_t values[7]);

@@ -80,8 +80,11 @@ void jail_fail(struct jail *jail, const struct fault *fault)
 static bool try_remove(struct jail *jail, uint64_t now_ms)
 {
 	const char *name = jail->plan.name;
+	/* A proxied one's has a limit of its own (cgroup_bound_tcp). */
+	uint64_t left = jail->plan.network == NETWORK_NONE ? cgroup_let_go(zygote.cgroups, jail->plan.cgroup, &jail->plan.cgroup_limits)
+							   : cgroup_remove(zygote.cgroups, jail->plan.cgroup);
 	/* Its place at the relay counts as one more. */
-	uint64_t left = cgroup_remove(zygote.cgroups, jail->plan.cgroup) + (jail_relay_is_closed(jail) ? 0 : 1);
+	left += jail_relay_is_closed(jail) ? 0 : 1;
 	if (left > 0 && now_ms < jail->give_up_at_ms) {
 		jail_retry_later(jail, now_ms);
 		return false;
