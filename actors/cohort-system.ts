@@ -8,12 +8,13 @@ import type { Origin, Runtime } from "../runtime/contract.ts";
 import { CohortError, isCohortError } from "../runtime/kernel/error.ts";
 import type { HistoryCursor, HistoryPage } from "../runtime/kernel/history.ts";
 import type { OpenedLog } from "../runtime/log/runtime-log.ts";
-import type { DoctorReport, ExecItem, OutputItem, RunEventItem, RunStarted } from "../machines/messages/api.ts";
+import type { ContentItem, DoctorReport, ExecItem, OutputItem, RunEventItem, RunPage, RunStarted } from "../machines/messages/api.ts";
 import type { ChildSummary, RunSummary } from "../machines/messages/result.ts";
 import type { RunSpec } from "../machines/messages/task.ts";
 import type { Asks } from "./asks.ts";
 import { childRows } from "./child-rows.ts";
 import type { Content } from "./content.ts";
+import { readContent, type ContentRequest } from "./content-reader.ts";
 import type { Approvals, ExecRequest, Grants, LogsRequest, System } from "./contract.ts";
 import { doctorReport } from "./doctor.ts";
 import type { Endpoints } from "./endpoints.ts";
@@ -97,6 +98,14 @@ export class CohortSystem implements System {
   async history(run: string, after: HistoryCursor | null, limit: number): Promise<HistoryPage> {
     await this.#journal.row(run);
     return this.#parts.runtime.history(runScope(run), after, limit);
+  }
+
+  poll(run: string, after: number, limit: number, waitMs: number, signal: AbortSignal): Promise<RunPage> {
+    return this.#journal.poll(run, after, limit, waitMs, AbortSignal.any([signal, this.#stopping.signal]));
+  }
+
+  read(request: ContentRequest, signal: AbortSignal): AsyncIterable<ContentItem> {
+    return readContent(this.#parts.content, request, AbortSignal.any([signal, this.#stopping.signal]));
   }
 
   watch(run: string, after: number, signal: AbortSignal): AsyncIterable<RunEventItem> {

@@ -3,9 +3,19 @@ import type { Origin } from "../runtime/contract.ts";
 import type { HistoryCursor, HistoryPage } from "../runtime/kernel/history.ts";
 import type { Vm, VmEvents } from "../vm/backend.ts";
 import type { RunSpec } from "../machines/messages/task.ts";
-import type { ApprovalItem, DoctorReport, ExecItem, OutputItem, RunEventItem, RunStarted } from "../machines/messages/api.ts";
+import type {
+  ApprovalItem,
+  ContentItem,
+  DoctorReport,
+  ExecItem,
+  OutputItem,
+  RunEventItem,
+  RunPage,
+  RunStarted,
+} from "../machines/messages/api.ts";
 import type { ApprovalAnswer, ApprovalSummary } from "../machines/messages/approval.ts";
 import type { GrantApplied, GrantCreate, GrantDiff, GrantSummary } from "../machines/messages/grant.ts";
+import type { ContentRequest } from "./content-reader.ts";
 import type { ChildSummary, RunSummary, TaskResult } from "../machines/messages/result.ts";
 
 export interface SystemOptions {
@@ -84,6 +94,9 @@ export interface System {
   ): Promise<{ readonly results: readonly { readonly cursor: number; readonly result: TaskResult }[]; readonly next: number | null }>;
   /** The past of the run's actors, for replay. */
   history(run: string, after: HistoryCursor | null, limit: number): Promise<HistoryPage>;
+  poll(run: string, after: number, limit: number, waitMs: number, signal: AbortSignal): Promise<RunPage>;
+  /** Ends where the part does. */
+  read(request: ContentRequest, signal: AbortSignal): AsyncIterable<ContentItem>;
   /** Ends after run-finished. */
   watch(run: string, after: number, signal: AbortSignal): AsyncIterable<RunEventItem>;
   children(): Promise<readonly ChildSummary[]>;

@@ -11,6 +11,7 @@ import { open, type FileHandle } from "node:fs/promises";
 import { dirname } from "node:path";
 import { CohortError } from "../runtime/kernel/error.ts";
 import type { FileWrite } from "../runtime/contract.ts";
+import { resultHandle } from "../machines/content-handle.ts";
 import type { RecordRef } from "../machines/messages/facts.ts";
 import type { TaskResult } from "../machines/messages/result.ts";
 import { hasCode, syncDirectory, type Content } from "./content.ts";
@@ -92,7 +93,8 @@ export class ResultFile {
       for (const { offset, bytes } of refs) {
         const line = Buffer.allocUnsafe(bytes);
         await file.read(line, 0, bytes, offset);
-        results.push({ ...unknownToEarlierVersions, ...(JSON.parse(line.toString("utf8")) as TaskResult) });
+        const result = JSON.parse(line.toString("utf8")) as TaskResult;
+        results.push({ ...unknownToEarlierVersions, ...result, handle: resultHandle(run, result.index, result.attempt) });
       }
       return results;
     } finally {

@@ -2,9 +2,10 @@
 import type { Runtime } from "../runtime/contract.ts";
 import type { Json } from "../runtime/kernel/actions.ts";
 import { CohortError, isCohortError } from "../runtime/kernel/error.ts";
+import { resultHandle } from "../machines/content-handle.ts";
 import type { ResultFacts, RunLogRow, RunRow } from "../machines/messages/facts.ts";
 import type { RunEvent, RunSummary, TaskResult } from "../machines/messages/result.ts";
-import type { RunEventItem } from "../machines/messages/api.ts";
+import type { RunEventItem, RunPage } from "../machines/messages/api.ts";
 import type { Content } from "./content.ts";
 import { PermissionContent } from "./permissions/permission-content.ts";
 import { permissionEvent } from "./permissions/permission-events.ts";
@@ -117,6 +118,24 @@ export class RunJournal {
     }
   }
 
+  /** Rows behind the cursor: at once where there are any, else when one comes, after `waitMs` at the latest. */
+  async poll(run: string, after: number, limit: number, waitMs: number, signal: AbortSignal): Promise<RunPage> {
+    const log = `run:${run}`;
+    const { finishedAtMs } = await this.row(run);
+    let rows = await this.#runtime.readLog(log, after, limit);
+    if (rows.length === 0 && finishedAtMs === null && waitMs > 0) {
+      const enough = AbortSignal.any([signal, AbortSignal.timeout(waitMs)]);
+      for await (const _ of this.#runtime.followLog(log, after, enough)) break;
+      signal.throwIfAborted();
+      rows = await this.#runtime.readLog(log, after, limit);
+    }
+    const events: RunEventItem[] = [];
+    for (const { cursor, value } of rows) events.push({ cursor, event: await this.#event(run, value) });
+    const last = events.at(-1);
+    const finished = last === undefined ? finishedAtMs !== null : last.event.type === "run-finished";
+    return { events, next: last?.cursor ?? after, finished };
+  }
+
   /** Ends after run-finished. */
   async *watch(run: string, after: number, signal: AbortSignal): AsyncGenerator<RunEventItem> {
     await this.row(run);
@@ -132,7 +151,7 @@ export class RunJournal {
     switch (row.type) {
       case "task-finished": {
         const [joined] = await this.#joinAll(run, [{ cursor: 0, facts: row.facts }]);
-        return { type: row.type, index: row.facts.index, atMs: row.atMs, result: joined?.result ?? withoutContent(row.facts) };
+        return { type: row.type, index: row.facts.index, atMs: row.atMs, result: joined?.result ?? withoutContent(run, row.facts) };
       }
       case "task-retried": {
         const [joined] = await this.#joinAll(run, [{ cursor: 0, facts: row.facts }]);
@@ -162,7 +181,7 @@ export class RunJournal {
     const refs = found.flatMap(({ facts }) => (facts.record === null ? [] : [facts.record]));
     const read = refs.length === 0 ? [] : await this.#readOrGone(run, refs);
     const byOffset = new Map(read.map((result, at) => [refs[at]?.offset, result]));
-    return found.map(({ cursor, facts }) => ({ cursor, result: byOffset.get(facts.record?.offset) ?? withoutContent(facts) }));
+    return found.map(({ cursor, facts }) => ({ cursor, result: byOffset.get(facts.record?.offset) ?? withoutContent(run, facts) }));
   }
 
   async #readOrGone(run: string, refs: readonly { readonly offset: number; readonly bytes: number }[]): Promise<TaskResult[]> {
@@ -176,12 +195,13 @@ export class RunJournal {
 }
 
 /** What the journal alone knows of a result whose content was deleted, or could not be written. */
-function withoutContent(facts: ResultFacts): TaskResult {
+function withoutContent(run: string, facts: ResultFacts): TaskResult {
   const { record, stdoutBytes, stderrBytes, ...rest } = facts;
   return {
     ...rest,
     title: "",
     detail: record === null ? "its content could not be written down" : "its content was deleted",
+    handle: resultHandle(run, facts.index, facts.attempt),
     stdout: { bytes: stdoutBytes, preview: "", truncated: stdoutBytes > 0 },
     stderr: { bytes: stderrBytes, preview: "", truncated: stderrBytes > 0 },
     out: [],

@@ -6,6 +6,7 @@ import { randomInt } from "node:crypto";
 import type { EffectContext } from "../runtime/contract.ts";
 import type { ActorEvent } from "../runtime/kernel/actions.ts";
 import { isCohortError } from "../runtime/kernel/error.ts";
+import { resultHandle } from "../machines/content-handle.ts";
 import type { AttemptParams, SettleParams } from "../machines/messages/child-events.ts";
 import type { ExitFacts, RecordRef } from "../machines/messages/facts.ts";
 import type { TaskResult } from "../machines/messages/result.ts";
@@ -94,6 +95,7 @@ export class Settlement {
       wallMs: exit === null ? Math.max(0, endedAtMs - startedAtMs) : Math.round(exit.wallUs / 1000),
       cpuMs: exit === null ? 0 : Math.round(exit.cpuUs / 1000),
       maxRssBytes: exit === null ? 0 : exit.maxRssKib * 1024,
+      handle: resultHandle(run, index, attempt),
       stdout: previews.stdout.summary(totals.stdout),
       stderr: previews.stderr.summary(totals.stderr),
       ...collected,

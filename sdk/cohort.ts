@@ -4,7 +4,7 @@
  * Owns one connection. Runs do not belong to it: they go on when it closes, and `attach` finds them again.
  */
 import { CohortError, isCohortError } from "../runtime/kernel/error.ts";
-import type { DoctorReport } from "../machines/messages/api.ts";
+import type { ContentItem, DoctorReport } from "../machines/messages/api.ts";
 import type { ChildSummary, RunSummary } from "../machines/messages/result.ts";
 import type { RunSpecInput } from "../machines/messages/task.ts";
 import { Approvals } from "./approvals.ts";
@@ -115,6 +115,29 @@ export class Cohort {
       this.#link.call("run.resume", { run }, { repeatable: false, timeoutMs: START_TIMEOUT_MS }),
     );
     return new Run(this.#link, started.run, started.created);
+  }
+
+  /**
+   * What a result only previews, or any part of it: by its `handle` with `/stdout`, `/stderr` or `/out/<path>` behind it. Of an output that grows, as
+   * much as there is. Throws REQUEST_INVALID for what is no handle, CONTENT_GONE.
+   */
+  async *read(
+    handle: string,
+    options: { readonly offset?: number; readonly bytes?: number; readonly signal?: AbortSignal } = {},
+  ): AsyncGenerator<ContentItem, void> {
+    const { bytes, signal } = options;
+    const from = options.offset ?? 0;
+    let { offset = 0 } = options;
+    const params = (): { handle: string; offset: number; bytes?: number } => ({
+      handle,
+      offset,
+      ...(bytes === undefined ? {} : { bytes: Math.max(1, from + bytes - offset) }),
+    });
+    for await (const item of this.#link.follow("content.read", params, signal)) {
+      offset = item.offset + item.bytes.length;
+      yield item;
+      if (bytes !== undefined && offset >= from + bytes) return;
+    }
   }
 
   /** Latest first; at most `limit` (default 100, at most 1000). */

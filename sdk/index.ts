@@ -13,7 +13,7 @@
  * `hint` that says what to do. Runs belong to cohortd, not to the process that started them.
  */
 export { connect, Cohort, type ConnectOptions, type RunOptions } from "./cohort.ts";
-export { Run } from "./run.ts";
+export { Run, type ResultsPage } from "./run.ts";
 export { Scope, type ScopeOptions, type Work, type WorkOptions } from "./scope.ts";
 export type { Outcome } from "./scope-map.ts";
 export type { RetryOptions } from "./scope-retry.ts";
@@ -32,8 +32,17 @@ export type { MapOptions } from "./map-spec.ts";
 export type { Origin } from "./link.ts";
 export { CohortError, isCohortError, type ErrorDetails } from "../runtime/kernel/error.ts";
 export type { ErrorCode } from "../runtime/kernel/error-table.ts";
-export type { DoctorReport, DoctorRow, OutputItem, RunEventItem } from "../machines/messages/api.ts";
-export type { ChildSummary, RunCounts, RunEvent, RunSummary, TaskResult, TaskStatus } from "../machines/messages/result.ts";
+export type { DoctorReport, DoctorRow, OutputItem, ContentItem, RunEventItem, RunPage } from "../machines/messages/api.ts";
+export type {
+  ChildSummary,
+  Condition,
+  ProgressReport,
+  RunCounts,
+  RunEvent,
+  RunSummary,
+  TaskResult,
+  TaskStatus,
+} from "../machines/messages/result.ts";
 export type { ApprovalState, ApprovalSummary, PreAnswer, Risk } from "../machines/messages/approval.ts";
 export type {
   AppliedEntry,

@@ -7,7 +7,7 @@
  * U2 a loop over them ends after the run finished; leaving it earlier changes nothing about the run.
  */
 import { CohortError } from "../runtime/kernel/error.ts";
-import type { OutputItem, RunEventItem } from "../machines/messages/api.ts";
+import type { CallAnswers, OutputItem, RunEventItem, RunPage } from "../machines/messages/api.ts";
 import type { RunSummary, TaskResult } from "../machines/messages/result.ts";
 import type { ActorReplayed } from "../runtime/replay/actor-replay.ts";
 import type { Link } from "./link.ts";
@@ -16,6 +16,11 @@ import { visibleSummary } from "./run-key.ts";
 
 /** A stream that ends without run-finished is opened again so often. */
 const EARLY_ENDS_MAX = 20;
+
+/** Beyond the waiting: a cohortd that is busy answers late, not never. */
+const POLL_ANSWER_MS = 30_000;
+
+export type ResultsPage = CallAnswers["run.results"];
 
 export class Run {
   readonly id: string;
@@ -50,6 +55,21 @@ export class Run {
       }
     }
     throw new CohortError("TRANSPORT_CLOSED", { on: `the events of run ${this.id} end before it finished` });
+  }
+
+  /**
+   * The same events for who asks now and then, and keeps the cursor: those behind `after`, at most `limit` (default 100, at most 1000; large ones are
+   * fewer). When there are none it waits up to `waitMs` (default 0, at most a minute) for the first. Go on from `next`, until `finished`.
+   * Throws RUN_UNKNOWN.
+   */
+  async poll(options: { readonly after?: number; readonly limit?: number; readonly waitMs?: number } = {}): Promise<RunPage> {
+    const { waitMs = 0 } = options;
+    return this.#link.call("run.poll", { run: this.id, ...options }, { repeatable: true, timeoutMs: waitMs + POLL_ANSWER_MS });
+  }
+
+  /** Results behind a cursor, oldest first, each with its own; `next` is null when there are no more now. Throws RUN_UNKNOWN. */
+  async resultsAfter(after: number, options: { readonly limit?: number } = {}): Promise<ResultsPage> {
+    return this.#link.call("run.results", { run: this.id, after, ...options }, { repeatable: true });
   }
 
   /** Each task's result, as it comes; ends when the run finished. Throws RUN_UNKNOWN. */

@@ -12,7 +12,7 @@ import type { Origin } from "../../runtime/contract.ts";
 import type { RpcPeer, RpcSession } from "../../runtime/transport/server-connection.ts";
 import { API_VERSION, calls, helloSchema, streams, type CallName, type DoctorRow, type StreamName } from "../../machines/messages/api.ts";
 import type { System } from "../../actors/contract.ts";
-import { boundedPage } from "./results-page.ts";
+import { boundedEvents, boundedPage } from "./results-page.ts";
 import { answerPermission } from "./permission-requests.ts";
 import { parseRequest, parseStartRequest } from "./request.ts";
 import { isSameToken } from "./token.ts";
@@ -69,6 +69,8 @@ export class ClientSession implements RpcSession {
       }
       case "task.logs":
         return system.logs(parseRequest(streams[name], params), signal);
+      case "content.read":
+        return system.read(parseRequest(streams[name], params), signal);
       case "approval.watch":
         return system.approvals.watch(parseRequest(streams[name], params).run, signal);
       case "child.exec":
@@ -124,6 +126,10 @@ export class ClientSession implements RpcSession {
       case "run.history": {
         const { run, after, limit } = parseRequest(calls[name], params);
         return system.history(run, after ?? null, limit);
+      }
+      case "run.poll": {
+        const { run, after, limit, waitMs } = parseRequest(calls[name], params);
+        return boundedEvents(await system.poll(run, after, limit, waitMs, signal));
       }
       case "run.cancel": {
         const { run, mode, reason } = parseRequest(calls[name], params);

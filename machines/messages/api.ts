@@ -7,13 +7,16 @@ import { runSpecSchema } from "./task.ts";
 import type { ChildSummary, RunEvent, RunSummary, TaskResult } from "./result.ts";
 
 /** Grows when a client and a cohortd of different builds could misunderstand each other. */
-export const API_VERSION = 2;
+export const API_VERSION = 3;
 
 export const originSchema = z.strictObject({
   surface: z.enum(["cli", "sdk", "daemon", "test"]),
   device: z.string().max(200),
   pid: z.number().int().optional(),
 });
+
+/** A poller that waits longer had better watch. */
+export const POLL_WAIT_MS_MAX = 60_000;
 
 const run = z.string().regex(/^[a-z0-9]{4,32}$/);
 const index = z.number().int().min(0);
@@ -35,6 +38,13 @@ export const calls = {
     run,
     after: z.strictObject({ actor: z.string().max(500), seq: cursor.nullable() }).optional(),
     limit: z.number().int().min(1).max(2000).default(1000),
+  }),
+  /** The same rows as run.watch, for who asks now and then: at once when there are any, else after waitMs at most. */
+  "run.poll": z.strictObject({
+    run,
+    after: cursor.default(0),
+    limit: z.number().int().min(1).max(1000).default(100),
+    waitMs: z.number().int().min(0).max(POLL_WAIT_MS_MAX).default(0),
   }),
   "run.cancel": z.strictObject({ run, mode: z.enum(["grace", "kill"]), reason: z.string().max(500).default("") }),
   /** Starts a new run of those tasks that did not succeed. */
@@ -96,6 +106,8 @@ export const streams = {
     stdoutOffset: cursor.default(0),
     stderrOffset: cursor.default(0),
   }),
+  /** Items: ContentItem. Part of what a result previews, by its handle (machines/content-handle.ts); ends where the part does. */
+  "content.read": z.strictObject({ handle: z.string().max(8192), offset: cursor.default(0), bytes: z.number().int().min(1).optional() }),
   /** A shell (or another command) beside the task, in its sandbox. Items: first {execId}, then OutputItem, last {exit}. The client's items are stdin bytes; its end is end of file. */
   "child.exec": z.strictObject({
     child,
@@ -116,6 +128,17 @@ export interface OutputItem {
   readonly stream: "stdout" | "stderr";
   readonly offset: number;
   readonly bytes: Uint8Array;
+}
+export interface ContentItem {
+  readonly offset: number;
+  readonly bytes: Uint8Array;
+}
+export interface RunPage {
+  readonly events: readonly RunEventItem[];
+  /** Cursor to go on from. */
+  readonly next: number;
+  /** Nothing will ever come behind `next`. */
+  readonly finished: boolean;
 }
 export interface ExecItem {
   readonly execId?: number;
@@ -151,6 +174,7 @@ export interface CallAnswers {
   "run.list": { readonly runs: readonly RunSummary[] };
   "run.results": { readonly results: readonly { readonly cursor: number; readonly result: TaskResult }[]; readonly next: number | null };
   "run.history": HistoryPage;
+  "run.poll": RunPage;
   "run.cancel": Record<string, never>;
   "run.resume": RunStarted;
   "child.list": { readonly children: readonly ChildSummary[] };
@@ -174,6 +198,7 @@ export interface StreamItems {
   "approval.watch": ApprovalItem;
   "run.watch": RunEventItem;
   "task.logs": OutputItem;
+  "content.read": ContentItem;
   "child.exec": ExecItem;
 }
 

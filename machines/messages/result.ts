@@ -67,6 +67,8 @@ export const taskResultSchema = z.object({
   wallMs: z.number(),
   cpuMs: z.number(),
   maxRssBytes: z.number(),
+  /** With `/stdout`, `/stderr` or `/out/<path>` behind it the name of what is only previewed here: any part of it can be read. */
+  handle: z.string(),
   stdout: streamSummarySchema,
   stderr: streamSummarySchema,
   out: z.array(outFileSchema),

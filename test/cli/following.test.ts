@@ -53,6 +53,7 @@ function resultOf(index: number, fields: Partial<TaskResult> = {}): TaskResult {
     stdout: stream(""),
     stderr: stream(""),
     out: [],
+    handle: "k3f9aaaa/0/1",
     outSkipped: [],
     outDirectory: null,
     limitsHit: [],

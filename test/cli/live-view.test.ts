@@ -28,6 +28,7 @@ function resultOf(index: number, fields: Partial<TaskResult> = {}): TaskResult {
     stdout: empty,
     stderr: empty,
     out: [],
+    handle: "k3f9aaaa/0/1",
     outSkipped: [],
     outDirectory: null,
     limitsHit: [],

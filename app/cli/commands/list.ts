@@ -1,6 +1,6 @@
 /** `cohort ps` and `cohort results`: what there is, as a table or as JSON. */
 import type { ChildSummary, RunSummary, TaskResult } from "../../../machines/messages/result.ts";
-import type { Run } from "../../../sdk/index.ts";
+import type { ResultsPage, Run } from "../../../sdk/index.ts";
 import { CohortError } from "../../../runtime/kernel/error.ts";
 import { writeNow } from "../report.ts";
 import { findRun, splitTarget, withCohort } from "../session.ts";
@@ -19,6 +19,7 @@ export interface PsOptions {
 
 export interface ResultsOptions {
   readonly failed?: boolean;
+  readonly after?: number;
   readonly json?: boolean;
 }
 
@@ -81,6 +82,15 @@ export async function* resultsByNow(run: Run): AsyncGenerator<TaskResult> {
   }
 }
 
+/** Those behind a cursor that have finished by now, each with its own. */
+async function* resultsBehind(run: Run, cursor: number): AsyncGenerator<TaskResult & { readonly cursor: number }> {
+  for (let after: number | null = cursor; after !== null;) {
+    const page: ResultsPage = await run.resultsAfter(after);
+    for (const { cursor: at, result } of page.results) yield { cursor: at, ...result };
+    after = page.next;
+  }
+}
+
 /** Of what was killed with its sandbox, or never ran, the kernel told nothing. */
 function isMeasured(result: TaskResult): boolean {
   return result.maxRssBytes > 0;
@@ -139,7 +149,7 @@ export function resultsCommand(written: string, options: ResultsOptions): Promis
     const { run: id } = summary;
     if (target.index !== null && target.index >= summary.counts.total) throw noSuchTask(summary, target.index);
     const found: TaskResult[] = [];
-    for await (const result of resultsByNow(cohort.attach(id))) {
+    for await (const result of resultsBehind(cohort.attach(id), options.after ?? 0)) {
       if (options.failed === true && (result.status === "succeeded" || result.status === "cancelled")) continue;
       if (target.index !== null && result.index !== target.index) continue;
       if (options.json === true) writeNow(1, jsonLine(result));
