@@ -1,12 +1,16 @@
 /** What the host needs of a journal: durable commits in order, and reads that see each commit asked for before them. */
 import type { Json } from "../kernel/actions.ts";
 import type { BatchRows, CommitAnswer, LoadedState, OutboxRow } from "./batch-rows.ts";
+import type { CommitLane } from "./tail.ts";
 import type { HistoryCursor, HistoryPage } from "../kernel/history.ts";
 
 export interface Journal {
   load(): Promise<LoadedState>;
-  /** Resolves when the batch survives power loss. Rejects with JOURNAL_FULL, having changed nothing: it may be asked again; any other error is final. */
-  commit(batch: BatchRows): Promise<CommitAnswer>;
+  /**
+   * Resolves when the batch survives power loss. Rejects with JOURNAL_FULL, having changed nothing: it may be asked again; any other error is final.
+   * The control lane may use the tail's reserve where the disk is full.
+   */
+  commit(batch: BatchRows, lane?: CommitLane): Promise<CommitAnswer>;
   /** Ordinary messages for a receiver behind the id `after`, in order. */
   pull(receiver: string, after: number, limit: number): Promise<readonly OutboxRow[]>;
   get(collection: string, key: string): Promise<Json>;

@@ -3,11 +3,12 @@ import { parentPort, workerData } from "node:worker_threads";
 import { CHECKPOINT_IDLE_MS } from "../kernel/limits.ts";
 import { journalError } from "./database.ts";
 import type { HistoryCursor } from "../kernel/history.ts";
+import type { CommitLane } from "./tail.ts";
 import { openStore, type JournalPlace, type JournalStore } from "./store.ts";
 
 export type WorkerRequest =
   | { readonly id: number; readonly type: "load" }
-  | { readonly id: number; readonly type: "commit"; readonly bytes: Uint8Array }
+  | { readonly id: number; readonly type: "commit"; readonly bytes: Uint8Array; readonly lane: CommitLane }
   | { readonly id: number; readonly type: "pull"; readonly receiver: string; readonly after: number; readonly limit: number }
   | { readonly id: number; readonly type: "get"; readonly collection: string; readonly key: string }
   | { readonly id: number; readonly type: "list"; readonly collection: string; readonly after: string; readonly limit: number }
@@ -24,7 +25,7 @@ function answer(store: JournalStore, request: WorkerRequest): unknown {
     case "load":
       return store.load();
     case "commit":
-      return store.commit(request.bytes);
+      return store.commit(request.bytes, request.lane);
     case "pull":
       return store.pull(request.receiver, request.after, request.limit);
     case "get":

@@ -8,48 +8,22 @@
  * 5. A commit that throws has changed nothing that anything refers to.
  */
 import { join } from "node:path";
-import type { DatabaseSync, StatementSync } from "node:sqlite";
+import type { DatabaseSync } from "node:sqlite";
 import { deserialize } from "node:v8";
 import type { CohortError } from "../kernel/error.ts";
-import { stateHash } from "../kernel/state-hash.ts";
-import { CHECKPOINT_RETRY_MS, TAIL_BYTES_FULL, TAIL_BYTES_MAX } from "../kernel/limits.ts";
-import { ROW_WIDTHS, type BatchRows, type BatchTable, type Cell, type CommitAnswer, type LoadedState, type OutboxRow } from "./batch-rows.ts";
+import { CHECKPOINT_RETRY_MS, TAIL_BYTES_FULL, TAIL_BYTES_MAX, TAIL_RESERVE_BYTES } from "../kernel/limits.ts";
+import type { BatchRows, CommitAnswer, LoadedState, OutboxRow } from "./batch-rows.ts";
 import { journalError, openDatabase } from "./database.ts";
 import { readHistory } from "./history.ts";
 import type { HistoryCursor, HistoryPage } from "../kernel/history.ts";
 import { JournaledFiles, type BatchFiles } from "./journaled-files.ts";
 import { loadState, readOutbox } from "./loaded-state.ts";
 import { presentBatch } from "./old-batch.ts";
+import { OwedFiles } from "./owed-files.ts";
+import { RowWriter } from "./row-writer.ts";
+import { Statements } from "./statements.ts";
 import { openTailFile, type TailFile } from "./tail-file.ts";
-import { JournalTail } from "./tail.ts";
-
-const STATEMENTS: Readonly<Record<Exclude<BatchTable, "effects">, string>> = {
-  events: "INSERT INTO event VALUES (?,?,?,?,?,?,?,?,?,?,?)",
-  actors: `INSERT INTO actor (ref, kind, version, hash, scope, parent, restart, spawn_seq, incarnation, started_seq, status, inbox_high, control_high,
-    restarts, input, snapshot) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (ref) DO UPDATE SET version = excluded.version, hash = excluded.hash,
-    restart = excluded.restart, incarnation = excluded.incarnation, started_seq = excluded.started_seq, status = excluded.status,
-    inbox_high = excluded.inbox_high, control_high = excluded.control_high, restarts = excluded.restarts, input = excluded.input,
-    snapshot = excluded.snapshot`,
-  actorStates: "UPDATE actor SET status = ?, inbox_high = ?, control_high = ?, restarts = ?, snapshot = ? WHERE ref = ?",
-  outbox: "INSERT INTO outbox VALUES (?,?,?,?)",
-  outboxGone: "DELETE FROM outbox WHERE id = ?",
-  timers: "INSERT INTO timer VALUES (?,?,?) ON CONFLICT (owner, name) DO UPDATE SET at_ms = excluded.at_ms",
-  timersGone: "DELETE FROM timer WHERE owner = ? AND name = ?",
-  effectStates: "UPDATE effect SET state = ?1, params = CASE WHEN ?1 = 'done' THEN 'null' ELSE params END WHERE id = ?2",
-  projections: "INSERT INTO projection VALUES (?,?,?) ON CONFLICT (collection, key) DO UPDATE SET value = excluded.value",
-  projectionsGone: "DELETE FROM projection WHERE collection = ? AND key = ?",
-  logs: "INSERT INTO log VALUES (?,?,?)",
-  logHeads: "INSERT INTO log_head VALUES (?,?) ON CONFLICT (log) DO UPDATE SET cursor = excluded.cursor",
-  counters: "INSERT INTO counter VALUES (?,?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-  scopes: `INSERT INTO scope VALUES (?,?,?,?,?) ON CONFLICT (name) DO UPDATE SET mode = excluded.mode, reason = excluded.reason,
-    deadline_ms = excluded.deadline_ms`,
-  scopesGone: "DELETE FROM scope WHERE name = ?",
-};
-
-/** Places of cells in their rows. */
-const EVENT_ACTOR = 2;
-const [ACTOR_REF, ACTOR_SNAPSHOT] = [0, 15];
-const [STATE_REF, STATE_SNAPSHOT] = [5, 4];
+import { JournalTail, type CommitLane } from "./tail.ts";
 
 export interface JournalPlace {
   readonly directory: string;
@@ -64,6 +38,8 @@ export interface StoreParts {
   readonly openTail: () => TailFile;
   readonly files: BatchFiles;
   readonly monotonicMs: () => number;
+  /** Of the tail, for the control lane. Default TAIL_RESERVE_BYTES. */
+  readonly reserveBytes?: number;
 }
 
 export function openStore({ directory, filesDirectory }: JournalPlace): JournalStore {
@@ -81,22 +57,13 @@ export function openStore({ directory, filesDirectory }: JournalPlace): JournalS
   });
 }
 
-/** Of the actors that the batch touched, by name. */
-function stateHashes({ tables: { actors = [], actorStates = [] } }: BatchRows): Map<Cell | undefined, string> {
-  const hashes = new Map<Cell | undefined, string>();
-  for (let start = 0; start < actors.length; start += ROW_WIDTHS.actors)
-    hashes.set(actors[start + ACTOR_REF], stateHash(String(actors[start + ACTOR_SNAPSHOT])));
-  for (let start = 0; start < actorStates.length; start += ROW_WIDTHS.actorStates)
-    hashes.set(actorStates[start + STATE_REF], stateHash(String(actorStates[start + STATE_SNAPSHOT])));
-  return hashes;
-}
-
 export class JournalStore {
   readonly #database: DatabaseSync;
   readonly #tail: JournalTail;
-  readonly #files: BatchFiles;
+  readonly #files: OwedFiles;
   readonly #monotonicMs: () => number;
-  readonly #statements = new Map<string, StatementSync>();
+  readonly #statements: Statements;
+  readonly #rows: RowWriter;
   /** Durable and answered, not applied yet. */
   #committed: BatchRows | null = null;
   #checkpointAtBytes = TAIL_BYTES_MAX;
@@ -104,14 +71,18 @@ export class JournalStore {
   #fullUntilMs = 0;
   #broken: CohortError | null = null;
 
-  constructor({ database, openTail, files, monotonicMs }: StoreParts) {
+  constructor({ database, openTail, files, monotonicMs, reserveBytes = TAIL_RESERVE_BYTES }: StoreParts) {
     try {
       this.#database = database;
-      this.#files = files;
+      this.#files = new OwedFiles(files);
       this.#monotonicMs = monotonicMs;
-      this.#tail = new JournalTail(openTail(), Number(this.#statement("SELECT generation FROM tail").get()?.["generation"]));
+      this.#statements = new Statements(database);
+      this.#rows = new RowWriter(this.#statements);
+      const generation = this.#statements.one<{ generation: number }>("SELECT generation FROM tail")?.generation;
+      this.#tail = new JournalTail(openTail(), Number(generation), reserveBytes);
       this.#replay();
       this.checkpoint();
+      this.#tail.prepare();
     } catch (error) {
       throw journalError(error);
     }
@@ -122,47 +93,37 @@ export class JournalStore {
     this.#database.exec("BEGIN IMMEDIATE");
     for (const payload of this.#tail.records()) {
       const batch = presentBatch(deserialize(payload) as BatchRows);
-      for (const file of batch.files) this.#files.write(file);
-      this.#applyRows(batch);
+      for (const file of batch.files) this.#files.writeOrOwe(file);
+      this.#rows.write(batch);
     }
-  }
-
-  #statement(sql: string): StatementSync {
-    let statement = this.#statements.get(sql);
-    if (statement === undefined) {
-      statement = this.#database.prepare(sql);
-      this.#statements.set(sql, statement);
-    }
-    return statement;
-  }
-
-  #rows(sql: string, ...cells: Cell[]): unknown[] {
-    return this.#statement(sql).all(...cells);
   }
 
   load(): LoadedState {
-    return loadState((sql, ...cells) => this.#rows(sql, ...cells));
+    return loadState((sql, ...cells) => this.#statements.all(sql, ...cells));
   }
 
   pull(receiver: string, after: number, limit: number): readonly OutboxRow[] {
-    return readOutbox((sql, ...cells) => this.#rows(sql, ...cells), receiver, after, limit);
+    return readOutbox((sql, ...cells) => this.#statements.all(sql, ...cells), receiver, after, limit);
   }
 
   /** The batch is durable; apply() comes before anything else is asked. */
-  commit(bytes: Uint8Array): CommitAnswer {
+  commit(bytes: Uint8Array, lane: CommitLane): CommitAnswer {
     if (this.#broken !== null) throw this.#broken;
-    if (this.#tail.bytes >= TAIL_BYTES_FULL) this.#mustCheckpoint();
+    if (this.#tail.bytes >= TAIL_BYTES_FULL && lane === "ordinary") this.#mustCheckpoint();
     const batch = deserialize(bytes) as BatchRows;
-    const duplicates = this.#duplicates(batch.tables.effects ?? []);
-    this.#keep(bytes, batch);
+    const duplicates = this.#rows.duplicates(batch.tables.effects ?? []);
+    this.#keep(bytes, batch, lane);
     this.#committed = batch;
     return { duplicates };
   }
 
-  #keep(bytes: Uint8Array, { files }: BatchRows): void {
+  #keep(bytes: Uint8Array, { files }: BatchRows, lane: CommitLane): void {
     try {
-      for (const file of files) this.#files.write(file);
-      this.#tail.append(bytes);
+      for (const file of files) {
+        if (lane === "control") this.#files.writeOrOwe(file);
+        else this.#files.write(file);
+      }
+      this.#tail.append(bytes, lane);
     } catch (error) {
       this.#fullUntilMs = this.#monotonicMs() + CHECKPOINT_RETRY_MS;
       throw error;
@@ -174,24 +135,13 @@ export class JournalStore {
     if (batch === null) return;
     this.#committed = null;
     try {
-      this.#applyRows(batch);
+      this.#rows.write(batch);
     } catch (error) {
       // It stands in the tail: what the next opening makes of it is no worse. Nothing more is taken.
       this.#broken = journalError(error);
       return;
     }
     if (this.#tail.bytes >= this.#checkpointAtBytes) this.checkpoint();
-  }
-
-  #applyRows(batch: BatchRows): void {
-    this.#statement("UPDATE sequence SET value = ?").run(batch.sequence);
-    for (const table of Object.keys(ROW_WIDTHS) as BatchTable[]) {
-      const cells = batch.tables[table];
-      if (cells === undefined) continue;
-      if (table === "effects") this.#insertEffects(cells);
-      else if (table === "events") this.#insertEvents(cells, stateHashes(batch));
-      else this.#runAll(this.#statement(STATEMENTS[table]), cells, ROW_WIDTHS[table]);
-    }
   }
 
   /** Moves the tail into the database. On a full disk the tail stays, and grows: nothing is lost but the time of a replay. */
@@ -217,7 +167,7 @@ export class JournalStore {
     this.#files.sync();
     const next = this.#tail.generation + 1;
     try {
-      this.#statement("UPDATE tail SET generation = ?").run(next);
+      this.#statements.run("UPDATE tail SET generation = ?", next);
       this.#database.exec("COMMIT");
     } catch (error) {
       if (this.#database.isTransaction) this.#database.exec("ROLLBACK");
@@ -240,61 +190,24 @@ export class JournalStore {
     }
   }
 
-  /** Ids of effects whose key was used before. */
-  #duplicates(cells: readonly Cell[]): readonly number[] {
-    const duplicates: number[] = [];
-    const here = new Set<Cell>();
-    const used = this.#statement("SELECT 1 FROM effect WHERE key = ?");
-    for (let start = 0; start < cells.length; start += ROW_WIDTHS.effects) {
-      const key = cells[start + 3] ?? null;
-      if (here.has(key) || used.get(key) !== undefined) duplicates.push(Number(cells[start]));
-      here.add(key);
-    }
-    return duplicates;
-  }
-
-  #runAll(statement: StatementSync, cells: readonly Cell[], width: number): void {
-    for (let start = 0; start < cells.length; start += width) statement.run(...cells.slice(start, start + width));
-  }
-
-  #insertEffects(cells: readonly Cell[]): void {
-    const planned = this.#statement("INSERT INTO effect VALUES (?1,?2,?3,?4,?5,?6,?7,'planned') ON CONFLICT (key) DO NOTHING");
-    const refused = this.#statement("INSERT INTO effect VALUES (?1,?2,?3,NULL,?5,?6,?7,'duplicate')");
-    for (let start = 0; start < cells.length; start += ROW_WIDTHS.effects) {
-      const row = cells.slice(start, start + ROW_WIDTHS.effects);
-      if (Number(planned.run(...row).changes) > 0) continue;
-      refused.run(...row);
-    }
-  }
-
-  /** The last event of each actor gets the hash of the state that the batch leaves it in. */
-  #insertEvents(cells: readonly Cell[], hashes: Map<Cell | undefined, string>): void {
-    const insert = this.#statement(STATEMENTS.events);
-    const rows: Cell[][] = [];
-    for (let end = cells.length; end > 0; end -= ROW_WIDTHS.events) {
-      const row = cells.slice(end - ROW_WIDTHS.events, end);
-      const actor = row[EVENT_ACTOR];
-      rows.push([...row, hashes.get(actor) ?? null]);
-      hashes.delete(actor);
-    }
-    for (const row of rows.toReversed()) insert.run(...row);
-  }
-
   get(collection: string, key: string): string | null {
-    const row = this.#statement("SELECT value FROM projection WHERE collection = ? AND key = ?").get(collection, key);
-    return row === undefined ? null : String(row["value"]);
+    return (
+      this.#statements.one<{ value: string }>("SELECT value FROM projection WHERE collection = ? AND key = ?", collection, key)?.value ??
+      null
+    );
   }
 
   list(collection: string, after: string, limit: number): unknown[] {
-    return this.#rows("SELECT key, value FROM projection WHERE collection = ? AND key > ? ORDER BY key LIMIT ?", collection, after, limit);
+    const sql = "SELECT key, value FROM projection WHERE collection = ? AND key > ? ORDER BY key LIMIT ?";
+    return this.#statements.all(sql, collection, after, limit);
   }
 
   readLog(log: string, after: number, limit: number): unknown[] {
-    return this.#rows("SELECT cursor, value FROM log WHERE log = ? AND cursor > ? ORDER BY cursor LIMIT ?", log, after, limit);
+    return this.#statements.all("SELECT cursor, value FROM log WHERE log = ? AND cursor > ? ORDER BY cursor LIMIT ?", log, after, limit);
   }
 
   history(scope: string, after: HistoryCursor | null, limit: number): HistoryPage {
-    return readHistory((sql, ...cells) => this.#rows(sql, ...cells), scope, after, limit);
+    return readHistory((sql, ...cells) => this.#statements.all(sql, ...cells), scope, after, limit);
   }
 
   close(): void {

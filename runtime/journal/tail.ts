@@ -1,16 +1,22 @@
 /**
- * Owns journal.tail: batches that are durable and not yet in the database.
+ * Owns journal.tail: batches that are durable and not yet in the database, and the reserve behind them.
  * Does not own what a batch says, nor when the tail is begun anew.
  *
  * 1. append() returns after fdatasync: its record survives power loss. One that throws has added nothing.
  * 2. Records of the present generation stand at the file's beginning, each behind the other; what follows them, older or torn, is void.
  * 3. begin() makes all of them void at once, because the database names the generation that counts.
+ * 4. Behind an ordinary record `reserveBytes` of the disk are the file's own. Only records of the control lane may use them, and the next ordinary
+ *    one waits until they are there again.
  */
 import { crc32 } from "node:zlib";
+import { isNoSpace } from "./no-space.ts";
 import type { TailFile } from "./tail-file.ts";
 
 /** u32 bytes of the payload, u32 crc32 of generation and payload, u64 generation. */
 const HEADER_BYTES = 16;
+
+/** control: cancellations, revocations, ends and deletions, which a full disk must not hold up. */
+export type CommitLane = "ordinary" | "control";
 
 function checksum(generation: number, payload: Uint8Array): number {
   return crc32(payload, generation % 0x1_0000_0000);
@@ -18,12 +24,16 @@ function checksum(generation: number, payload: Uint8Array): number {
 
 export class JournalTail {
   readonly #file: TailFile;
+  readonly #reserveBytes: number;
   #generation: number;
   #bytes = 0;
+  #size: number;
 
-  constructor(file: TailFile, generation: number) {
+  constructor(file: TailFile, generation: number, reserveBytes: number) {
     this.#file = file;
     this.#generation = generation;
+    this.#reserveBytes = reserveBytes;
+    this.#size = file.size;
   }
 
   /** Of the present generation. */
@@ -35,7 +45,24 @@ export class JournalTail {
     return this.#generation;
   }
 
-  append(payload: Uint8Array): void {
+  /** What the control lane may still write whatever the disk says; at most `reserveBytes`. */
+  get reserveBytesLeft(): number {
+    return Math.max(0, Math.min(this.#reserveBytes, this.#size - this.#bytes));
+  }
+
+  /** Takes the reserve's space ahead, if there is any. */
+  prepare(): void {
+    try {
+      this.#allocate(this.#bytes + this.#reserveBytes);
+    } catch (error) {
+      // Then nothing ordinary is accepted, and that is said where it is asked.
+      if (!isNoSpace(error)) throw error;
+    }
+  }
+
+  append(payload: Uint8Array, lane: CommitLane): void {
+    const end = this.#bytes + HEADER_BYTES + payload.length;
+    this.#allocate(lane === "control" ? end : end + this.#reserveBytes);
     const header = Buffer.alloc(HEADER_BYTES);
     header.writeUInt32BE(payload.length, 0);
     header.writeUInt32BE(checksum(this.#generation, payload), 4);
@@ -43,11 +70,28 @@ export class JournalTail {
     try {
       this.#write(header, payload);
     } catch (error) {
-      // On a full disk half a record would keep the space that the next one needs.
+      // It may stand there whole: nobody was told, so it must not count.
       this.#file.truncate(this.#bytes);
+      this.#size = this.#bytes;
       throw error;
     }
-    this.#bytes += HEADER_BYTES + payload.length;
+    this.#bytes = end;
+  }
+
+  /** A little more than is asked for, where there is room: growing is dearer than writing. */
+  #allocate(bytes: number): void {
+    if (bytes <= this.#size) return;
+    try {
+      this.#grow(bytes + Math.ceil(this.#reserveBytes / 16));
+    } catch (error) {
+      if (!isNoSpace(error)) throw error;
+      this.#grow(bytes);
+    }
+  }
+
+  #grow(bytes: number): void {
+    this.#file.allocate(bytes);
+    this.#size = bytes;
   }
 
   #write(header: Buffer, payload: Uint8Array): void {
@@ -68,7 +112,7 @@ export class JournalTail {
       this.#read(header, position);
       const length = header.readUInt32BE(0);
       const isPresent = header.readBigUInt64BE(8) === BigInt(this.#generation);
-      if (!isPresent || position + HEADER_BYTES + length > size) return;
+      if (length === 0 || !isPresent || position + HEADER_BYTES + length > size) return;
       const payload = Buffer.allocUnsafe(length);
       this.#read(payload, position + HEADER_BYTES);
       if (checksum(this.#generation, payload) !== header.readUInt32BE(4)) return;

@@ -14,6 +14,7 @@ import { JOURNAL_CLOSE_MS_MAX } from "../kernel/limits.ts";
 import type { BatchRows, CommitAnswer, LoadedState, OutboxRow } from "./batch-rows.ts";
 import type { HistoryCursor, HistoryPage } from "../kernel/history.ts";
 import type { Journal } from "./journal-port.ts";
+import type { CommitLane } from "./tail.ts";
 import type { WorkerAnswer, WorkerRequest } from "./journal-worker.ts";
 
 type WithoutId<T> = T extends unknown ? Omit<T, "id"> : never;
@@ -96,11 +97,11 @@ export class WorkerJournal implements Journal {
     return (await this.#request({ type: "load" })) as LoadedState;
   }
 
-  async commit(batch: BatchRows): Promise<CommitAnswer> {
+  async commit(batch: BatchRows, lane: CommitLane = "ordinary"): Promise<CommitAnswer> {
     // Once for both: these bytes are what the journal keeps, and what the worker reads the batch from.
     const bytes = serialize(batch);
     const { buffer } = bytes;
-    return (await this.#request({ type: "commit", bytes }, buffer instanceof ArrayBuffer ? [buffer] : [])) as CommitAnswer;
+    return (await this.#request({ type: "commit", bytes, lane }, buffer instanceof ArrayBuffer ? [buffer] : [])) as CommitAnswer;
   }
 
   async pull(receiver: string, after: number, limit: number): Promise<readonly OutboxRow[]> {

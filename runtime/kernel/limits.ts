@@ -42,6 +42,8 @@ export const SPAWN_DEPTH_MAX = 32;
 /** Restarts within the window before a supervisor gives up, where it does not say: Erlang's default order of magnitude. */
 export const RESTARTS_MAX = 5;
 export const RESTART_WINDOW_MS = 60_000;
+/** A supervisor remembers the time of each restart that counts, in its row: no more than these. */
+export const SUPERVISED_RESTARTS_MAX = 1000;
 /** Before a restart: doubled with each within the window, and jittered, so that what broke together does not come back together. */
 export const RESTART_DELAY_MS_MIN = 100;
 export const RESTART_DELAY_MS_MAX = 30_000;
@@ -82,6 +84,8 @@ export const CHECKPOINT_IDLE_MS = 250;
 export const CHECKPOINT_RETRY_MS = 10_000;
 /** While the disk has no room for that, the tail grows up to here; then nothing is accepted. */
 export const TAIL_BYTES_FULL = 64 * 1024 ** 2;
+/** Kept free in the tail for cancellations, revocations, ends and deletions on a full disk: those of some 700 children, at 6 KB each. */
+export const TAIL_RESERVE_BYTES = 4 * 1024 ** 2;
 
 /** Closing the journal checkpoints its log; more means a dead disk. */
 export const JOURNAL_CLOSE_MS_MAX = 30_000;

@@ -14,6 +14,9 @@ function joined(parts: readonly Uint8Array[]): Buffer {
   return Buffer.concat(parts);
 }
 
+/** Of the tail: small, because each loss of power copies it. */
+const RESERVE_BYTES = 16 * 1024;
+
 export class SimulatedDisk {
   readonly gate: DiskGate;
   readonly database: SimulatedDatabase;
@@ -33,7 +36,13 @@ export class SimulatedDisk {
   /** For the store of one life. After a death, the gate is restarted first. */
   parts(monotonicMs: () => number): StoreParts {
     this.database.rollback();
-    return { database: this.database, openTail: () => this.#openTail(), files: this.#otherFiles?.() ?? this.#batchFiles(), monotonicMs };
+    return {
+      database: this.database,
+      openTail: () => this.#openTail(),
+      files: this.#otherFiles?.() ?? this.#batchFiles(),
+      monotonicMs,
+      reserveBytes: RESERVE_BYTES,
+    };
   }
 
   dispose(): void {
@@ -51,7 +60,9 @@ export class SimulatedDisk {
       write: (parts, position) => {
         const bytes = joined(parts);
         const part = (): void => tail.write(bytes.subarray(0, gate.random.below(bytes.length)), position);
-        return gate.passWrite(
+        // Within the file no space is needed.
+        const pass = position + bytes.length <= tail.size ? gate.pass.bind(gate) : gate.passWrite.bind(gate);
+        return pass(
           "tail.write",
           () => {
             // A write may take less than it was given.
@@ -62,6 +73,12 @@ export class SimulatedDisk {
           part,
         );
       },
+      allocate: (bytes) =>
+        gate.passWrite(
+          "tail.allocate",
+          () => tail.truncate(Math.max(bytes, tail.size)),
+          () => {},
+        ),
       truncate: (bytes) => gate.pass("tail.truncate", () => tail.truncate(bytes)),
       sync: () => gate.pass("tail.sync", () => tail.sync()),
       close: () => {},

@@ -10,6 +10,7 @@ import type { BatchRows, CommitAnswer, LoadedState, OutboxRow } from "../journal
 import { journalError } from "../journal/database.ts";
 import type { Journal } from "../journal/journal-port.ts";
 import { JournalStore } from "../journal/store.ts";
+import type { CommitLane } from "../journal/tail.ts";
 import type { Json } from "../kernel/actions.ts";
 import type { Cancel, Environment } from "../kernel/environment.ts";
 import { CohortError } from "../kernel/error.ts";
@@ -59,9 +60,9 @@ export class SimulatedJournal implements Journal {
     return this.#ask(() => this.#store.load());
   }
 
-  commit(batch: BatchRows): Promise<CommitAnswer> {
+  commit(batch: BatchRows, lane: CommitLane = "ordinary"): Promise<CommitAnswer> {
     const bytes = serialize(batch);
-    return this.#ask(() => this.#store.commit(bytes), true);
+    return this.#ask(() => this.#store.commit(bytes, lane), true);
   }
 
   pull(receiver: string, after: number, limit: number): Promise<readonly OutboxRow[]> {

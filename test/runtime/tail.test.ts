@@ -29,7 +29,7 @@ function crashed({ directory, filesDirectory }: Place, round: number): Place {
 
 function put(store: JournalStore, sequence: number, files: readonly FileWrite[] = []): void {
   const batch: BatchRows = { sequence, tables: { projections: ["numbers", "last", String(sequence)] }, files };
-  store.commit(serialize(batch));
+  store.commit(serialize(batch), "ordinary");
   store.apply();
 }
 
