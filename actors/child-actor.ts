@@ -49,8 +49,7 @@ function policyOf(task: Task): RetryPolicy {
 }
 
 /** What the wire cannot say, seven weeks and more, is left to the journal's timer. */
-function remainingMs(endsAtMs: number | null): number {
-  if (endsAtMs === null) return 0;
+function remainingMs(endsAtMs: number): number {
   const leftMs = Math.max(1, endsAtMs - Date.now());
   return leftMs < 2 ** 32 ? leftMs : 0;
 }

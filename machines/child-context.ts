@@ -10,6 +10,7 @@ import {
   type SettleParams,
   type SignalParams,
 } from "./messages/child-events.ts";
+import { APPROVAL_EXPIRY_MS } from "./messages/approval.ts";
 import type { ExitFacts, RecordRef, RetryPolicy, StuckFacts } from "./messages/facts.ts";
 import type { TaskStatus } from "./messages/result.ts";
 import { backoffMs, isRetried, statusOf, type Intervention } from "./outcome.ts";
@@ -49,6 +50,8 @@ export type ChildContext = {
 
 /** Between SIGTERM and SIGKILL. */
 export const GRACE_MS = 5000;
+/** Working time stands still for so long in one attempt, and not longer: as one question may stay open. Else a task that asks again and again never ends. */
+export const WAITS_MS_MAX = APPROVAL_EXPIRY_MS;
 /** The warden holds the deadline; the journal's timer speaks only when the warden did not. */
 const TIMEOUT_BACKUP_MS = 3000;
 export const SETTLES_MAX = 5;
@@ -210,20 +213,20 @@ export function destroyEffect(context: ChildContext): EffectParams {
   return effect(context, childEffects.destroy, attemptParams(context));
 }
 
-function workEndsAtMs(context: ChildContext): number {
-  return context.startedAtMs + context.policy.timeoutMs + context.waitedMs;
+/** While a person is waited for: if nobody answers. */
+function workEndsAtMs({ startedAtMs, policy, openAsks, waitedMs }: ChildContext): number {
+  return startedAtMs + policy.timeoutMs + (openAsks.length > 0 ? WAITS_MS_MAX : Math.min(waitedMs, WAITS_MS_MAX));
 }
 
 export function timeoutTimer(context: ChildContext): StartTimerParams {
   return { name: "timeout", atMs: workEndsAtMs(context) + TIMEOUT_BACKUP_MS };
 }
 
-/** The warden's own: none while a person is waited for. */
+/** The warden's own. */
 export function deadlineEffect(context: ChildContext): EffectParams {
-  const endsAtMs = context.openAsks.length > 0 ? null : workEndsAtMs(context);
   return effect(context, childEffects.deadline, {
     ...attemptParams(context),
-    endsAtMs,
+    endsAtMs: workEndsAtMs(context),
     order: context.effects,
   } satisfies DeadlineParams);
 }

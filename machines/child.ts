@@ -16,7 +16,7 @@ const house = setup({
     exitKnown: ({ context }) => context.exit !== null,
     hasTimeout: ({ event }) => event.type === "started" && event.policy.timeoutMs > 0,
     startsWaiting: ({ context, event }) => event.type === "started" && event.policy.timeoutMs > 0 && context.openAsks.length > 0,
-    pauses: ({ context, event }) => context.policy.timeoutMs > 0 && child.turnsWaiting(context, event),
+    turnsWaiting: ({ context, event }) => context.policy.timeoutMs > 0 && child.turnsWaiting(context, event),
     turnsStuck: ({ context, event }) => child.turnsStuck(context, event),
     endsStuck: ({ context, event }) => event.type === "stuck" && event.ends && child.turnsStuck(context, event),
     turnsUnstuck: ({ context, event }) => child.turnsUnstuck(context, event),
@@ -38,6 +38,8 @@ const countSettle = house.assign({ settles: ({ context }) => context.settles + 1
 
 type Heard = { readonly context: child.ChildContext; readonly event: ChildEvent };
 const showRunning = { type: "project", params: ({ context }: Heard) => rows.childRow(context, "running") } as const;
+const startTimeout = { type: "startTimer", params: ({ context }: Heard) => child.timeoutTimer(context) } as const;
+const tellDeadline = { type: "effect", params: ({ context }: Heard) => child.deadlineEffect(context) } as const;
 const kill = { type: "effect", params: ({ context }: Heard) => child.killEffect(context, false) } as const;
 const tellStarted = { type: "append", params: ({ context, event }: Heard) => rows.startedRow(context, event.at) } as const;
 
@@ -63,12 +65,12 @@ export const childMachine = house.createMachine({
           {
             guard: "startsWaiting",
             target: "running",
-            actions: [hear, tellStarted, { type: "effect", params: ({ context }) => child.deadlineEffect(context) }],
+            actions: [hear, tellStarted, startTimeout, tellDeadline],
           },
           {
             guard: "hasTimeout",
             target: "running",
-            actions: [hear, tellStarted, { type: "startTimer", params: ({ context }) => child.timeoutTimer(context) }],
+            actions: [hear, tellStarted, startTimeout],
           },
           {
             target: "running",
@@ -92,30 +94,8 @@ export const childMachine = house.createMachine({
         exited: { target: "collecting", actions: hear },
         lost: { target: "collecting", actions: hear },
         progress: { actions: [hear, showRunning] },
-        askOpened: [
-          {
-            guard: "pauses",
-            actions: [
-              hear,
-              { type: "stopTimer", params: { name: "timeout" } },
-              { type: "effect", params: ({ context }) => child.deadlineEffect(context) },
-              showRunning,
-            ],
-          },
-          { actions: [hear, showRunning] },
-        ],
-        askClosed: [
-          {
-            guard: "pauses",
-            actions: [
-              hear,
-              { type: "startTimer", params: ({ context }) => child.timeoutTimer(context) },
-              { type: "effect", params: ({ context }) => child.deadlineEffect(context) },
-              showRunning,
-            ],
-          },
-          { actions: [hear, showRunning] },
-        ],
+        askOpened: [{ guard: "turnsWaiting", actions: [hear, startTimeout, tellDeadline, showRunning] }, { actions: [hear, showRunning] }],
+        askClosed: [{ guard: "turnsWaiting", actions: [hear, startTimeout, tellDeadline, showRunning] }, { actions: [hear, showRunning] }],
         stuck: [
           {
             guard: "endsStuck",

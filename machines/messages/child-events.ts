@@ -52,8 +52,8 @@ export type AttemptParams = {
 export type SignalParams = AttemptParams & { readonly signal: number };
 /** beforeStart: the start may be queued or under way, and is to be given up. */
 export type KillParams = AttemptParams & { readonly beforeStart: boolean };
-/** Null: none while a person is waited for. `order` grows: of two that are on their way the later one counts. */
-export type DeadlineParams = AttemptParams & { readonly endsAtMs: number | null; readonly order: number };
+/** `order` grows: of two that are on their way the later one counts. */
+export type DeadlineParams = AttemptParams & { readonly endsAtMs: number; readonly order: number };
 export type SettleParams = AttemptParams & {
   readonly status: TaskStatus;
   readonly exit: ExitFacts | null;

@@ -63,7 +63,9 @@ export const taskSchema = z
     mounts: z.array(mountSchema).max(16).default([]),
     network: z.enum(["none", "proxied"]).default("none").describe("proxied: HTTP by way of 127.0.0.1:3128, and nothing else"),
     limits: limitsSchema.prefault({}),
-    timeoutMs: durationMs.optional().describe("Wall time of one attempt, without the time for which it waits for a person's answer"),
+    timeoutMs: durationMs
+      .optional()
+      .describe("Wall time of one attempt, without the time, at most 24 h, for which it waits for a person's answers"),
     stuckAfterMs: durationMs
       .optional()
       .describe("Without any sign of life for so long (output, reports, use of the processor) it counts as stuck; default 2 minutes"),

@@ -1,6 +1,8 @@
 /** The child's statechart, transition by transition: whole actions compared, and what a cancel does in every state. */
 import { describe, expect, it } from "vitest";
 import type { ActorEvent } from "../../runtime/kernel/actions.ts";
+import { childContext, deadlineEffect, reduceChild, timeoutTimer, type ChildContext } from "../../machines/child-context.ts";
+import type { ChildEvent, DeadlineParams } from "../../machines/messages/child-events.ts";
 import { backoffMs, isRetried, statusOf } from "../../machines/outcome.ts";
 import { cleanExit } from "./outcome-model.ts";
 import { PureHost, type Act } from "./pure-host.ts";
@@ -175,6 +177,52 @@ describe("a child", () => {
     const last = host.deliver(CHILD, failed);
     expect(last[0]?.params["event"]).toMatchObject({ type: "result", facts: { status: "succeeded", record: null }, gone: false });
     expect(state()).toBe("destroying");
+  });
+});
+
+describe("working time", () => {
+  const HOUR_MS = 3_600_000;
+  const policy = { retries: 0, idempotent: false, timeoutMs: HOUR_MS };
+  const endsAtMs = (context: ChildContext): number => (deadlineEffect(context).params as DeadlineParams).endsAtMs;
+
+  /** Asks, and is answered, again and again: each question stays open for 10 hours. */
+  function asking(times: number): {
+    readonly context: ChildContext;
+    readonly asked: readonly unknown[];
+    readonly answered: readonly unknown[];
+  } {
+    let context = childContext({ run: "r1", index: 4, counter: 1, atMs: 0 });
+    const hear = (event: ChildEvent): ChildContext => (context = { ...context, ...reduceChild(context, event) });
+    hear({ type: "started", policy, at: 0 });
+    const asked: unknown[] = [];
+    const answered: unknown[] = [];
+    for (let time = 0; time < times; time += 1) {
+      const approval = `a${time}`;
+      asked.push(endsAtMs(hear({ type: "askOpened", approval, attempt: 1, at: time * 10 * HOUR_MS })));
+      answered.push(endsAtMs(hear({ type: "askClosed", approval, attempt: 1, at: (time + 1) * 10 * HOUR_MS })));
+    }
+    return { context, asked, answered };
+  }
+
+  it("stands still while a person is asked, but not longer than one question may stay open, however many there are", () => {
+    const { context, asked, answered } = asking(4);
+    const latest = 25 * HOUR_MS;
+    expect(asked).toEqual([latest, latest, latest, latest]);
+    expect(answered).toEqual([11 * HOUR_MS, 21 * HOUR_MS, latest, latest]);
+    // The journal's own timer comes a little later, for a warden that said nothing.
+    expect(timeoutTimer(context).atMs).toBe(latest + 3000);
+  });
+
+  it("has its end at the warden and in the journal from the first question on", () => {
+    const host = new PureHost();
+    host.spawn(CHILD, { run: "r1", index: 4, counter: 1, atMs: 900 });
+    host.deliver(CHILD, { type: "started", policy });
+    const acts = host.deliver(CHILD, { type: "askOpened", approval: "a1", attempt: 1 });
+    expect(acts.map(({ type, params }) => [type, params["atMs"] ?? params["name"] ?? params["collection"]])).toEqual([
+      ["startTimer", 1001 + 25 * HOUR_MS + 3000],
+      ["effect", "sandbox.deadline"],
+      ["project", "children"],
+    ]);
   });
 });
 
