@@ -8,15 +8,18 @@ const PAGE_CHARS_MAX = 1024 ** 2;
 const ACTORS = `WITH RECURSIVE tree (name) AS (SELECT ?1 UNION SELECT scope.name FROM scope JOIN tree ON scope.parent = tree.name)
   SELECT ref, version, hash, status, snapshot FROM actor WHERE scope IN (SELECT name FROM tree) AND ref >= ?2 ORDER BY ref LIMIT ?3`;
 
+const ACTOR = "SELECT ref, version, hash, status, snapshot FROM actor WHERE ref = ?";
+
 const EVENTS = `SELECT seq, at_ms AS atMs, cause, type, payload, outcome, detail, state_hash AS stateHash
   FROM event WHERE actor = ? AND seq > ? ORDER BY seq LIMIT ?`;
 
 type Rows = (sql: string, ...cells: Cell[]) => unknown[];
 
-/** `limit` counts actors and events; at least one of each is told. */
+/** `limit` counts actors and events; at least one of each is told. The name of an actor in the scope of another stands for that one actor. */
 export function readHistory(rows: Rows, scope: string, after: HistoryCursor | null, limit: number): HistoryPage {
   // One more than is told, and the one that was told already: so that `next` is null exactly at the end.
-  const actors = rows(ACTORS, scope, after?.actor ?? "", limit + 2) as JournaledActor[];
+  const inScope = rows(ACTORS, scope, after?.actor ?? "", limit + 2) as JournaledActor[];
+  const actors = inScope.length > 0 ? inScope : (rows(ACTOR, scope) as JournaledActor[]);
   const parts: HistoryPart[] = [];
   let [left, chars] = [limit, PAGE_CHARS_MAX];
   let told: HistoryCursor | null = after;
