@@ -1,4 +1,4 @@
-/** Refuses a machine that uses what cannot be durable, naming the state and what it uses. */
+/** Refuses a machine that uses what cannot be durable, naming the state, what it uses, and what there is instead. */
 import type { AnyStateMachine, AnyStateNode } from "xstate";
 import { runtimeActions } from "../kernel/actions.ts";
 import { CohortError } from "../kernel/error.ts";
@@ -7,6 +7,16 @@ import { CohortError } from "../kernel/error.ts";
  * enqueueActions is data too: what it enqueues is checked again at each transition (see step.ts).
  */
 const BUILT_IN = new Set(["xstate.assign", "xstate.raise", "xstate.enqueueActions"]);
+
+/** What xstate would do now and forget, and what is done after the commit. All but assign and raise are actions of the host, with params. */
+const INSTEAD: Readonly<Record<string, string>> = {
+  "xstate.sendTo": "send, which names an actor by its ref",
+  "xstate.spawnChild": "spawn, which makes an actor of a registered kind",
+  "xstate.stopChild": "send, with an event that ends it",
+  "xstate.cancel": "stopTimer",
+  "xstate.emit": "append, to a log that others follow",
+  "xstate.log": "append, to a log",
+};
 
 function refuse(machine: AnyStateMachine, state: string, what: string): never {
   throw new CohortError("MACHINE_REFUSED", { on: `machine ${machine.id}, state ${state}: ${what}` });
@@ -18,8 +28,8 @@ function property(value: unknown, name: string): unknown {
 
 function checkFunction(machine: AnyStateMachine, state: string, action: unknown, name: string): void {
   const type = property(action, "type");
-  if (typeof type !== "string") refuse(machine, state, `${name} is a function that does work`);
-  if (!BUILT_IN.has(type)) refuse(machine, state, `${name} uses ${type.replace("xstate.", "")}`);
+  if (typeof type !== "string") refuse(machine, state, `${name} is a function that does work; use effect, and do the work there`);
+  if (!BUILT_IN.has(type)) refuse(machine, state, `${name} uses ${type.replace("xstate.", "")}; use ${INSTEAD[type] ?? "effect"}`);
   if (type === "xstate.raise" && property(action, "delay") !== undefined)
     refuse(machine, state, `${name} raises with a delay; use startTimer`);
 }
@@ -36,7 +46,8 @@ function checkAction(machine: AnyStateMachine, state: string, action: unknown): 
     if (typeof action === "string" || property(action, "params") === undefined) refuse(machine, state, `${name} without params`);
     return;
   }
-  if (typeof implementation !== "function") refuse(machine, state, `action ${name} is not known`);
+  if (typeof implementation !== "function")
+    refuse(machine, state, `action ${name} is not known; spread the host's actions into setup({ actions })`);
   checkFunction(machine, state, implementation, `action ${name}`);
 }
 

@@ -26,7 +26,7 @@ const promised = fromPromise(() => Promise.resolve(1));
 
 /** What a machine may not do, the words the refusal must contain, and where it stands. */
 const refused: readonly (readonly [what: string, state: string, words: string, config: Parameters<typeof createMachine>[0]])[] = [
-  ["an inline function in entry", "a", "a function that does work", { initial: "a", states: { a: { entry: work } } }],
+  ["an inline function in entry", "a", "a function that does work; use effect", { initial: "a", states: { a: { entry: work } } }],
   ["an inline function in exit", "a", "a function that does work", { initial: "a", states: { a: { exit: work } } }],
   [
     "an inline function on a transition",
@@ -53,13 +53,13 @@ const refused: readonly (readonly [what: string, state: string, words: string, c
     "a function that does work",
     { type: "parallel", states: { p: { type: "parallel", states: { left: { on: { go: { actions: work } } } } } } },
   ],
-  ["invoke", "a", "invoke", { initial: "a", states: { a: { invoke: { src: promised } } } }],
-  ["after", "a", "after", { initial: "a", states: { a: { after: { 1000: "b" } }, b: {} } }],
+  ["invoke", "a", "invoke; use an effect", { initial: "a", states: { a: { invoke: { src: promised } } } }],
+  ["after", "a", "after; use startTimer", { initial: "a", states: { a: { after: { 1000: "b" } }, b: {} } }],
   ["a delayed raise", "a", "raises with a delay", { initial: "a", states: { a: { entry: raise({ type: "go" }, { delay: 10 }) } } }],
-  ["sendTo", "a", "sendTo", { initial: "a", states: { a: { entry: sendTo("other", { type: "go" }) } } }],
-  ["spawnChild", "a", "spawnChild", { initial: "a", states: { a: { entry: spawnChild(promised) } } }],
-  ["emit", "a", "emit", { initial: "a", states: { a: { entry: emit({ type: "go" }) } } }],
-  ["log", "a", "log", { initial: "a", states: { a: { entry: log("hello") } } }],
+  ["sendTo", "a", "uses sendTo; use send,", { initial: "a", states: { a: { entry: sendTo("other", { type: "go" }) } } }],
+  ["spawnChild", "a", "uses spawnChild; use spawn,", { initial: "a", states: { a: { entry: spawnChild(promised) } } }],
+  ["emit", "a", "uses emit; use append,", { initial: "a", states: { a: { entry: emit({ type: "go" }) } } }],
+  ["log", "a", "uses log; use append,", { initial: "a", states: { a: { entry: log("hello") } } }],
   ["an action that nobody knows", "a", "action mystery is not known", { initial: "a", states: { a: { entry: "mystery" } } }],
   ["a named action without params", "a", "append without params", { initial: "a", states: { a: { entry: "append" } } }],
   ["a history state", "a.h", "history", { initial: "a", states: { a: { initial: "b", states: { b: {}, h: { type: "history" } } } } }],
