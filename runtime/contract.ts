@@ -13,6 +13,25 @@ export interface Origin {
   readonly pid?: number;
 }
 
+/** Why an actor's incarnation is over. escalated: it supervises, and its children broke too often. */
+export type ExitReason = "done" | "failed" | "cancelled" | "escalated";
+
+/** Restarted: permanent after done, failed and escalated; transient after failed and escalated; temporary never. What was cancelled is never restarted. */
+export type RestartType = "permanent" | "transient" | "temporary";
+
+/** Who is restarted with a child: none else, those spawned after it, or all. */
+export type Strategy = "one-for-one" | "rest-for-one" | "all";
+
+export interface Supervises {
+  readonly strategy: Strategy;
+  /** More within the window, and the supervisor itself exits as escalated. */
+  readonly restartsMax: number;
+  readonly windowMs: number;
+  /** Before a restart: the minimum, doubled with each restart in the window up to the maximum, times ½ … 1 by chance. */
+  readonly delayMsMin: number;
+  readonly delayMsMax: number;
+}
+
 export interface ActorDefinition {
   /** First part of an ActorRef. */
   readonly kind: string;
@@ -23,8 +42,13 @@ export interface ActorDefinition {
   readonly migrations?: Readonly<Record<number, (snapshot: Json) => Json>>;
   /** Event types that may be ignored by a state without being a dead letter. */
   readonly ignores?: readonly string[];
-  /** What happens when an event makes the machine throw. Default temporary: it ends as failed, its parent hears `actorFailed`. */
-  readonly restart?: "permanent" | "transient" | "temporary";
+  /**
+   * Whether it begins again from its input when its incarnation is over (see docs/design/runtime.md). Default temporary. Where it is not restarted and did not
+   * come to its own final state, its parent hears `{ type: "actorFailed", ref, reason, message }`.
+   */
+  readonly restart?: RestartType;
+  /** How its children are supervised. Without it each child is on its own, with the limits of limits.ts. */
+  readonly supervises?: Supervises;
 }
 
 /**
@@ -66,6 +90,14 @@ export interface FileWrite {
   readonly fresh: boolean;
 }
 
+export interface PostOptions {
+  /**
+   * It ends or takes back something: on a full disk it is written into the journal's reserve, and so are the outcomes of the effects that its transition
+   * plans. Not for what goes on with work: the reserve is 4 MiB. Cancelling a scope, and what actors of a cancelled scope hear, needs no such mark.
+   */
+  readonly control?: boolean;
+}
+
 export interface LogRow {
   readonly cursor: number;
   readonly value: Json;
@@ -82,17 +114,23 @@ export interface RuntimeOptions {
   readonly environment?: Environment;
 }
 
+export interface SpawnOptions {
+  readonly origin: Origin;
+  readonly scope?: string;
+  readonly files?: readonly FileWrite[];
+  /** In place of its definition's. */
+  readonly restart?: RestartType;
+  /** Of its scope, which is then cancelled with the reason `deadline`. The earliest that anyone named counts, and that of an outer scope before it. */
+  readonly deadlineAtMs?: number;
+}
+
 export interface Runtime {
   /** Creates a root actor in its own scope (or the named one). Resolves after the commit, which writes `files` too; a known ref is left as it is and answers false. */
-  spawn(
-    ref: ActorRef,
-    input: Json,
-    options: { readonly origin: Origin; readonly scope?: string; readonly files?: readonly FileWrite[] },
-  ): Promise<boolean>;
+  spawn(ref: ActorRef, input: Json, options: SpawnOptions): Promise<boolean>;
   /** Whether there ever was an actor of this name. */
   knows(ref: ActorRef): boolean;
-  /** Resolves after the commit. Rejects with ACTOR_UNKNOWN or DEAD_LETTER. */
-  post(ref: ActorRef, event: ActorEvent, origin: Origin): Promise<void>;
+  /** Resolves after the commit. Rejects with ACTOR_UNKNOWN, DEAD_LETTER, or, where too many wait already, MAILBOX_FULL. */
+  post(ref: ActorRef, event: ActorEvent, origin: Origin, options?: PostOptions): Promise<void>;
   /** Journals the request and sends `{ type: "cancel", mode, reason }` to every live actor of the scope, and to each that joins later. Idempotent; kill overrides grace. */
   cancelScope(scope: string, mode: "grace" | "kill", reason: string, origin: Origin): Promise<void>;
   get(collection: string, key: string): Promise<Json>;

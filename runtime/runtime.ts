@@ -6,7 +6,7 @@ import { monitorEventLoopDelay } from "node:perf_hooks";
 import { join } from "node:path";
 import { PreparedDefinition } from "./actor/definition.ts";
 import { Host } from "./actor/host.ts";
-import type { FileWrite, LogRow, OpenRuntime, Origin, Runtime, RuntimeOptions, RuntimeStats } from "./contract.ts";
+import type { LogRow, OpenRuntime, Origin, PostOptions, Runtime, RuntimeOptions, RuntimeStats, SpawnOptions } from "./contract.ts";
 import { WorkerJournal } from "./journal/worker-journal.ts";
 import type { HistoryCursor, HistoryPage } from "./kernel/history.ts";
 import type { Journal } from "./journal/journal-port.ts";
@@ -32,9 +32,9 @@ function checkRef(ref: ActorRef): void {
   if (!isActorRef(ref)) throw new CohortError("REQUEST_INVALID", { on: `${String(ref)} is not <kind>:<id>` });
 }
 
-function checkJson(value: Json, what: string): void {
+function encoded(value: Json, what: string): string {
   try {
-    encodeJson(value);
+    return encodeJson(value);
   } catch (cause) {
     throw new CohortError("REQUEST_INVALID", { on: `${what} is not JSON`, cause });
   }
@@ -58,28 +58,21 @@ class DurableRuntime implements Runtime {
     this.#delay?.enable();
   }
 
-  async spawn(
-    ref: ActorRef,
-    input: Json,
-    {
-      origin,
-      scope = null,
-      files = [],
-    }: { readonly origin: Origin; readonly scope?: string | null; readonly files?: readonly FileWrite[] },
-  ): Promise<boolean> {
+  async spawn(ref: ActorRef, input: Json, options: SpawnOptions): Promise<boolean> {
+    const { origin, scope = null, files = [], restart = null, deadlineAtMs = null } = options;
     checkRef(ref);
-    checkJson(input, "input");
-    return (await this.#opened.host.request({ type: "spawn", ref, input, scope, files, origin })) === true;
+    encoded(input, "input");
+    if (deadlineAtMs !== null && !Number.isFinite(deadlineAtMs)) throw new CohortError("REQUEST_INVALID", { on: `deadline ${deadlineAtMs}` });
+    return (await this.#opened.host.request({ type: "spawn", ref, input, scope, restart, deadlineAtMs, files, origin })) === true;
   }
 
   knows(ref: ActorRef): boolean {
     return this.#opened.host.knows(ref);
   }
 
-  async post(ref: ActorRef, event: ActorEvent, origin: Origin): Promise<void> {
+  async post(ref: ActorRef, event: ActorEvent, origin: Origin, { control = false }: PostOptions = {}): Promise<void> {
     checkRef(ref);
-    checkJson(event, "event");
-    await this.#opened.host.request({ type: "post", to: ref, event, origin });
+    await this.#opened.host.request({ type: "post", to: ref, event, text: encoded(event, "event"), origin, control });
   }
 
   async cancelScope(scope: string, mode: CancelMode, reason: string, origin: Origin): Promise<void> {

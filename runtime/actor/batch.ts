@@ -7,10 +7,10 @@
  * 4. It is urgent when somebody waits for its commit: for an answer, or to run an effect.
  */
 import type { AnyMachineSnapshot } from "xstate";
-import type { FileWrite } from "../contract.ts";
+import type { FileWrite, RestartType } from "../contract.ts";
 import type { ActorRef } from "../kernel/actions.ts";
 import { CohortError } from "../kernel/error.ts";
-import type { BatchRows, BatchTable, Cell, EffectState } from "../journal/batch-rows.ts";
+import type { ActorStatus, BatchRows, BatchTable, Cell, EffectState } from "../journal/batch-rows.ts";
 import { JOURNAL_FORMAT } from "../journal/schema.ts";
 import type { Scope } from "../scopes/scopes.ts";
 import type { PreparedDefinition } from "./definition.ts";
@@ -23,17 +23,29 @@ export interface StoredActor {
   readonly definition: PreparedDefinition;
   readonly scope: string;
   readonly parent: ActorRef | null;
-  readonly input: string | null;
+  restart: RestartType;
+  /** JSON; null for one that is never restarted. */
+  input: string | null;
+  /** Its place among its siblings. */
+  spawnSeq: number;
+  incarnation: number;
+  /** What has a lower number belongs to an earlier incarnation. */
+  startedSeq: number;
   snapshot: AnyMachineSnapshot | null;
-  status: "active" | "done" | "failed";
+  status: ActorStatus;
   inboxHigh: number;
+  controlHigh: number;
+  /** When it, or a child that it supervises, was restarted lately. */
+  restartsMs: readonly number[];
+  /** Its row has all that never changes within an incarnation. */
+  stored: boolean;
 }
 
 export interface EventFacts {
   readonly seq: number;
   readonly atMs: number;
   readonly actor: string;
-  readonly cause: "post" | "message" | "timer" | "effect" | "spawn" | "scope";
+  readonly cause: "post" | "message" | "timer" | "effect" | "spawn" | "scope" | "supervision";
   /** Who: the origin as JSON, the sender's ref, the effect's name. */
   readonly source: string | null;
   readonly sourceId: number | null;
@@ -67,6 +79,8 @@ export class Batch {
   readonly logged: LoggedRow[] = [];
   events = 0;
   chars = 0;
+  /** A cancellation, revocation, end or deletion is in it: a full disk must not hold it up. */
+  control = false;
   readonly #tables: { [T in BatchTable]?: Cell[] } = {};
   readonly #actors = new Set<StoredActor>();
   readonly #outbox = new Map<number, readonly Cell[]>();
@@ -188,10 +202,17 @@ export class Batch {
   /** Reads the snapshots as they are now: everything computed so far belongs to this batch. */
   encode(sequence: number): BatchRows {
     for (const actor of this.#actors) {
-      const { ref, definition, scope, parent, status, inboxHigh, input } = actor;
+      const { ref, definition, scope, parent, restart, spawnSeq, incarnation, startedSeq, status, inboxHigh, controlHigh, input } = actor;
+      const restarts = actor.restartsMs.length === 0 ? null : JSON.stringify(actor.restartsMs);
       const snapshot = encodeSnapshot(actor);
-      const { kind, version, hash, restart } = definition;
-      this.#add("actors", ref, kind, version, hash, scope, parent, restart, 0, 1, 0, status, inboxHigh, 0, null, input, snapshot);
+      if (actor.stored) {
+        this.#add("actorStates", status, inboxHigh, controlHigh, restarts, snapshot, ref);
+        continue;
+      }
+      actor.stored = true;
+      const { kind, version, hash } = definition;
+      this.#add("actors", ref, kind, version, hash, scope, parent, restart, spawnSeq, incarnation, startedSeq);
+      this.#add("actors", status, inboxHigh, controlHigh, restarts, input, snapshot);
     }
     for (const row of this.#outbox.values()) this.#add("outbox", ...row);
     for (const [owner, name, atMs] of this.#timers.values()) {
@@ -206,7 +227,7 @@ export class Batch {
     for (const [name, value] of this.#counters) this.#add("counters", name, value);
     for (const [name, scope] of this.#scopes) {
       if (scope === null) this.#add("scopesGone", name);
-      else this.#add("scopes", name, scope.parent?.name ?? null, scope.cancelled?.mode ?? null, scope.cancelled?.reason ?? "", null);
+      else this.#add("scopes", name, scope.parent?.name ?? null, scope.cancelled?.mode ?? null, scope.cancelled?.reason ?? "", scope.deadlineAtMs);
     }
     return { format: JOURNAL_FORMAT, sequence, tables: this.#tables, files: this.#files };
   }

@@ -7,6 +7,8 @@
  * 4. What nobody waits for is committed with the next batch that somebody waits for, or after LAZY_COMMIT_MS. In a crowd commits begin
  *    COMMIT_SPACING_MS apart, so that they carry more; alone nobody is made to wait.
  * 5. A full disk is waited for, with the batch in hand; any other failure is final, and everything open rejects.
+ * 6. While the disk is full, a batch with control operations in it (and what was computed before it) may use the journal's reserve; whether there is
+ *    space again, an ordinary batch has to find out.
  */
 import { CohortError, isCohortError } from "../kernel/error.ts";
 import type { Cancel, Environment } from "../kernel/environment.ts";
@@ -23,7 +25,7 @@ export interface CommitterEvents {
   logged(rows: readonly LoggedRow[]): void;
   /** A commit returned: there is room for work again. */
   resumed(): void;
-  full(waitedMs: number): void;
+  full(): void;
   failed(error: CohortError): void;
 }
 
@@ -41,6 +43,8 @@ export class Committer {
   #sentAtMs = 0;
   #stopping = false;
   #full = false;
+  /** Ends the wait for space early. */
+  #press: (() => void) | null = null;
   #failure: CohortError | null = null;
   #committed = 0;
 
@@ -104,7 +108,7 @@ export class Committer {
     try {
       rows = batch.encode(this.#sequence);
     } catch (error) {
-      this.#fail(isCohortError(error) ? error : new CohortError("INTERNAL", { on: "a snapshot cannot be written", cause: error }));
+      this.fail(isCohortError(error) ? error : new CohortError("INTERNAL", { on: "a snapshot cannot be written", cause: error }));
       return;
     }
     this.#batch = new Batch();
@@ -120,24 +124,49 @@ export class Committer {
       this.#settle(batch, answer);
     } catch (error) {
       this.#inFlight = null;
-      this.#fail(isCohortError(error) ? error : new CohortError("INTERNAL", { on: "after a commit", cause: error }));
+      this.fail(isCohortError(error) ? error : new CohortError("INTERNAL", { on: "after a commit", cause: error }));
     }
   }
 
   async #write(rows: BatchRows): Promise<CommitAnswer> {
-    for (let waitedMs = 0; ; waitedMs += JOURNAL_RETRY_MS) {
+    const startMs = this.#environment.monotonicMs();
+    for (;;) {
+      const lane = this.#full && this.#hasControl ? "control" : "ordinary";
       try {
-        const answer = await this.#journal.commit(rows);
-        this.#full = false;
+        const answer = await this.#journal.commit(rows, lane);
+        if (lane === "ordinary") this.#full = false;
         return answer;
       } catch (error) {
-        if (!isCohortError(error, "JOURNAL_FULL") || this.#stopping) throw error;
+        const mayGoOn = lane === "ordinary" && this.#hasControl;
+        if (!isCohortError(error, "JOURNAL_FULL") || (this.#stopping && !mayGoOn)) throw error;
+        const isNews = !this.#full;
         this.#full = true;
-        if (waitedMs >= JOURNAL_FULL_WAIT_MS_MAX) this.#giveUpWaiters(error);
-        this.#events.full(waitedMs);
-        await new Promise<void>((resolve) => this.#environment.after(JOURNAL_RETRY_MS, resolve));
+        if (this.#environment.monotonicMs() - startMs >= JOURNAL_FULL_WAIT_MS_MAX) this.#giveUpWaiters(error);
+        if (isNews) this.#events.full();
+        if (!mayGoOn) await this.#room();
       }
     }
+  }
+
+  /** Somebody wants to cancel, revoke or delete: what stands before it goes with it. */
+  get #hasControl(): boolean {
+    return this.#batch.control || this.#flying?.control === true;
+  }
+
+  async #room(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const cancel = this.#environment.after(JOURNAL_RETRY_MS, resolve);
+      this.#press = () => {
+        cancel();
+        resolve();
+      };
+    });
+    this.#press = null;
+  }
+
+  /** A control operation was computed while the disk is full. */
+  press(): void {
+    if (this.#batch.control) this.#press?.();
   }
 
   /** Those who wait hear the truth: not written, and perhaps still to come. */
@@ -152,11 +181,14 @@ export class Committer {
     if (answer.duplicates.length > 0) this.#events.duplicates(answer.duplicates);
     batch.settle();
     if (batch.logged.length > 0) this.#events.logged(batch.logged);
-    this.flush();
+    // On a full disk there is always a batch in hand, empty perhaps: its commit says that there is space again.
+    if (this.#full && this.#failure === null) this.#send();
+    else this.flush();
     this.#events.resumed();
   }
 
-  #fail(error: CohortError): void {
+  /** Final: everything open rejects. */
+  fail(error: CohortError): void {
     if (this.#failure !== null) return;
     this.#failure = error;
     this.#flying?.rejectWaiters(error);
@@ -167,6 +199,7 @@ export class Committer {
   /** Writes what was computed; a full disk is not waited for any more. */
   async stop(): Promise<void> {
     this.#stopping = true;
+    this.#press?.();
     while (this.#failure === null && (this.#inFlight !== null || !this.#batch.empty)) {
       this.flush();
       if (this.#inFlight !== null) await this.#inFlight;

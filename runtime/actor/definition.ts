@@ -1,11 +1,11 @@
 /** A definition, checked and made ready: transitions as a pure function, snapshots to and from plain JSON. */
 import { createHash } from "node:crypto";
 import { createActor, fromTransition, type ActorScope, type AnyMachineSnapshot, type AnyStateMachine } from "xstate";
-import type { ActorDefinition } from "../contract.ts";
+import type { ActorDefinition, RestartType, Supervises } from "../contract.ts";
 import type { ActorEvent, Json } from "../kernel/actions.ts";
 import { CohortError } from "../kernel/error.ts";
 import { isObject } from "../kernel/json.ts";
-import { MICROSTEPS_MAX } from "../kernel/limits.ts";
+import { MICROSTEPS_MAX, SUPERVISED_RESTARTS_MAX } from "../kernel/limits.ts";
 import type { ActorRow } from "../journal/batch-rows.ts";
 import { checkMachine } from "./machine-check.ts";
 
@@ -47,11 +47,21 @@ function definitionHash(machine: AnyStateMachine): string {
   return createHash("sha256").update(JSON.stringify(machine.config)).digest("hex").slice(0, 32);
 }
 
+function checkedPolicy({ kind, supervises }: ActorDefinition): Supervises | null {
+  if (supervises === undefined) return null;
+  const { restartsMax, windowMs, delayMsMin, delayMsMax } = supervises;
+  const numbers = [restartsMax, windowMs, delayMsMin, delayMsMax].every((value) => Number.isFinite(value) && value >= 0);
+  if (!numbers || delayMsMin > delayMsMax || restartsMax > SUPERVISED_RESTARTS_MAX)
+    throw new CohortError("MACHINE_REFUSED", { on: `${kind} supervises with numbers that cannot be: ${JSON.stringify(supervises)}` });
+  return supervises;
+}
+
 export class PreparedDefinition {
   readonly kind: string;
   readonly version: number;
   readonly hash: string;
-  readonly restart: "permanent" | "transient" | "temporary";
+  readonly restart: RestartType;
+  readonly supervises: Supervises | null;
   readonly #definition: ActorDefinition;
   readonly #machine: AnyStateMachine;
   readonly #ignores: ReadonlySet<string>;
@@ -62,7 +72,9 @@ export class PreparedDefinition {
     checkMachine(definition.machine);
     this.kind = definition.kind;
     this.version = definition.version;
+    if (definition.kind === "scope") throw new CohortError("MACHINE_REFUSED", { on: "the kind scope is the runtime's" });
     this.restart = definition.restart ?? "temporary";
+    this.supervises = checkedPolicy(definition);
     this.#definition = definition;
     this.#machine = definition.machine;
     this.#ignores = new Set(definition.ignores ?? []);

@@ -1,57 +1,40 @@
 /**
- * Owns the queue of deliveries and the turns that work through it.
- * Does not own: what a delivery does.
- * 1. Deliveries are handled in the order they were pushed.
+ * Owns the turns that work through the mailboxes.
+ * Does not own: mailboxes, what a delivery does.
+ * 1. A visit handles at most VISIT_EVENTS_MAX deliveries of one receiver; then it is the next one's turn.
  * 2. A turn ends after TURN_MS_MAX, so that sockets and timers get their turn.
  * 3. While `blocked` answers true nothing is handled; `wake` looks again.
  */
 import type { Environment } from "../kernel/environment.ts";
-import { TURN_MS_MAX } from "../kernel/limits.ts";
-import { Queue } from "../mailbox/queue.ts";
+import { TURN_MS_MAX, VISIT_EVENTS_MAX } from "../kernel/limits.ts";
+import type { Mailbox } from "../mailbox/mailbox.ts";
+import type { Mailboxes } from "../mailbox/mailboxes.ts";
+import type { Delivery } from "./delivery.ts";
 
-export interface LoopParts<T> {
+export interface LoopParts {
   readonly environment: Environment;
-  handle(item: T): void;
+  readonly mailboxes: Mailboxes;
+  handle(delivery: Delivery): void;
   /** After each turn, with work done. */
   turned(): void;
   blocked(): boolean;
+  /** Work that nothing may hold up, at the beginning of each turn. */
+  pressed(): void;
 }
 
-export class Loop<T> {
-  #queue = new Queue<T>();
-  readonly #parts: LoopParts<T>;
+export class Loop {
+  readonly #parts: LoopParts;
   #scheduled = false;
   #stopped = false;
 
-  constructor(parts: LoopParts<T>) {
+  constructor(parts: LoopParts) {
     this.#parts = parts;
   }
 
-  get length(): number {
-    return this.#queue.length;
-  }
-
-  push(item: T): void {
-    this.#queue.push(item);
-    this.wake();
-  }
-
   wake(): void {
-    if (this.#scheduled || this.#stopped || this.#queue.length === 0) return;
+    if (this.#scheduled || this.#stopped || this.#parts.mailboxes.idle) return;
     this.#scheduled = true;
     this.#parts.environment.defer(() => this.#turn());
-  }
-
-  /** Takes out what `wanted` picks; the rest stays in order. */
-  remove(wanted: (item: T) => boolean): readonly T[] {
-    const kept = new Queue<T>();
-    const removed: T[] = [];
-    for (let item = this.#queue.shift(); item !== undefined; item = this.#queue.shift()) {
-      if (wanted(item)) removed.push(item);
-      else kept.push(item);
-    }
-    this.#queue = kept;
-    return removed;
   }
 
   stop(): void {
@@ -59,16 +42,30 @@ export class Loop<T> {
   }
 
   #turn(): void {
-    this.#scheduled = false;
-    const { environment } = this.#parts;
-    const startMs = environment.monotonicMs();
-    while (!this.#stopped && !this.#parts.blocked()) {
-      const item = this.#queue.shift();
-      if (item === undefined) break;
-      this.#parts.handle(item);
-      if (environment.monotonicMs() - startMs >= TURN_MS_MAX) break;
+    const { environment, mailboxes } = this.#parts;
+    const endMs = environment.monotonicMs() + TURN_MS_MAX;
+    this.#parts.pressed();
+    let more = true;
+    while (more && !this.#stopped && !this.#parts.blocked()) {
+      const mailbox = mailboxes.next();
+      if (mailbox === undefined) break;
+      more = this.#visit(mailbox, endMs);
+      mailboxes.leave(mailbox);
     }
+    this.#scheduled = false;
     this.#parts.turned();
     if (!this.#parts.blocked()) this.wake();
+  }
+
+  /** False when the turn is over. */
+  #visit(mailbox: Mailbox, endMs: number): boolean {
+    const { environment, mailboxes } = this.#parts;
+    for (let events = 0; events < VISIT_EVENTS_MAX && !this.#parts.blocked(); events++) {
+      const delivery = mailboxes.take(mailbox);
+      if (delivery === undefined) return true;
+      this.#parts.handle(delivery);
+      if (environment.monotonicMs() >= endMs || this.#stopped) return false;
+    }
+    return true;
   }
 }

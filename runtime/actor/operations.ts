@@ -40,6 +40,21 @@ function isEvent(value: Json | undefined): value is ActorEvent {
   return isObject(value) && typeof value["type"] === "string";
 }
 
+function timerName(action: string, params: { readonly [key: string]: Json | undefined }): string {
+  const name = text(action, params, "name");
+  return name.startsWith("runtime.") ? wrong(action, `${name} is the host's`) : name;
+}
+
+/** The optional parts of a spawn. */
+function fate(action: string, params: { readonly [key: string]: Json | undefined }): Pick<SpawnParams, "restart" | "deadlineAtMs"> {
+  const { restart, deadlineAtMs } = params;
+  if (restart !== undefined && restart !== "permanent" && restart !== "transient" && restart !== "temporary")
+    wrong(action, "restart is not a type of restart");
+  if (deadlineAtMs !== undefined && (typeof deadlineAtMs !== "number" || !Number.isFinite(deadlineAtMs)))
+    wrong(action, "deadlineAtMs is not a time");
+  return { ...(restart === undefined ? {} : { restart }), ...(deadlineAtMs === undefined ? {} : { deadlineAtMs }) };
+}
+
 function read(action: RuntimeActionName, params: { readonly [key: string]: Json | undefined }): Operation {
   switch (action) {
     case "send": {
@@ -59,16 +74,16 @@ function read(action: RuntimeActionName, params: { readonly [key: string]: Json 
     case "startTimer": {
       const atMs = params["atMs"];
       if (typeof atMs !== "number" || !Number.isFinite(atMs)) wrong(action, "atMs is not a time");
-      return { type: action, name: text(action, params, "name"), atMs };
+      return { type: action, name: timerName(action, params), atMs };
     }
     case "stopTimer":
-      return { type: action, name: text(action, params, "name") };
+      return { type: action, name: timerName(action, params) };
     case "spawn": {
       const { ref } = params;
       if (!isActorRef(ref)) wrong(action, "ref is not a ref");
       const input = params["input"] ?? null;
       const scope = params["scope"] === undefined ? {} : { scope: text(action, params, "scope") };
-      return { type: action, ref, input, ...scope, text: encodeJson(input) };
+      return { type: action, ref, input, ...scope, ...fate(action, params), text: encodeJson(input) };
     }
     case "project": {
       const value = params["value"] ?? null;

@@ -1,9 +1,10 @@
 /** Puts what the journal holds back to work: actors, scopes, timers, the outbox, effects. Events are never run again. */
 import type { LoadedState } from "../journal/batch-rows.ts";
 import type { PendingEffect } from "../effects/effects.ts";
-import type { ActorEvent, ActorRef } from "../kernel/actions.ts";
+import type { ActorRef } from "../kernel/actions.ts";
 import { CohortError } from "../kernel/error.ts";
-import { decodeJson, isObject } from "../kernel/json.ts";
+import { decodeJson } from "../kernel/json.ts";
+import { messageOf } from "../mailbox/mailboxes.ts";
 import type { PreparedDefinition } from "./definition.ts";
 import type { Actor } from "./registry.ts";
 import type { World, WorldParts } from "./world.ts";
@@ -17,43 +18,49 @@ function restoreActors(loaded: LoadedState, parts: WorldParts): void {
   parts.scopes.load(loaded.scopes);
   for (const row of loaded.actors) {
     const prepared = definition(row.kind, row.ref);
+    // Its first transition threw, and it waits to begin again.
+    const blank = row.status !== "active" && row.snapshot === "null";
     const actor: Actor = {
       ref: row.ref as ActorRef,
       definition: prepared,
       scope: row.scope,
       parent: row.parent as ActorRef | null,
+      restart: row.restart,
       input: row.input,
-      snapshot: prepared.restore(row, decodeJson(row.snapshot, `snapshot of ${row.ref}`)),
-      status: "active",
+      spawnSeq: row.spawn_seq,
+      incarnation: row.incarnation,
+      startedSeq: row.started_seq,
+      snapshot: blank ? null : prepared.restore(row, decodeJson(row.snapshot, `snapshot of ${row.ref}`)),
+      status: row.status,
       inboxHigh: row.inbox_high,
+      controlHigh: row.control_high,
+      restartsMs: row.restarts === null ? [] : (JSON.parse(row.restarts) as readonly number[]),
+      stored: row.version === prepared.version,
       timers: new Map(),
-      failuresMs: [],
+      children: prepared.supervises === null ? null : new Set(),
+      exit: null,
     };
     parts.registry.add(actor);
-    parts.scopes.join(row.scope, null, actor.ref);
+    parts.scopes.join(row.scope, null, actor.ref, null);
   }
+  // Rows come in the order of spawning, which is that of siblings; a child may stand before a parent that began again.
+  for (const actor of parts.registry.live()) if (actor.parent !== null) parts.registry.get(actor.parent)?.children?.add(actor);
   parts.registry.load(loaded.ended);
 }
 
 function redeliver(loaded: LoadedState, parts: WorldParts): void {
-  for (const row of loaded.outbox) {
-    const event = decodeJson(row.event, `message ${row.id}`);
-    if (!isObject(event) || typeof event["type"] !== "string") throw new CohortError("JOURNAL_CORRUPT", { on: `message ${row.id}` });
-    parts.deliver({
-      type: "message",
-      id: row.id,
-      from: row.sender,
-      to: row.receiver as ActorRef,
-      event: event as ActorEvent,
-      text: row.event,
-    });
-  }
+  for (const row of loaded.outbox) parts.mailboxes.push(messageOf(row));
+  for (const { receiver, count } of loaded.outboxBeyond) parts.mailboxes.leaveBehind(receiver, count);
 }
 
 function rearm(loaded: LoadedState, parts: WorldParts): void {
-  for (const row of loaded.timers) {
+  const owned = loaded.timers.map((row) => {
     const actor = parts.registry.get(row.owner as ActorRef);
     if (actor === undefined) throw new CohortError("JOURNAL_CORRUPT", { on: `timer ${row.name} of ${row.owner}, which is not alive` });
+    return { row, actor };
+  });
+  // Timers of one time fire in the order they are armed: those that wait for one restart begin in the order of their spawning.
+  for (const { row, actor } of owned.toSorted((left, right) => left.actor.spawnSeq - right.actor.spawnSeq)) {
     actor.timers.set(row.name, parts.timers.arm(actor.ref, row.name, row.at_ms));
   }
 }
@@ -65,12 +72,14 @@ function rearm(loaded: LoadedState, parts: WorldParts): void {
 function resume(effect: PendingEffect, state: "planned" | "started", parts: WorldParts, world: World): void {
   const { effects, registry } = parts;
   const once = effect.definition.safety === "once";
-  const deserted = registry.get(effect.owner) === undefined && !effect.farewell;
+  const owner = registry.get(effect.owner);
+  const lives = owner !== undefined && owner.status === "active" && effect.id > owner.startedSeq;
+  const deserted = !lives && !effect.farewell;
   if (deserted && effect.definition.compensate !== undefined) {
     effect.state = "dropped";
     world.settleEffect(effect, !(once && state === "planned"));
   } else if (once && state === "started") {
-    effects.settleUnrun(effect, { type: "effectUnknown", name: effect.definition.name, key: effect.key });
+    effects.settleUnrun(effect, { type: "effectUnknown", name: effect.definition.name, key: effect.askedKey });
   } else effects.ready(effect);
 }
 
@@ -86,9 +95,11 @@ function resumeEffects(loaded: LoadedState, parts: WorldParts, world: World): vo
       id: row.id,
       owner: row.owner as ActorRef,
       definition,
-      key: row.asked_key,
+      key: row.key ?? row.asked_key,
+      askedKey: row.asked_key,
       params,
       farewell: row.farewell === 1,
+      control: false,
       recovered,
       state: "planned",
     };

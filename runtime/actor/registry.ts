@@ -1,7 +1,8 @@
 /**
- * Owns the map of live actors and the set of refs that ended, so that none is ever used twice.
+ * Owns the map of actors that have not ended, and which refs were used up, so that none is ever used twice.
  * Does not own: snapshots' meaning, rows.
  */
+import type { ExitReason } from "../contract.ts";
 import type { ActorRef } from "../kernel/actions.ts";
 import type { Timer } from "../timers/timer-heap.ts";
 import type { StoredActor } from "./batch.ts";
@@ -9,13 +10,31 @@ import { EndedRefs } from "./ended-refs.ts";
 
 export interface Actor extends StoredActor {
   readonly timers: Map<string, Timer>;
-  /** When it threw lately, for the restart intensity. */
-  failuresMs: number[];
+  /** In the order they were spawned; only of one that supervises. */
+  readonly children: Set<Actor> | null;
+  /** Why its last incarnation was over, while its supervisor makes up its mind. */
+  exit: ExitReason | null;
 }
 
-/** One that has not taken its first transition. */
-export function newActor(facts: Pick<Actor, "ref" | "definition" | "scope" | "parent" | "input">): Actor {
-  return { ...facts, snapshot: null, status: "active", inboxHigh: 0, timers: new Map(), failuresMs: [] };
+type Facts = Pick<Actor, "ref" | "definition" | "scope" | "parent" | "input" | "restart">;
+
+/** One that has not begun its first incarnation. */
+export function newActor(facts: Facts): Actor {
+  return {
+    ...facts,
+    spawnSeq: 0,
+    incarnation: 0,
+    startedSeq: 0,
+    snapshot: null,
+    status: "active",
+    inboxHigh: 0,
+    controlHigh: 0,
+    restartsMs: [],
+    stored: false,
+    timers: new Map(),
+    children: facts.definition.supervises === null ? null : new Set(),
+    exit: null,
+  };
 }
 
 export class Registry {

@@ -1,23 +1,24 @@
 /**
- * Owns the live actors and what operations do to them: the meaning of the named actions, ends, restarts, spawns.
- * Does not own: the queue and turns, commits, the running of effects and timers (it tells each).
+ * Owns the live actors and what operations do to them: the meaning of the named actions, and of an incarnation's beginning.
+ * Does not own: mailboxes and turns, commits, what becomes of an actor whose incarnation is over (supervision.ts), the running of effects and timers.
  * 1. All changes of one event go into one batch, or none: operations are read and checked before the first is applied.
  * 2. What an actor sends has a row in the outbox before anyone may see it.
- * 3. An actor that ends takes its timers with it; its effects run on as effects.ts says.
  */
 import type { AnyMachineSnapshot } from "xstate";
+import type { ExitReason, RestartType } from "../contract.ts";
 import type { Effects, PendingEffect } from "../effects/effects.ts";
 import type { ActorEvent, ActorRef, Json } from "../kernel/actions.ts";
-import type { Clock } from "../kernel/environment.ts";
+import type { Environment } from "../kernel/environment.ts";
 import { CohortError } from "../kernel/error.ts";
 import { kindOf } from "../kernel/ids.ts";
 import { encodeJson, isObject } from "../kernel/json.ts";
-import { RESTART_WINDOW_MS, RESTARTS_MAX, SPAWN_DEPTH_MAX } from "../kernel/limits.ts";
+import { SPAWN_DEPTH_MAX } from "../kernel/limits.ts";
+import type { Mailboxes } from "../mailbox/mailboxes.ts";
 import type { Scopes } from "../scopes/scopes.ts";
+import type { Supervision } from "../supervisor/supervision.ts";
 import type { TimerHeap } from "../timers/timer-heap.ts";
 import type { Batch, EventFacts } from "./batch.ts";
 import type { ListedAction, PreparedDefinition } from "./definition.ts";
-import type { InnerDelivery } from "./delivery.ts";
 import { readOperations, type Operation } from "./operations.ts";
 import { newActor, type Actor, type Registry } from "./registry.ts";
 
@@ -27,17 +28,19 @@ export interface WorldParts {
   readonly effects: Effects;
   readonly timers: TimerHeap;
   readonly scopes: Scopes;
-  readonly now: Clock;
+  readonly mailboxes: Mailboxes;
+  readonly environment: Environment;
   readonly logHeads: Map<string, number>;
   readonly batch: () => Batch;
   readonly next: () => number;
-  readonly deliver: (delivery: InnerDelivery) => void;
 }
 
 export interface SpawnRequest {
   readonly ref: ActorRef;
   readonly input: Json;
   readonly scope: string | null;
+  readonly restart: RestartType | null;
+  readonly deadlineAtMs: number | null;
   readonly creator: Actor | null;
   readonly source: string | null;
   readonly depth: number;
@@ -64,33 +67,36 @@ function withTime(input: Json, atMs: number): Json {
 
 export class World {
   readonly #parts: WorldParts;
+  readonly #supervision: () => Supervision;
+  readonly #exits: { readonly actor: Actor; readonly reason: ExitReason; readonly message: string | null }[] = [];
+  /** Actors whose operations are being applied, each inside the one before. */
+  #applying = 0;
 
-  constructor(parts: WorldParts) {
+  constructor(parts: WorldParts, supervision: () => Supervision) {
     this.#parts = parts;
+    this.#supervision = supervision;
   }
 
-  /** One event to one live actor: transition, journal row, operations, end. */
-  give(actor: Actor, event: ActorEvent, cause: Cause): Verdict {
-    const { now, next } = this.#parts;
-    const atMs = now();
-    const seq = next();
-    const record = (outcome: EventFacts["outcome"], detail: string | null): void =>
-      this.#parts.batch().event({ seq, atMs, actor: actor.ref, ...cause, type: event.type, payload: encodeJson(event), outcome, detail });
+  /** One event to one live actor: transition, journal row, operations, end. `text` is the event as JSON. */
+  give(actor: Actor, event: ActorEvent, text: string, cause: Cause): Verdict {
+    const { environment, next } = this.#parts;
+    const atMs = environment.now();
+    const facts = { seq: next(), atMs, actor: actor.ref, ...cause, type: event.type, payload: text };
     let taken: Taken | null;
     try {
       taken = this.#take(actor, { ...event, at: atMs });
     } catch (error) {
       const message = messageOf(error);
-      record("failed", message);
-      this.#threw(actor, message, atMs);
+      this.#parts.batch().event({ ...facts, outcome: "failed", detail: message });
+      this.#exit(actor, "failed", message);
       return { outcome: "failed", message };
     }
     if (taken === null) {
       const outcome = actor.definition.ignores(event.type) ? "ignored" : "dead";
-      record(outcome, null);
+      this.#parts.batch().event({ ...facts, outcome, detail: null });
       return { outcome };
     }
-    record("applied", null);
+    this.#parts.batch().event({ ...facts, outcome: "applied", detail: null });
     this.#become(actor, taken, 0);
     return { outcome: "applied" };
   }
@@ -101,52 +107,61 @@ export class World {
     return taken === null ? null : this.#read(taken);
   }
 
-  /** An event for which there is no actor: it is journaled all the same. */
-  deadLetter(to: ActorRef, event: ActorEvent, cause: Cause): void {
-    const facts = { seq: this.#parts.next(), atMs: this.#parts.now(), actor: to, type: event.type, payload: encodeJson(event) };
-    this.#parts.batch().event({ ...facts, ...cause, outcome: "dead", detail: "no such actor" });
+  /** An event for which there is no actor, or none any more: it is journaled all the same. */
+  deadLetter(to: ActorRef, event: ActorEvent, text: string, cause: Cause, detail = "no such actor"): void {
+    const facts = { seq: this.#parts.next(), atMs: this.#parts.environment.now(), actor: to, type: event.type, payload: text };
+    this.#parts.batch().event({ ...facts, ...cause, outcome: "dead", detail });
   }
 
-  /** Changes nothing for a ref that is known. `failed` carries what its first transition threw: it has ended already. */
+  /** Changes nothing for a ref that is known, but for a child that was stopped with its creator. `failed` carries what its first transition threw. */
   spawn(request: SpawnRequest): Spawned {
-    const { registry, scopes, now, next, definitions } = this.#parts;
+    const { registry, definitions } = this.#parts;
     const { ref, creator } = request;
-    if (registry.known(ref)) return { type: "known" };
+    const stopped = registry.get(ref);
+    const again = stopped?.status === "stopped" && stopped.parent === creator?.ref;
+    if (!again && registry.known(ref)) return { type: "known" };
     const definition = definitions.get(kindOf(ref));
     if (definition === undefined) throw new CohortError("ACTOR_UNKNOWN", { on: `no definition of ${kindOf(ref)}` });
-    const atMs = now();
-    const scopeName = request.scope ?? creator?.scope ?? ref;
-    const input = withTime(request.input, atMs);
-    const stored = definition.restart === "permanent" ? encodeJson(request.input) : null;
-    const actor = newActor({ ref, definition, scope: scopeName, parent: creator?.ref ?? null, input: stored });
-    registry.add(actor);
-    const scope = scopes.join(scopeName, creator?.scope ?? null, ref);
-    const facts = {
-      seq: next(),
-      atMs,
-      actor: ref,
-      cause: "spawn",
-      source: request.source,
-      sourceId: null,
-      type: "spawn",
-      payload: encodeJson(request.input),
-    } as const;
-    this.#parts.batch().actor(actor);
-    const started = this.#start(definition, input, request.depth);
-    if (typeof started === "string") {
-      this.#parts.batch().event({ ...facts, outcome: "failed", detail: started });
-      this.#end(actor, "failed", started);
-      return { type: "failed", message: started };
-    }
-    this.#parts.batch().event({ ...facts, outcome: "applied", detail: null });
-    this.#become(actor, started, request.depth);
+    const actor = again ? stopped : newActor({ ...this.#place(request), definition, input: null, restart: definition.restart });
+    actor.restart = request.restart ?? definition.restart;
+    actor.input = actor.restart === "temporary" ? null : encodeJson(request.input);
+    if (!again) registry.add(actor);
+    const scope = this.#parts.scopes.join(actor.scope, creator?.scope ?? null, ref, request.deadlineAtMs);
+    // Behind its siblings, if it was there before.
+    creator?.children?.delete(actor);
+    creator?.children?.add(actor);
+    const failure = this.begin(actor, request.input, { cause: "spawn", source: request.source, sourceId: null, type: "spawn" }, request.depth);
+    if (failure !== null) return { type: "failed", message: failure };
     if (scope.cancelled !== null && actor.status === "active")
       this.sendCancel(scope.name, ref, scope.cancelled.mode, scope.cancelled.reason);
     return { type: "created" };
   }
 
-  sendCancel(scope: string, to: ActorRef, mode: "grace" | "kill", reason: string): void {
-    this.#send(`scope:${scope}`, to, { type: "cancel", mode, reason });
+  #place({ ref, scope, creator }: SpawnRequest): Pick<Actor, "ref" | "scope" | "parent"> {
+    return { ref, scope: scope ?? creator?.scope ?? ref, parent: creator?.ref ?? null };
+  }
+
+  /** A new incarnation takes its first transition. Answers what that threw: then the incarnation is over already. */
+  begin(actor: Actor, input: Json, cause: Cause & Pick<EventFacts, "type">, depth: number): string | null {
+    const atMs = this.#parts.environment.now();
+    const facts = { seq: this.#parts.next(), atMs, actor: actor.ref, ...cause, payload: encodeJson(input) };
+    if (cause.type === "spawn") actor.spawnSeq = facts.seq;
+    actor.incarnation++;
+    actor.startedSeq = facts.seq;
+    actor.status = "active";
+    actor.exit = null;
+    actor.snapshot = null;
+    actor.stored = false;
+    this.#parts.batch().actor(actor);
+    const started = this.#start(actor.definition, withTime(input, atMs), depth);
+    if (typeof started === "string") {
+      this.#parts.batch().event({ ...facts, outcome: "failed", detail: started });
+      this.#exit(actor, "failed", started);
+      return started;
+    }
+    this.#parts.batch().event({ ...facts, outcome: "applied", detail: null });
+    this.#become(actor, started, depth);
+    return null;
   }
 
   /** Answers the message of what the machine threw. */
@@ -160,8 +175,8 @@ export class World {
   }
 
   #read({ snapshot, actions }: { readonly snapshot: AnyMachineSnapshot; readonly actions: readonly ListedAction[] }): Taken {
-    const { children } = snapshot as { readonly children: object };
-    if (Object.keys(children).length > 0) throw new CohortError("MACHINE_REFUSED", { on: "assign spawned an actor of xstate" });
+    for (const _ in (snapshot as { readonly children: object }).children)
+      throw new CohortError("MACHINE_REFUSED", { on: "assign spawned an actor of xstate" });
     if (snapshot.status === "error") throw snapshot.error;
     const operations = readOperations(actions);
     for (const operation of operations) {
@@ -178,21 +193,35 @@ export class World {
   #become(actor: Actor, { snapshot, operations }: Taken, depth: number): void {
     actor.snapshot = snapshot;
     this.#parts.batch().actor(actor);
-    const ends = snapshot.status !== "active" && actor.definition.restart !== "permanent";
+    const ends = snapshot.status !== "active";
+    this.#applying++;
     for (const operation of operations) this.#apply(actor, operation, ends, depth);
-    if (ends) this.#end(actor, "done", null);
-    else if (snapshot.status !== "active") this.#startAnew(actor);
+    this.#applying--;
+    if (ends) this.#exit(actor, "done", null);
+    else this.#settleExits();
+  }
+
+  /** Not before the operations of this event are all applied: an exit may be the exit of the actor whose they are. */
+  #exit(actor: Actor, reason: ExitReason, message: string | null): void {
+    this.#exits.push({ actor, reason, message });
+    this.#settleExits();
+  }
+
+  #settleExits(): void {
+    if (this.#applying > 0) return;
+    for (let exit = this.#exits.shift(); exit !== undefined; exit = this.#exits.shift())
+      this.#supervision().exited(exit.actor, exit.reason, exit.message);
   }
 
   #apply(actor: Actor, operation: Operation, farewell: boolean, depth: number): void {
     const batch = this.#parts.batch();
     switch (operation.type) {
       case "send":
-        return this.#send(actor.ref, operation.to, operation.event, operation.text);
+        return this.send(actor.ref, operation.to, operation.event, operation.text);
       case "effect":
         return this.#plan(actor, operation, farewell);
       case "startTimer":
-        return this.#startTimer(actor, operation.name, operation.atMs);
+        return this.startTimer(actor, operation.name, operation.atMs);
       case "stopTimer":
         return this.stopTimer(actor, operation.name);
       case "spawn":
@@ -200,6 +229,8 @@ export class World {
           ref: operation.ref,
           input: operation.input,
           scope: operation.scope ?? null,
+          restart: operation.restart ?? null,
+          deadlineAtMs: operation.deadlineAtMs ?? null,
           creator: actor,
           source: actor.ref,
           depth: depth + 1,
@@ -215,25 +246,32 @@ export class World {
     }
   }
 
-  #send(from: string, to: ActorRef, event: ActorEvent, text = encodeJson(event)): void {
+  send(from: string, to: ActorRef, event: ActorEvent, text = encodeJson(event)): void {
     const id = this.#parts.next();
     this.#parts.batch().send(id, from, to, text);
-    this.#parts.deliver({ type: "message", id, from, to, event, text });
+    this.#parts.mailboxes.push({ type: "message", id, from, to, event, text });
+  }
+
+  sendCancel(scope: string, to: ActorRef, mode: "grace" | "kill", reason: string): void {
+    this.send(`scope:${scope}`, to, { type: "cancel", mode, reason });
   }
 
   #plan(actor: Actor, operation: Extract<Operation, { type: "effect" }>, farewell: boolean): void {
     const { effects, next } = this.#parts;
     const definition = effects.definition(operation.name);
     if (definition === undefined) throw new CohortError("INTERNAL", { on: `no effect ${operation.name}` });
-    const { key, params } = operation;
-    const effect: PendingEffect = { id: next(), owner: actor.ref, definition, key, params, farewell, recovered: false, state: "planned" };
+    const { key: askedKey, params } = operation;
+    // What an earlier incarnation did under this key is undone, or was for nothing: this is another effect.
+    const key = actor.incarnation > 1 ? `${askedKey}#${actor.incarnation}` : askedKey;
+    const facts = { id: next(), owner: actor.ref, definition, key, askedKey, params, farewell, control: this.#parts.batch().control };
+    const effect: PendingEffect = { ...facts, recovered: false, state: "planned" };
     effects.plan(effect);
     const batch = this.#parts.batch();
-    batch.effect(effect.id, actor.ref, operation.name, key, key, operation.text, farewell);
+    batch.effect(effect.id, actor.ref, operation.name, key, askedKey, operation.text, farewell);
     batch.committed(() => effects.ready(effect));
   }
 
-  #startTimer(actor: Actor, name: string, atMs: number): void {
+  startTimer(actor: Actor, name: string, atMs: number): void {
     const old = actor.timers.get(name);
     if (old !== undefined) this.#parts.timers.disarm(old);
     actor.timers.set(name, this.#parts.timers.arm(actor.ref, name, atMs));
@@ -246,42 +284,6 @@ export class World {
     this.#parts.timers.disarm(timer);
     actor.timers.delete(name);
     this.#parts.batch().timer(actor.ref, name, null);
-  }
-
-  /** It threw: its state is the one before the event. What the definition says of restarts decides whether it lives on. */
-  #threw(actor: Actor, message: string, atMs: number): void {
-    if (actor.definition.restart === "temporary") return this.#end(actor, "failed", message);
-    if (this.#mayRestart(actor, atMs)) return;
-    this.#end(actor, "failed", `${message} (${RESTARTS_MAX} restarts within ${RESTART_WINDOW_MS} ms were not enough)`);
-  }
-
-  #mayRestart(actor: Actor, atMs: number): boolean {
-    actor.failuresMs = actor.failuresMs.filter((failureMs) => atMs - failureMs < RESTART_WINDOW_MS);
-    actor.failuresMs.push(atMs);
-    return actor.failuresMs.length <= RESTARTS_MAX;
-  }
-
-  /** A permanent actor that came to its end begins again from its input. */
-  #startAnew(actor: Actor): void {
-    const atMs = this.#parts.now();
-    for (const name of actor.timers.keys()) this.stopTimer(actor, name);
-    if (!this.#mayRestart(actor, atMs)) return this.#end(actor, "failed", `it ended ${RESTARTS_MAX} times within ${RESTART_WINDOW_MS} ms`);
-    const input = JSON.parse(actor.input ?? "null") as Json;
-    const started = this.#start(actor.definition, withTime(input, atMs), 0);
-    if (typeof started === "string") this.#end(actor, "failed", started);
-    else this.#become(actor, started, 0);
-  }
-
-  #end(actor: Actor, status: "done" | "failed", message: string | null): void {
-    const { registry, effects, scopes } = this.#parts;
-    const batch = this.#parts.batch();
-    actor.status = status;
-    batch.actor(actor);
-    for (const name of actor.timers.keys()) this.stopTimer(actor, name);
-    for (const effect of effects.ownerEnded(actor.ref)) this.settleEffect(effect, effect.recovered);
-    scopes.leave(actor.scope, actor.ref);
-    registry.end(actor.ref);
-    if (status === "failed" && actor.parent !== null) this.#send(actor.ref, actor.parent, { type: "actorFailed", ref: actor.ref, message });
   }
 
   /** The last word on an effect: done, or orphaned and then undone. */

@@ -25,10 +25,15 @@ export interface PendingEffect {
   readonly id: number;
   readonly owner: ActorRef;
   readonly definition: EffectDefinition;
+  /** Unique for ever; names the incarnation, too, where it is not the first. */
   readonly key: string;
+  /** What the machine calls it. */
+  readonly askedKey: string;
   readonly params: Json;
-  /** Planned by the transition that ended its owner: it runs all the same, and nobody is left to undo it for. */
+  /** Planned by the transition that ended its owner's incarnation: it runs all the same, and nobody is left to undo it for. */
   readonly farewell: boolean;
+  /** Its outcome must get through on a full disk. */
+  readonly control: boolean;
   /** A crash may have come between an earlier start and now. */
   readonly recovered: boolean;
   state: "planned" | "waiting" | "running" | "settled" | "undoing" | "dropped";
@@ -114,7 +119,7 @@ export class Effects {
     this.settleUnrun(effect, {
       type: "effectFailed",
       name,
-      key: effect.key,
+      key: effect.askedKey,
       code: "INTERNAL",
       message: "the key of this effect was used before",
     });
@@ -239,7 +244,7 @@ export class Effects {
     const code = isCohortError(error) ? error.code : "INTERNAL";
     const message = error instanceof Error ? error.message : String(error);
     if (!isCohortError(error)) this.#log.warn({ effect: effect.definition.name, key: effect.key, error }, "an effect threw");
-    return { type: "effectFailed", name: effect.definition.name, key: effect.key, code, message };
+    return { type: "effectFailed", name: effect.definition.name, key: effect.askedKey, code, message };
   }
 
   /** Outcomes from now on are not delivered: recovery runs the effects again. */

@@ -24,7 +24,7 @@ export interface EffectParams {
   readonly params: Json;
 }
 
-/** At `atMs` the actor receives `{ type: "timer", name }`. Setting a name again moves it. */
+/** At `atMs` the actor receives `{ type: "timer", name }`. Setting a name again moves it. Names that begin with `runtime.` are the host's. */
 export interface StartTimerParams {
   readonly name: string;
   readonly atMs: number;
@@ -34,11 +34,18 @@ export interface StopTimerParams {
   readonly name: string;
 }
 
-/** Create a root actor, in the scope of its creator unless one is named. Spawning a ref that exists (or ended) is no error and changes nothing. The host adds `at` to an input that is an object. */
+/**
+ * Create an actor, in the scope of its creator unless one is named. Spawning a ref that exists (or ended) is no error and changes nothing, unless it is a
+ * child that was stopped with an earlier incarnation of its creator: that begins anew. The host adds `at` to an input that is an object.
+ */
 export interface SpawnParams {
   readonly ref: ActorRef;
   readonly input: Json;
   readonly scope?: string;
+  /** In place of its definition's. */
+  readonly restart?: "permanent" | "transient" | "temporary";
+  /** Of its scope: the earliest that anyone named counts, and that of an outer scope before it. */
+  readonly deadlineAtMs?: number;
 }
 
 /** Upsert (or, with null, delete) a row that queries see once it is committed. */

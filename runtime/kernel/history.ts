@@ -45,3 +45,9 @@ export interface HistoryPage {
 
 /** A deletion leaves one such event in the place of what it took. */
 export const TOMBSTONE = { cause: "deleted", type: "tombstone" } as const;
+
+/** Begins an incarnation from its input, as a spawn does; what else has this cause leaves the machine alone. */
+export const RESTART = { cause: "supervision", type: "restart" } as const;
+
+/** Why an event was not given to a machine: its incarnation was over. */
+export const EARLIER_INCARNATION = "for an earlier incarnation";

@@ -1,8 +1,8 @@
 /**
  * Owns one actor's state while its journaled events are given to its machine again, with the times at which they were applied.
  * Does not own: what the journal says of them (actor-replay.ts compares), and nothing of the live runtime: no effect runs, nothing is sent.
- * 1. An event that throws leaves the state as it was, and ends an actor that is not restarted.
- * 2. What an actor that has ended would hear is a dead letter.
+ * 1. An event that throws leaves the state as it was, and ends the incarnation; a spawn or a restart begins one.
+ * 2. What an incarnation that is over would hear is a dead letter.
  */
 import type { AnyMachineSnapshot } from "xstate";
 import type { PreparedDefinition } from "../actor/definition.ts";
@@ -10,7 +10,7 @@ import { readOperations, type Operation } from "../actor/operations.ts";
 import type { ActorEvent, Json } from "../kernel/actions.ts";
 import { CohortError } from "../kernel/error.ts";
 import { isObject } from "../kernel/json.ts";
-import type { JournaledEvent } from "../kernel/history.ts";
+import { EARLIER_INCARNATION, RESTART, type JournaledEvent } from "../kernel/history.ts";
 
 export type Step =
   | { readonly outcome: "applied"; readonly operations: readonly Operation[] }
@@ -19,16 +19,23 @@ export type Step =
 
 type Listed = ReturnType<PreparedDefinition["start"]>;
 
+/** Of the present incarnation. stopped: supervision ended it, whatever its machine thought. */
+export type ReplayedStatus = "active" | "done" | "failed" | "stopped";
+
+function begins({ cause, type }: JournaledEvent): boolean {
+  return cause === "spawn" || (cause === RESTART.cause && type === RESTART.type);
+}
+
 export class ReplayedActor {
   readonly definition: PreparedDefinition;
   #snapshot: AnyMachineSnapshot | null = null;
-  #status: "active" | "done" | "failed" = "active";
+  #status: ReplayedStatus = "active";
 
   constructor(definition: PreparedDefinition) {
     this.definition = definition;
   }
 
-  get status(): "active" | "done" | "failed" {
+  get status(): ReplayedStatus {
     return this.#status;
   }
 
@@ -38,17 +45,22 @@ export class ReplayedActor {
   }
 
   give(event: JournaledEvent): Step {
-    if (this.#status !== "active") return { outcome: "dead" };
+    const isBeginning = begins(event);
+    if (isBeginning) [this.#status, this.#snapshot] = ["active", null];
+    else if (event.cause === RESTART.cause) {
+      this.#status = "stopped";
+      return { outcome: "applied", operations: [] };
+    } else if (this.#status !== "active" || event.detail === EARLIER_INCARNATION) return { outcome: "dead" };
     const payload = JSON.parse(event.payload) as Json;
     try {
-      const listed = event.cause === "spawn" ? this.#start(payload, event.atMs) : this.#take(payload, event.atMs);
+      const listed = isBeginning ? this.#start(payload, event.atMs) : this.#take(payload, event.atMs);
       if (listed === null) return { outcome: this.definition.ignores(event.type) ? "ignored" : "dead" };
       const operations = this.#read(listed);
       this.#snapshot = listed.snapshot;
-      if (listed.snapshot.status !== "active" && this.definition.restart !== "permanent") this.#status = "done";
+      if (listed.snapshot.status !== "active") this.#status = "done";
       return { outcome: "applied", operations };
     } catch (error) {
-      if (this.definition.restart === "temporary" || event.cause === "spawn") this.#status = "failed";
+      this.#status = "failed";
       return { outcome: "failed", message: error instanceof Error ? error.message : String(error) };
     }
   }
