@@ -14,6 +14,8 @@ const BENCHES: Readonly<Record<string, () => Promise<Measurement>>> = {
   cancel: async () => (await import("./cancel.ts")).measureCancel(),
   grant: async () => (await import("./grant.ts")).measureGrant(),
   noise: async () => (await import("./noise.ts")).measureNoise(),
+  relay: async () => (await import("./relay.ts")).measureRelay(),
+  orchestrate: async () => (await import("./orchestrate.ts")).measureOrchestrate(),
   staged: async () => (await import("./staged.ts")).measureStaged(),
 };
 const BUILD_TIMEOUT_MS = 300_000;
