@@ -99,6 +99,24 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
     expect(tracesOf(`s${uid}`)).toEqual([]);
   });
 
+  test("is not frozen in the moment in which it starts its first program: its init waits for that", async () => {
+    for (let round = 0; round < 40; round += 1) {
+      const name = await bench.sandbox();
+      const started = bench.start(name, ["/bin/true"]).catch(() => null);
+      await pause(0.1 * (round % 10));
+      const refusal = await bench.vm.freeze(name).catch((error: unknown) => error);
+      if (refusal === undefined) {
+        expect((await bench.vm.probe(name)).inside).toContain("seccomp");
+        await bench.vm.thaw(name);
+      } else {
+        expect(refusal).toMatchObject({ code: "CHILD_BUSY" });
+      }
+      const execId = await started;
+      if (execId !== null) expect((await bench.outcome(name, execId)).exit).toMatchObject({ cause: "exited", code: 0 });
+      await bench.destroy(name);
+    }
+  });
+
   test("that was frozen by request stays so when the lease ends and comes back, and can be collected from again", async () => {
     bench.disconnect();
     await bench.connect({ freezeAfterMs: 300, killAfterMs: 30_000 });

@@ -18,6 +18,12 @@ enum { FD_TOOLS = 3, PLACED_MAX = EXEC_FDS_MAX + 1, EXIT_NOT_STARTED = 127 };
 /* Behind what the program gets: 0 to 2, and 3 when it has a tools channel. */
 static int report_fd, blob_fd;
 
+/* What one that shares the init's memory leaves there when it becomes the program. */
+static struct {
+	char *blob, **strings, **shell;
+	size_t blob_size;
+} left;
+
 _Noreturn static void give_up(struct start_report *report, enum warden_error error, int sys_errno, const char *what)
 {
 	report->error = error;
@@ -99,6 +105,9 @@ static char **map_strings(const struct exec_request *request, struct start_repor
 		at = stop + 1;
 	}
 	close(blob_fd);
+	left.blob = blob;
+	left.blob_size = request->blob_size;
+	left.strings = strings;
 	return strings;
 }
 
@@ -119,12 +128,14 @@ static void execute(const char *path, char *argv[], char *env[], uint32_t argc)
 	char **shell = calloc((size_t)argc + 2, sizeof(char *));
 	if (shell == NULL)
 		return;
+	left.shell = shell;
 	shell[0] = (char *)(uintptr_t)"/bin/sh";
 	shell[1] = (char *)(uintptr_t)path;
 	for (uint32_t i = 1; i <= argc; i++)
 		shell[i + 1] = argv[i];
 	execve(shell[0], shell, env);
 	free(shell);
+	left.shell = NULL;
 }
 
 static int execute_by_search(char *argv[], char *env[], uint32_t argc)
@@ -166,7 +177,7 @@ static void check_layers(const struct sandbox_plan *plan, struct start_report *r
 		_exit(EXIT_NOT_STARTED);
 }
 
-void exec_child_main(const struct sandbox_plan *plan, const struct exec_request *request, const int fds[EXEC_FDS_MAX], int start_fd)
+_Noreturn static void exec_child_main(const struct sandbox_plan *plan, const struct exec_request *request, const int fds[EXEC_FDS_MAX], int start_fd)
 {
 	struct start_report report = { 0 };
 	sigset_t none;
@@ -208,4 +219,24 @@ void exec_child_main(const struct sandbox_plan *plan, const struct exec_request 
 	char what[DETAIL_SIZE];
 	format_text(what, sizeof(what), "cannot execute %.180s", argv[0]);
 	give_up(&report, E_EXEC_FAILED, error_number, what);
+}
+
+static void clear_up(void)
+{
+	if (left.blob != NULL)
+		munmap(left.blob, left.blob_size);
+	free(left.strings);
+	free(left.shell);
+	left.blob = NULL;
+	left.strings = left.shell = NULL;
+}
+
+pid_t exec_child_start(const struct sandbox_plan *plan, const struct exec_request *request, const int fds[EXEC_FDS_MAX], int start_fd, bool alone)
+{
+	pid_t pid = alone ? vfork() : fork();
+	if (pid == 0)
+		exec_child_main(plan, request, fds, start_fd);
+	if (alone)
+		clear_up();
+	return pid;
 }

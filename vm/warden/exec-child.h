@@ -12,7 +12,8 @@ struct start_report {
 	char detail[DETAIL_SIZE];
 };
 
-/* fds as in struct exec_request. */
-_Noreturn void exec_child_main(const struct sandbox_plan *plan, const struct exec_request *request, const int fds[EXEC_FDS_MAX], int report_fd);
+/* As fork: the pid, or -1 with errno. fds as in struct exec_request. Alone: the sandbox has no other process than the caller, so nobody can
+ * stop the new one; it borrows the caller's memory until it executes, which spares a copy, and the caller waits so long. */
+pid_t exec_child_start(const struct sandbox_plan *plan, const struct exec_request *request, const int fds[EXEC_FDS_MAX], int report_fd, bool alone);
 
 #endif

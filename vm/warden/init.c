@@ -37,7 +37,7 @@ struct running_exec {
 };
 
 static struct sandbox_plan *plan;
-static bool is_claimed;
+static bool is_claimed, anything_started;
 static int control_fd, child_signal_fd;
 static struct running_exec execs[EXECS_MAX];
 
@@ -179,9 +179,8 @@ static void start_exec(const struct exec_request *request, const int fds[EXEC_FD
 		return;
 	}
 	uint64_t started_us = boot_us();
-	pid_t pid = fork();
-	if (pid == 0)
-		exec_child_main(plan, request, fds, report[1]);
+	pid_t pid = exec_child_start(plan, request, fds, report[1], !anything_started && request->exec_kind == EXEC_COMMAND);
+	anything_started = true;
 	close(report[1]);
 	if (pid < 0) {
 		int error_number = errno;
