@@ -157,6 +157,8 @@ export interface RuntimeStats {
   readonly pendingTimers: number;
   readonly queuedEvents: number;
   readonly committedEvents: number;
+  /** The journal's disk is full: nothing is accepted but what ends or takes back something. */
+  readonly full: boolean;
   /** Of the event loop since the last call, at 1 ms resolution. */
   readonly eventLoopDelayP99Ms: number;
   readonly eventLoopDelayMaxMs: number;

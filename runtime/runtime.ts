@@ -108,13 +108,13 @@ class DurableRuntime implements Runtime {
   }
 
   stats(): RuntimeStats {
-    const { actors, pending, committedEvents } = this.#opened.host;
+    const { actors, pending, committedEvents, full } = this.#opened.host;
     const delay = this.#delay;
     const nothing = delay === null || delay.count === 0;
     const eventLoopDelayP99Ms = nothing ? 0 : delay.percentile(99) / 1e6;
     const eventLoopDelayMaxMs = nothing ? 0 : delay.max / 1e6;
     delay?.reset();
-    return { actors, ...pending, committedEvents, eventLoopDelayP99Ms, eventLoopDelayMaxMs };
+    return { actors, ...pending, committedEvents, full, eventLoopDelayP99Ms, eventLoopDelayMaxMs };
   }
 
   stop(): Promise<void> {

@@ -122,8 +122,10 @@ export class Host {
   #makeEffects(): Effects {
     const { effects, environment, log } = this.#parts;
     const sink = {
-      settled: (effect, event, files) =>
-        this.#mailboxes.push({ type: "outcome", effect, event, files }, this.#takesOutcome(effect) ? effect.owner : effectMailbox(effect)),
+      settled: (effect, event, files) => {
+        this.#mailboxes.push({ type: "outcome", effect, event, files }, this.#takesOutcome(effect) ? effect.owner : effectMailbox(effect));
+        if (this.#committer.full) this.#loop.wake();
+      },
       markStarted: (effect, started) => this.#mailboxes.push({ type: "started", effect, started }),
       undone: (effect) => this.#mailboxes.push({ type: "undone", effect }),
     } satisfies ConstructorParameters<typeof Effects>[1];
@@ -161,6 +163,10 @@ export class Host {
     return { pendingEffects: this.#effects.size, pendingTimers: this.#timers.live, queuedEvents: this.#mailboxes.length };
   }
 
+  get full(): boolean {
+    return this.#committer.full;
+  }
+
   get committedEvents(): number {
     return this.#committer.committedEvents;
   }
@@ -177,6 +183,8 @@ export class Host {
       }
       this.#edgeWaiting++;
       this.#mailboxes.push(delivery, receiver);
+      // Its mailbox may be waiting for a visit already, which a full disk keeps from coming.
+      if (this.#committer.full) this.#loop.wake();
     });
   }
 

@@ -22,6 +22,8 @@ export const ROW_WIDTHS = {
   counters: 2,
   scopes: 5,
   scopesGone: 1,
+  erasures: 3,
+  erasuresGone: 1,
 } as const;
 
 export type BatchTable = keyof typeof ROW_WIDTHS;
@@ -29,6 +31,8 @@ export type BatchTable = keyof typeof ROW_WIDTHS;
 export interface BatchRows {
   /** Of the journal when it was written; absent in format 2 and before, whose rows were shorter (see old-batch.ts). */
   readonly format?: number;
+  /** By chance, from whoever hands the batch to the store: the salts of its events follow from it. */
+  readonly chance?: string;
   /** Highest number given out so far: events, messages and effects draw from one sequence. */
   readonly sequence: number;
   readonly tables: { readonly [T in BatchTable]?: Cell[] };

@@ -4,14 +4,14 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { CohortError, isCohortError } from "../kernel/error.ts";
 import { JOURNAL_CHECK_BYTES_MAX } from "../kernel/limits.ts";
+import { isNoSpace } from "./no-space.ts";
 import { JOURNAL_APPLICATION_ID, JOURNAL_FORMAT, SCHEMA, UPGRADES } from "./schema.ts";
 
 /** Gives SQLite's codes the names of our table; what it does not know stays INTERNAL. */
 export function journalError(error: unknown): CohortError {
   if (isCohortError(error)) return error;
   const details = { on: error instanceof Error ? error.message : String(error), cause: error };
-  if (error instanceof Error && "code" in error && (error.code === "ENOSPC" || error.code === "EDQUOT"))
-    return new CohortError("JOURNAL_FULL", details);
+  if (isNoSpace(error)) return new CohortError("JOURNAL_FULL", details);
   const code = error instanceof Error && "errcode" in error && typeof error.errcode === "number" ? error.errcode : 0;
   // A write that a quota refused (SQLITE_IOERR_WRITE) has left nothing behind and may be tried again. A failed fsync may not: what it lost is unknown.
   if (code === 778) return new CohortError("JOURNAL_FULL", details);
@@ -38,6 +38,9 @@ function createPrivate(file: string): void {
   else closeSync(openSync(file, "ax", 0o600));
 }
 
+/** PRAGMA auto_vacuum. */
+const INCREMENTAL = 2;
+
 export function openDatabase(directory: string): DatabaseSync {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   chmodSync(directory, 0o700);
@@ -45,6 +48,10 @@ export function openDatabase(directory: string): DatabaseSync {
   createPrivate(file);
   const database = new DatabaseSync(file, { timeout: 0 });
   try {
+    // What is deleted is overwritten: in pages that stay and in those that become free.
+    database.exec("PRAGMA secure_delete = ON");
+    // Before the first table: free pages can be given back a few at a time.
+    database.exec("PRAGMA auto_vacuum = INCREMENTAL");
     // Exclusive before WAL: the lock is held for good, and the index of the log lives in memory, where a full disk cannot SIGBUS.
     database.exec("PRAGMA locking_mode = EXCLUSIVE");
     database.exec("PRAGMA journal_mode = WAL");
@@ -90,5 +97,18 @@ function prepareFormat(database: DatabaseSync, bytes: number): void {
   const steps = upgradeSteps(Number(format));
   const verdict = bytes > JOURNAL_CHECK_BYTES_MAX ? "ok" : pragma(database, "quick_check(1)");
   if (verdict !== "ok") throw new CohortError("JOURNAL_CORRUPT", { on: String(verdict) });
-  if (steps.length > 0) database.exec(`BEGIN IMMEDIATE; ${steps.join("")} PRAGMA user_version = ${JOURNAL_FORMAT}; COMMIT`);
+  if (steps.length === 0) return;
+  database.exec(`BEGIN IMMEDIATE; ${steps.join("")} PRAGMA user_version = ${JOURNAL_FORMAT}; COMMIT`);
+  takeUpVacuum(database);
+}
+
+/** A file of an older format is rewritten once, so that it can shrink from now on. */
+function takeUpVacuum(database: DatabaseSync): void {
+  if (pragma(database, "auto_vacuum") === INCREMENTAL) return;
+  try {
+    database.exec("PRAGMA auto_vacuum = INCREMENTAL; VACUUM");
+  } catch (error) {
+    // It needs as much space again; without it the file only keeps its size.
+    if (journalError(error).code !== "JOURNAL_FULL") throw error;
+  }
 }

@@ -1,5 +1,12 @@
 /** Reads what the journal has of the actors of a scope and of those inside it, in pages: their rows, and their events in order. */
-import type { HistoryCursor, HistoryPage, HistoryPart, JournaledActor, JournaledEvent } from "../kernel/history.ts";
+import {
+  TOMBSTONE,
+  type HistoryCursor,
+  type HistoryPage,
+  type HistoryPart,
+  type JournaledActor,
+  type JournaledEvent,
+} from "../kernel/history.ts";
 import type { Cell } from "./batch-rows.ts";
 
 /** A page beyond this would hold up commits noticeably. */
@@ -10,7 +17,9 @@ const ACTORS = `WITH RECURSIVE tree (name) AS (SELECT ?1 UNION SELECT scope.name
 
 const ACTOR = "SELECT ref, version, hash, status, snapshot FROM actor WHERE ref = ?";
 
-const EVENTS = `SELECT seq, at_ms AS atMs, cause, type, payload, outcome, detail, state_hash AS stateHash
+/** An event whose content was deleted stands as a tombstone. */
+const EVENTS = `SELECT seq, at_ms AS atMs, CASE payload WHEN '' THEN '${TOMBSTONE.cause}' ELSE cause END AS cause,
+  CASE payload WHEN '' THEN '${TOMBSTONE.type}' ELSE type END AS type, payload, outcome, detail, state_hash AS stateHash
   FROM event WHERE actor = ? AND seq > ? ORDER BY seq LIMIT ?`;
 
 type Rows = (sql: string, ...cells: Cell[]) => unknown[];

@@ -1,6 +1,7 @@
 /** What the host needs of a journal: durable commits in order, and reads that see each commit asked for before them. */
 import type { Json } from "../kernel/actions.ts";
 import type { BatchRows, CommitAnswer, LoadedState, OutboxRow } from "./batch-rows.ts";
+import type { Upkeep, UpkeepName } from "./upkeep.ts";
 import type { CommitLane } from "./tail.ts";
 import type { HistoryCursor, HistoryPage } from "../kernel/history.ts";
 
@@ -20,6 +21,8 @@ export interface Journal {
   readLog(log: string, after: number, limit: number): Promise<{ readonly cursor: number; readonly value: Json }[]>;
   /** A page of what is known of the actors of a scope, by name of the actor and then in order; `after` is the `next` of the page before. */
   history(scope: string, after: HistoryCursor | null, limit: number): Promise<HistoryPage>;
+  /** A slice of what keeps the journal in order, and what a person asks of it. */
+  upkeep<N extends UpkeepName>(name: N, ask: Upkeep[N]["ask"]): Promise<Upkeep[N]["answer"]>;
   /** Idempotent. */
   close(): Promise<void>;
 }

@@ -3,6 +3,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import { CHECKPOINT_IDLE_MS } from "../kernel/limits.ts";
 import { journalError } from "./database.ts";
 import type { HistoryCursor } from "../kernel/history.ts";
+import type { Upkeep, UpkeepName } from "./upkeep.ts";
 import type { CommitLane } from "./tail.ts";
 import { openStore, type JournalPlace, type JournalStore } from "./store.ts";
 
@@ -14,6 +15,7 @@ export type WorkerRequest =
   | { readonly id: number; readonly type: "list"; readonly collection: string; readonly after: string; readonly limit: number }
   | { readonly id: number; readonly type: "readLog"; readonly log: string; readonly after: number; readonly limit: number }
   | { readonly id: number; readonly type: "history"; readonly scope: string; readonly after: HistoryCursor | null; readonly limit: number }
+  | { readonly id: number; readonly type: "upkeep"; readonly name: UpkeepName; readonly ask: Upkeep[UpkeepName]["ask"] }
   | { readonly id: number; readonly type: "close" };
 
 export type WorkerAnswer =
@@ -36,6 +38,8 @@ function answer(store: JournalStore, request: WorkerRequest): unknown {
       return store.readLog(request.log, request.after, request.limit);
     case "history":
       return store.history(request.scope, request.after, request.limit);
+    case "upkeep":
+      return store.upkeep(request.name, request.ask);
     case "close":
       return store.close();
   }
@@ -63,9 +67,9 @@ function serve(): void {
     } catch (error) {
       failed(request.id, error);
     }
-    if (request.type === "commit") {
+    if (request.type === "commit" || request.type === "upkeep") {
       // Durable already, and answered: nobody waits for this.
-      store.apply();
+      if (request.type === "commit") store.apply();
       if (quiet === null) quiet = setTimeout(() => store.rest(), CHECKPOINT_IDLE_MS).unref();
       else quiet.refresh();
     }

@@ -1,10 +1,14 @@
 /** Writes the rows of a batch into the tables. The same rows again, as a replay of the tail gives them to the older database, give the same tables. Owns nothing. */
+import { randomUUID } from "node:crypto";
 import { stateHash } from "../kernel/state-hash.ts";
 import { ROW_WIDTHS, type BatchRows, type BatchTable, type Cell } from "./batch-rows.ts";
+import { CHAIN_START, commitmentOf, linkOf, saltOf } from "./event-chain.ts";
+import { usedKeyHash } from "./used-key.ts";
 import type { Statements } from "./statements.ts";
 
 const STATEMENTS: Readonly<Record<Exclude<BatchTable, "effects">, string>> = {
-  events: "INSERT INTO event VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+  events: `INSERT INTO event (seq, at_ms, actor, cause, source, source_id, type, payload, outcome, detail, state_hash, salt, commitment, link)
+    VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
   actors: `INSERT INTO actor (ref, kind, version, hash, scope, parent, restart, spawn_seq, incarnation, started_seq, status, inbox_high, control_high,
     restarts, input, snapshot) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (ref) DO UPDATE SET version = excluded.version, hash = excluded.hash,
     restart = excluded.restart, incarnation = excluded.incarnation, started_seq = excluded.started_seq, status = excluded.status,
@@ -24,6 +28,8 @@ const STATEMENTS: Readonly<Record<Exclude<BatchTable, "effects">, string>> = {
   scopes: `INSERT INTO scope VALUES (?,?,?,?,?) ON CONFLICT (name) DO UPDATE SET mode = excluded.mode, reason = excluded.reason,
     deadline_ms = excluded.deadline_ms`,
   scopesGone: "DELETE FROM scope WHERE name = ?",
+  erasures: "INSERT INTO erasure VALUES (?,?,?) ON CONFLICT (scope) DO NOTHING",
+  erasuresGone: "DELETE FROM erasure WHERE scope = ?",
 };
 
 /** Places of cells in their rows. */
@@ -31,6 +37,11 @@ const EVENT_ACTOR = 2;
 const [ACTOR_REF, ACTOR_SNAPSHOT] = [0, 15];
 const [STATE_REF, STATE_SNAPSHOT] = [5, 4];
 const EFFECT_KEY = 3;
+
+const CHAIN_HEAD = "SELECT seq, link, events FROM chain";
+const noChain = { seq: 0, link: CHAIN_START, events: 0 };
+
+type EventCells = [number, number, string, string, string | null, number | null, string, string, string, string | null, string | null];
 
 /** Of the actors that the batch touched, by name. */
 function stateHashes({ tables: { actors = [], actorStates = [] } }: BatchRows): Map<Cell | undefined, string> {
@@ -55,7 +66,7 @@ export class RowWriter {
       const cells = batch.tables[table];
       if (cells === undefined) continue;
       if (table === "effects") this.#insertEffects(cells);
-      else if (table === "events") this.#insertEvents(cells, stateHashes(batch));
+      else if (table === "events") this.#insertEvents(cells, stateHashes(batch), batch.chance ?? randomUUID());
       else this.#runAll(STATEMENTS[table], cells, ROW_WIDTHS[table]);
     }
   }
@@ -64,10 +75,10 @@ export class RowWriter {
   duplicates(cells: readonly Cell[]): readonly number[] {
     const duplicates: number[] = [];
     const here = new Set<Cell>();
-    const used = this.#statements.get("SELECT 1 FROM effect WHERE key = ?");
+    const used = this.#statements.get("SELECT 1 FROM effect WHERE key = ?1 UNION ALL SELECT 1 FROM used_key WHERE hash = ?2");
     for (let start = 0; start < cells.length; start += ROW_WIDTHS.effects) {
       const key = cells[start + EFFECT_KEY] ?? null;
-      if (here.has(key) || used.get(key) !== undefined) duplicates.push(Number(cells[start]));
+      if (here.has(key) || used.get(key, usedKeyHash(String(key))) !== undefined) duplicates.push(Number(cells[start]));
       here.add(key);
     }
     return duplicates;
@@ -79,17 +90,19 @@ export class RowWriter {
   }
 
   #insertEffects(cells: readonly Cell[]): void {
-    const planned = this.#statements.get("INSERT INTO effect VALUES (?1,?2,?3,?4,?5,?6,?7,'planned') ON CONFLICT (key) DO NOTHING");
+    const planned = this.#statements
+      .get(`INSERT INTO effect SELECT ?1,?2,?3,?4,?5,?6,?7,'planned' WHERE NOT EXISTS (SELECT 1 FROM used_key WHERE hash = ?8)
+      ON CONFLICT (key) DO NOTHING`);
     const refused = this.#statements.get("INSERT INTO effect VALUES (?1,?2,?3,NULL,?5,?6,?7,'duplicate')");
     for (let start = 0; start < cells.length; start += ROW_WIDTHS.effects) {
       const row = cells.slice(start, start + ROW_WIDTHS.effects);
-      if (Number(planned.run(...row).changes) > 0) continue;
+      if (Number(planned.run(...row, usedKeyHash(String(row[EFFECT_KEY]))).changes) > 0) continue;
       refused.run(...row);
     }
   }
 
-  /** The last event of each actor gets the hash of the state that the batch leaves it in. */
-  #insertEvents(cells: readonly Cell[], hashes: Map<Cell | undefined, string>): void {
+  /** The last event of each actor gets the hash of the state that the batch leaves it in; each gets its link of the chain. */
+  #insertEvents(cells: readonly Cell[], hashes: Map<Cell | undefined, string>, chance: string): void {
     const insert = this.#statements.get(STATEMENTS.events);
     const rows: Cell[][] = [];
     for (let end = cells.length; end > 0; end -= ROW_WIDTHS.events) {
@@ -98,6 +111,16 @@ export class RowWriter {
       rows.push([...row, hashes.get(actor) ?? null]);
       hashes.delete(actor);
     }
-    for (const row of rows.toReversed()) insert.run(...row);
+    let { link, events, seq } = this.#statements.one<{ link: string; events: number; seq: number }>(CHAIN_HEAD) ?? noChain;
+    for (const row of rows.toReversed()) {
+      const [at, at_ms, actor, cause, source, source_id, type, payload, outcome, detail, state_hash] = row as EventCells;
+      seq = at;
+      const salt = saltOf(chance, seq);
+      const commitment = commitmentOf(salt, { payload, detail });
+      link = linkOf(link, { seq, at_ms, actor, cause, source, source_id, type, outcome, state_hash }, commitment);
+      events++;
+      insert.run(...row, salt, commitment, link);
+    }
+    this.#statements.run("UPDATE chain SET seq = ?, link = ?, events = ?", seq, link, events);
   }
 }

@@ -13,6 +13,7 @@ import { deserialize } from "node:v8";
 import type { CohortError } from "../kernel/error.ts";
 import { CHECKPOINT_RETRY_MS, TAIL_BYTES_FULL, TAIL_BYTES_MAX, TAIL_RESERVE_BYTES } from "../kernel/limits.ts";
 import type { BatchRows, CommitAnswer, LoadedState, OutboxRow } from "./batch-rows.ts";
+import { writeBackup } from "./backup-file.ts";
 import { journalError, openDatabase } from "./database.ts";
 import { readHistory } from "./history.ts";
 import type { HistoryCursor, HistoryPage } from "../kernel/history.ts";
@@ -22,6 +23,7 @@ import { presentBatch } from "./old-batch.ts";
 import { OwedFiles } from "./owed-files.ts";
 import { RowWriter } from "./row-writer.ts";
 import { Statements } from "./statements.ts";
+import { runUpkeep, type Upkeep, type UpkeepName, type UpkeepPlace } from "./upkeep.ts";
 import { openTailFile, type TailFile } from "./tail-file.ts";
 import { JournalTail, type CommitLane } from "./tail.ts";
 
@@ -70,6 +72,8 @@ export class JournalStore {
   /** A full disk has no room for both: its first free space is the tail's. */
   #fullUntilMs = 0;
   #broken: CohortError | null = null;
+  /** The open transaction has more in it than the tail gives back: a checkpoint keeps it, a crash loses it. */
+  #changed = false;
 
   constructor({ database, openTail, files, monotonicMs, reserveBytes = TAIL_RESERVE_BYTES }: StoreParts) {
     try {
@@ -163,7 +167,7 @@ export class JournalStore {
   }
 
   #mustCheckpoint(): void {
-    if (this.#tail.bytes === 0) return;
+    if (this.#tail.bytes === 0 && !this.#changed) return;
     this.#files.sync();
     const next = this.#tail.generation + 1;
     try {
@@ -175,6 +179,8 @@ export class JournalStore {
       // The tail has all of it.
       this.#replay();
       throw error;
+    } finally {
+      this.#changed = false;
     }
     this.#tail.begin(next);
     this.#database.exec("BEGIN IMMEDIATE");
@@ -208,6 +214,36 @@ export class JournalStore {
 
   history(scope: string, after: HistoryCursor | null, limit: number): HistoryPage {
     return readHistory((sql, ...cells) => this.#statements.all(sql, ...cells), scope, after, limit);
+  }
+
+  /** Whoever asks in slices has to be ready that a crash, or a full disk at a checkpoint, takes back what earlier slices changed. */
+  upkeep<N extends UpkeepName>(name: N, ask: Upkeep[N]["ask"]): Upkeep[N]["answer"] {
+    if (this.#broken !== null) throw this.#broken;
+    const place: UpkeepPlace = {
+      statements: this.#statements,
+      tail: { tailBytes: this.#tail.bytes, reserveBytesLeft: this.#tail.reserveBytesLeft },
+      changed: () => (this.#changed = true),
+      purge: () => this.#purge(),
+      backup: (path) => this.#betweenTransactions(() => writeBackup(this.#database, path)),
+    };
+    return runUpkeep(place, name, ask);
+  }
+
+  #purge(): void {
+    this.#betweenTransactions(() => this.#database.exec("PRAGMA wal_checkpoint(TRUNCATE)"));
+    this.#tail.wipe();
+  }
+
+  /** With everything in the database, and nothing in the tail. */
+  #betweenTransactions<T>(work: () => T): T {
+    this.#changed = true;
+    this.#mustCheckpoint();
+    this.#database.exec("COMMIT");
+    try {
+      return work();
+    } finally {
+      this.#database.exec("BEGIN IMMEDIATE");
+    }
   }
 
   close(): void {

@@ -15,6 +15,8 @@ import type { TailFile } from "./tail-file.ts";
 /** u32 bytes of the payload, u32 crc32 of generation and payload, u64 generation. */
 const HEADER_BYTES = 16;
 
+const ZEROS = Buffer.alloc(64 * 1024);
+
 /** control: cancellations, revocations, ends and deletions, which a full disk must not hold up. */
 export type CommitLane = "ordinary" | "control";
 
@@ -126,6 +128,15 @@ export class JournalTail {
   begin(generation: number): void {
     this.#generation = generation;
     this.#bytes = 0;
+  }
+
+  /** Whatever earlier generations left behind the present records is overwritten. The reserve stays. */
+  wipe(): void {
+    for (let at = this.#bytes; at < this.#size;) {
+      const zeros = ZEROS.subarray(0, Math.min(ZEROS.length, this.#size - at));
+      at += this.#file.write([zeros], at);
+    }
+    this.#file.sync();
   }
 
   close(): void {

@@ -4,6 +4,7 @@
  * 1. Requests are answered in the order they were made; a read sees every commit that was asked before it.
  * 2. When the worker ends, every open request rejects; none waits for ever.
  */
+import { randomBytes } from "node:crypto";
 import { serialize } from "node:v8";
 import { Worker } from "node:worker_threads";
 import type { Json } from "../kernel/actions.ts";
@@ -14,8 +15,12 @@ import { JOURNAL_CLOSE_MS_MAX } from "../kernel/limits.ts";
 import type { BatchRows, CommitAnswer, LoadedState, OutboxRow } from "./batch-rows.ts";
 import type { HistoryCursor, HistoryPage } from "../kernel/history.ts";
 import type { Journal } from "./journal-port.ts";
+import type { Upkeep, UpkeepName } from "./upkeep.ts";
 import type { CommitLane } from "./tail.ts";
 import type { WorkerAnswer, WorkerRequest } from "./journal-worker.ts";
+
+/** Unguessable, for the salts of its events. */
+const CHANCE_BYTES = 16;
 
 type WithoutId<T> = T extends unknown ? Omit<T, "id"> : never;
 
@@ -99,7 +104,7 @@ export class WorkerJournal implements Journal {
 
   async commit(batch: BatchRows, lane: CommitLane = "ordinary"): Promise<CommitAnswer> {
     // Once for both: these bytes are what the journal keeps, and what the worker reads the batch from.
-    const bytes = serialize(batch);
+    const bytes = serialize({ ...batch, chance: randomBytes(CHANCE_BYTES).toString("base64") } satisfies BatchRows);
     const { buffer } = bytes;
     return (await this.#request({ type: "commit", bytes, lane }, buffer instanceof ArrayBuffer ? [buffer] : [])) as CommitAnswer;
   }
@@ -125,6 +130,10 @@ export class WorkerJournal implements Journal {
 
   async history(scope: string, after: HistoryCursor | null, limit: number): Promise<HistoryPage> {
     return (await this.#request({ type: "history", scope, after, limit })) as HistoryPage;
+  }
+
+  async upkeep<N extends UpkeepName>(name: N, ask: Upkeep[N]["ask"]): Promise<Upkeep[N]["answer"]> {
+    return (await this.#request({ type: "upkeep", name, ask })) as Upkeep[N]["answer"];
   }
 
   async close(): Promise<void> {

@@ -10,6 +10,7 @@ import type { BatchRows, CommitAnswer, LoadedState, OutboxRow } from "../journal
 import { journalError } from "../journal/database.ts";
 import type { Journal } from "../journal/journal-port.ts";
 import { JournalStore } from "../journal/store.ts";
+import type { Upkeep, UpkeepName } from "../journal/upkeep.ts";
 import type { CommitLane } from "../journal/tail.ts";
 import type { Json } from "../kernel/actions.ts";
 import type { Cancel, Environment } from "../kernel/environment.ts";
@@ -86,6 +87,10 @@ export class SimulatedJournal implements Journal {
 
   history(scope: string, after: HistoryCursor | null, limit: number): Promise<HistoryPage> {
     return this.#ask(() => this.#store.history(scope, after, limit));
+  }
+
+  upkeep<N extends UpkeepName>(name: N, ask: Upkeep[N]["ask"]): Promise<Upkeep[N]["answer"]> {
+    return this.#ask(() => this.#store.upkeep(name, ask));
   }
 
   async close(): Promise<void> {

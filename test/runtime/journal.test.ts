@@ -1,13 +1,12 @@
 import { spawn as start } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, open as openFile, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, open as openFile, readdir, stat } from "node:fs/promises";
 import { DatabaseSync } from "node:sqlite";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { createMachine } from "xstate";
 import type { Json } from "../../runtime/kernel/actions.ts";
-import { isCohortError } from "../../runtime/kernel/error.ts";
-import { eventually, open, origin, smallDisk, spawn, temporaryDirectory, worker } from "./fixture/opened.ts";
+import { open, origin, spawn, temporaryDirectory, worker } from "./fixture/opened.ts";
 
 async function filled(directory: string): Promise<void> {
   const runtime = await open(directory);
@@ -136,74 +135,5 @@ describe("a definition that changed", () => {
     const again = await open(directory, { definitions });
     await again.post("worker:a", { type: "add", amount: 1 }, origin);
     expect(await again.get("workers", "worker:a")).toEqual({ count: 190 * 4 + 2, heard: [] });
-  });
-});
-
-const mayMount = process.getuid?.() === 0;
-
-describe("a full disk", () => {
-  it.skipIf(!mayMount)(
-    "(needs root, for a small tmpfs) is said, stops acceptance, loses nothing accepted, and passes when there is space",
-    async () => {
-      const mountpoint = await smallDisk("3m");
-      await writeFile(join(mountpoint, "ballast"), Buffer.alloc(1024 ** 2));
-      const directory = join(mountpoint, "journal");
-      const runtime = await open(directory);
-      const ref = await spawn(runtime, "a");
-      const note = "x".repeat(50_000);
-      let accepted = 0;
-      const full = await (async (): Promise<unknown> => {
-        for (; accepted < 200; accepted++) {
-          try {
-            await runtime.post(ref, { type: "add", amount: 1, note }, origin);
-          } catch (error) {
-            return error;
-          }
-        }
-        return null;
-      })();
-      expect(full).toMatchObject({ code: "JOURNAL_FULL" });
-      const startMs = performance.now();
-      await expect(runtime.post(ref, { type: "add", amount: 1 }, origin)).rejects.toMatchObject({ code: "JOURNAL_FULL" });
-      expect(performance.now() - startMs).toBeLessThan(100);
-      await rm(join(mountpoint, "ballast"));
-      await eventually(
-        "it accepts again",
-        async () =>
-          await runtime.post(ref, { type: "nowhere" }, origin).then(
-            () => true,
-            () => false,
-          ),
-      );
-      // The one that was told "not yet written" is written now, once.
-      expect(await runtime.get("workers", ref)).toEqual({ count: accepted + 1, heard: [] });
-      await runtime.stop();
-      const again = await open(directory);
-      expect(await again.get("workers", ref)).toEqual({ count: accepted + 1, heard: [] });
-      expect((await again.readLog(`heard:${ref}`, 0, 1000)).map((row) => row.cursor)).toEqual(
-        Array.from({ length: accepted + 1 }, (_, index) => index + 1),
-      );
-      await again.stop();
-    },
-  );
-
-  it.skipIf(!mayMount)("(needs root) at the stop does not hang it, and what was not accepted is not there", async () => {
-    const mountpoint = await smallDisk("1m");
-    const directory = join(mountpoint, "journal");
-    const runtime = await open(directory);
-    const ref = await spawn(runtime, "a");
-    const note = "x".repeat(2_000_000);
-    const post = runtime.post(ref, { type: "add", amount: 1, note }, origin).catch((error: unknown) => error);
-    await eventually("the disk is full", () =>
-      runtime.reserve("n", 1).then(
-        () => false,
-        (error: unknown) => isCohortError(error, "JOURNAL_FULL"),
-      ),
-    );
-    await runtime.stop();
-    expect(await post).toMatchObject({ code: "JOURNAL_FULL" });
-    const again = await open(directory);
-    expect(await again.get("workers", ref)).toEqual({ count: 0, heard: [] });
-    await again.stop();
   });
 });

@@ -1,12 +1,11 @@
-import { copyFileSync, cpSync, mkdirSync, readFileSync, statSync, truncateSync, writeFileSync } from "node:fs";
-import { DatabaseSync } from "node:sqlite";
+import { cpSync, mkdirSync, readFileSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { serialize } from "node:v8";
 import { describe, expect, it } from "vitest";
 import type { BatchRows } from "../../runtime/journal/batch-rows.ts";
 import { openStore, type JournalStore } from "../../runtime/journal/store.ts";
 import type { FileWrite } from "../../runtime/contract.ts";
-import { open, spawn, temporaryDirectory } from "./fixture/opened.ts";
+import { temporaryDirectory } from "./fixture/opened.ts";
 
 interface Place {
   readonly directory: string;
@@ -104,19 +103,5 @@ describe("the journal's tail", () => {
       expect(() => put(store, 2, [{ path, offset: 0, bytes: Buffer.from("x"), fresh: true }])).toThrow("a batch writes to");
     expect(store.get("numbers", "last")).toBe("1");
     store.close();
-  });
-
-  it("is added to a journal of the first format", async () => {
-    const here = await place();
-    const runtime = await open(here.directory);
-    await spawn(runtime, "a");
-    await runtime.stop();
-    const file = join(here.directory, "journal.sqlite");
-    const database = new DatabaseSync(file);
-    database.exec("DROP TABLE tail; ALTER TABLE event DROP COLUMN state_hash; PRAGMA user_version = 1");
-    database.close();
-    copyFileSync(file, `${file}.old`);
-    const again = await open(here.directory);
-    expect([again.stats().actors, again.knows("worker:a"), again.knows("worker:b")]).toEqual([1, true, false]);
   });
 });
