@@ -17,7 +17,8 @@ import type { ExecExit, GrantEnd, ListedSandbox, OutputChunk, Vm, VmEvents } fro
 import type { ChildRow } from "../machines/messages/facts.ts";
 import { hasCode, writeDurably, type Content } from "./content.ts";
 import { exitFacts } from "./exit-facts.ts";
-import { Session, type SessionId } from "./session.ts";
+import { FairTurns } from "./fair-turns.ts";
+import { Session, type SessionId, type SessionPorts } from "./session.ts";
 import { AuxiliaryExecs } from "./auxiliary-execs.ts";
 import type { Denials } from "./denials.ts";
 import type { LiveOutput } from "./live-output.ts";
@@ -53,6 +54,7 @@ export class SessionTable {
   readonly #begun = new Set<string>();
   readonly #exited = new Set<string>();
   readonly #runtime = Promise.withResolvers<Runtime>();
+  readonly #turns = new FairTurns();
   readonly auxiliary = new AuxiliaryExecs();
   #wire: Vm | null = null;
   /** Where what an earlier supervisor started ran. */
@@ -60,10 +62,6 @@ export class SessionTable {
 
   constructor(parts: SessionTableParts) {
     this.#parts = parts;
-  }
-
-  get size(): number {
-    return this.#sessions.size;
   }
 
   /** The connection over which events come, also while it is being reconciled. */
@@ -129,7 +127,7 @@ export class SessionTable {
     const known = this.#sessions.get(id.name);
     if (known !== undefined) return known;
     const { content, live, log } = this.#parts;
-    const session: Session = new Session(id, {
+    const ports: SessionPorts = {
       transcriptPath: content.transcriptPath(id.run, id.index, id.attempt),
       ack: (stream, offset) => this.#wire?.ackOutput(id.name, TASK_EXEC_ID, stream, offset),
       writeStdin: (offset, bytes, fin) => this.#wire?.writeStdin(id.name, TASK_EXEC_ID, offset, bytes, fin),
@@ -138,7 +136,8 @@ export class SessionTable {
       progress: () => this.#progress(session),
       outputLimit: () => this.#background(this.post(id, { type: "outputLimit" })),
       failed: (error) => log.error({ child: id.name, error }, "a transcript cannot be written; its child waits"),
-    });
+    };
+    const session = new Session(id, ports, this.#turns);
     this.#sessions.set(id.name, session);
     return session;
   }

@@ -13,6 +13,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { TranscriptWriter } from "../runtime/transcript/transcript-writer.ts";
 import type { Task } from "../machines/messages/task.ts";
 import type { OutputChunk, OutputStream } from "../vm/backend.ts";
+import { TURN_BYTES_MAX, type FairTurns } from "./fair-turns.ts";
 import { LifeSigns } from "./life-signs.ts";
 import { emptyPreviews, previewsOf, type Previews } from "./preview.ts";
 import { StdinFeed } from "./stdin-feed.ts";
@@ -37,6 +38,11 @@ export interface SessionPorts {
   failed(error: unknown): void;
 }
 
+interface Queued {
+  readonly chunk: OutputChunk;
+  readonly ackOffset: number;
+}
+
 const WRITE_RETRY_MS = 1000;
 /** Of one child beside others; what a moment's burst may be before that counts. */
 const PACE_BYTES_PER_SECOND = 4 * 1024 ** 2;
@@ -45,7 +51,8 @@ const PACE_BURST_BYTES = 4 * 1024 ** 2;
 export class Session {
   readonly id: SessionId;
   readonly #ports: SessionPorts;
-  readonly #queue: { readonly chunk: OutputChunk; readonly ackOffset: number }[] = [];
+  readonly #turns: FairTurns;
+  readonly #queue: Queued[] = [];
   #draining: Promise<void> | null = null;
   #writer: Promise<TranscriptWriter> | null = null;
   readonly #written = { stdout: 0, stderr: 0 };
@@ -78,8 +85,9 @@ export class Session {
   stdin: StdinFeed | null = null;
   readonly signs = new LifeSigns();
 
-  constructor(id: SessionId, ports: SessionPorts) {
+  constructor(id: SessionId, ports: SessionPorts, turns: FairTurns) {
     this.id = id;
+    this.#turns = turns;
     this.#ports = ports;
   }
 
@@ -198,7 +206,8 @@ export class Session {
     // What came in one read of the socket is written at once.
     await Promise.resolve();
     while (this.#queue.length > 0 && !this.closed) {
-      const batch = this.#queue.splice(0);
+      const batch = this.#takeTurn();
+      await this.#turns.take(batch.reduce((sum, { chunk }) => sum + chunk.bytes.length, 0));
       try {
         await this.#write(batch.map(({ chunk }) => chunk));
         this.signs.written(true);
@@ -221,8 +230,15 @@ export class Session {
     this.#draining = null;
   }
 
+  #takeTurn(): Queued[] {
+    let bytes = 0;
+    let count = 0;
+    while (count < this.#queue.length && bytes < TURN_BYTES_MAX) bytes += this.#queue[count++]?.chunk.bytes.length ?? 0;
+    return this.#queue.splice(0, count);
+  }
+
   /** Who writes without end is acknowledged more slowly while others run: what it takes of this process, they miss. */
-  async #pace(batch: readonly { readonly chunk: OutputChunk }[]): Promise<void> {
+  async #pace(batch: readonly Queued[]): Promise<void> {
     if (!this.#ports.hasSiblings()) return;
     const nowMs = performance.now();
     const bytes = batch.reduce((sum, { chunk }) => sum + chunk.bytes.length, 0);

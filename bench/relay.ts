@@ -126,6 +126,9 @@ async function measureLevel(underTest: CohortUnderTest, directory: string, size:
   const [after, tookS] = [processorSeconds(cohort.daemon.pid), (performance.now() - startedAt) / 1000];
   const { eventLoopDelayP99Ms } = await cohort.doctor();
   const alive = (await cohort.children()).filter(({ run, state }) => run === busy.run.id && state === "running").length;
+  const expected = size.followed * seconds * (1000 / TICK_MS);
+  // A chunk whose first line was cut in two is not counted; more than a few would be chunks that did not come.
+  if (writeMs.length < 0.8 * expected) throw new Error(`of ${expected} chunks ${writeMs.length} were heard`);
   if (alive !== size.children) throw new Error(`of ${size.children} busy children ${alive} were left when they were measured`);
   await endBusy(busy);
   const cores = (who: keyof typeof before): number => rounded((after[who] - before[who]) / tookS);
