@@ -227,7 +227,15 @@ export class Batch {
     for (const [name, value] of this.#counters) this.#add("counters", name, value);
     for (const [name, scope] of this.#scopes) {
       if (scope === null) this.#add("scopesGone", name);
-      else this.#add("scopes", name, scope.parent?.name ?? null, scope.cancelled?.mode ?? null, scope.cancelled?.reason ?? "", scope.deadlineAtMs);
+      else
+        this.#add(
+          "scopes",
+          name,
+          scope.parent?.name ?? null,
+          scope.cancelled?.mode ?? null,
+          scope.cancelled?.reason ?? "",
+          scope.deadlineAtMs,
+        );
     }
     return { format: JOURNAL_FORMAT, sequence, tables: this.#tables, files: this.#files };
   }

@@ -130,7 +130,12 @@ export class World {
     // Behind its siblings, if it was there before.
     creator?.children?.delete(actor);
     creator?.children?.add(actor);
-    const failure = this.begin(actor, request.input, { cause: "spawn", source: request.source, sourceId: null, type: "spawn" }, request.depth);
+    const failure = this.begin(
+      actor,
+      request.input,
+      { cause: "spawn", source: request.source, sourceId: null, type: "spawn" },
+      request.depth,
+    );
     if (failure !== null) return { type: "failed", message: failure };
     if (scope.cancelled !== null && actor.status === "active")
       this.sendCancel(scope.name, ref, scope.cancelled.mode, scope.cancelled.reason);

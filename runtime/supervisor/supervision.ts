@@ -38,7 +38,8 @@ export class Supervision {
   /** Its incarnation came to its end, threw, or gave up. `message` is null for what it said itself, by its final state. */
   exited(actor: Actor, reason: ExitReason, message: string | null): void {
     const cancelled = this.#isCancelled(actor);
-    if (!wantsRestart(actor.restart, reason) || cancelled) return this.#end(actor, cancelled && reason === "done" ? "cancelled" : reason, message);
+    if (!wantsRestart(actor.restart, reason) || cancelled)
+      return this.#end(actor, cancelled && reason === "done" ? "cancelled" : reason, message);
     const supervisor = this.#supervisorOf(actor);
     const policy = supervisor?.definition.supervises ?? DEFAULT_POLICY;
     const counted = supervisor ?? actor;
@@ -135,7 +136,8 @@ export class Supervision {
     if (actor.parent === null) return;
     const parent = registry.get(actor.parent);
     parent?.children?.delete(actor);
-    if (!byItself && parent !== undefined && !isOver(parent)) this.#world.send(actor.ref, actor.parent, { type: "actorFailed", ref: actor.ref, reason, message });
+    if (!byItself && parent !== undefined && !isOver(parent))
+      this.#world.send(actor.ref, actor.parent, { type: "actorFailed", ref: actor.ref, reason, message });
   }
 
   /** So that the journal tells what became of whom. */
