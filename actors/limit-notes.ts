@@ -28,6 +28,8 @@ export function limitNotes(status: TaskStatus, met: readonly LimitHit[], { limit
         return [`its disk can hold no further file: the limit is ${limits.diskInodes}`];
       case "tmp":
         return [`/tmp is full: ${size(limits.tmpBytes)}`];
+      case "staged":
+        return [`a staged directory has no room left for what it changes: ${size(limits.stagedBytes)}`];
       case "output":
         return [`it wrote more than ${size(limits.outputBytes)}`];
       case "wall":

@@ -115,7 +115,7 @@ export interface ExecPlan {
 }
 
 /** The session's disk, its inodes, and /tmp with /dev/shm. */
-export const fullSpaces = ["disk", "inodes", "tmp"] as const;
+export const fullSpaces = ["disk", "inodes", "tmp", "staged"] as const;
 export type FullSpace = (typeof fullSpaces)[number];
 
 export interface ExecExit {

@@ -38,10 +38,10 @@ export const PREVIEW_CHARS_MAX = 4096;
 export const outFileSchema = z.object({ path: z.string(), bytes: z.number(), sha256: z.string() });
 
 /**
- * memory the kernel killed a process · processes one was refused · disk, inodes, tmp no room was left at the end · output more than was allowed ·
+ * memory the kernel killed a process · processes one was refused · disk, inodes, tmp, staged (of what it may change in a staged directory) no room was left at the end · output more than was allowed ·
  * wall the task's time was over · cpu its processes were made to wait for their quota.
  */
-export const limitHitSchema = z.enum(["memory", "processes", "disk", "inodes", "tmp", "output", "wall", "cpu"]);
+export const limitHitSchema = z.enum(["memory", "processes", "disk", "inodes", "tmp", "staged", "output", "wall", "cpu"]);
 export type LimitHit = z.infer<typeof limitHitSchema>;
 
 /** Refusals of one kind, told apart by program, call and detail. `other calls` when there were too many kinds. */

@@ -1,11 +1,17 @@
 /** Each limit that a task meets is told as such: real actors, real warden. */
+import { chownSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { TaskInput } from "../../machines/messages/task.ts";
-import { WardenProcess, wardenUnavailable } from "../vm/warden-process.ts";
+import { PERSON_UID, WardenProcess, wardenUnavailable } from "../vm/warden-process.ts";
 import { SystemBench } from "./system-bench.ts";
 
 const TITLE = `limits${wardenUnavailable === null ? "" : ` (skipped: ${wardenUnavailable})`}`;
 const MIB = 1024 ** 2;
+
+const staged = mkdtempSync(join(tmpdir(), "cohort-limits-"));
+chownSync(staged, PERSON_UID, PERSON_UID);
 
 const sh = (script: string): string[] => ["/bin/sh", "-c", script];
 
@@ -28,6 +34,15 @@ const cases: readonly {
     title: "a full /tmp, even in a task that succeeded",
     task: { command: sh("dd if=/dev/zero of=/tmp/big bs=64k; true"), limits: { tmpBytes: 2 * MIB } },
     expected: { status: "succeeded", limitsHit: ["tmp"], detail: "/tmp is full: 2 MiB" },
+  },
+  {
+    title: "a full layer of a staged directory",
+    task: {
+      command: sh("dd if=/dev/zero of=mnt/work/big bs=64k; true"),
+      mounts: [{ path: staged, as: "work", mode: "staged" }],
+      limits: { stagedBytes: 2 * MIB },
+    },
+    expected: { status: "succeeded", limitsHit: ["staged"], detail: "a staged directory has no room left for what it changes: 2 MiB" },
   },
   {
     title: "want of memory",
@@ -68,6 +83,7 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
   afterAll(async () => {
     await bench.close();
     await warden.stop();
+    rmSync(staged, { recursive: true });
   });
 
   it.for(cases)("tells of $title", { timeout: 60_000 }, async ({ task, expected }) => {

@@ -245,8 +245,13 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
     expect(await changes.apply(staged, [], undefined)).toMatchObject({ applied: 2, rest: [] });
     await bench.sh(name, "echo 3 >> mnt/data/a");
     await changes.collect(staged, signal);
+    // Not in what was shown, so not applied now.
+    await bench.sh(name, "echo 4 >> mnt/data/a");
     expect(await changes.apply(staged, [], undefined)).toMatchObject({ held: 0, rest: [] });
     expect(readFileSync(join(source, "a"), "utf8")).toBe("1\n2\n3\n");
+    await changes.collect(staged, signal);
+    expect(await changes.apply(staged, [], ["a"])).toMatchObject({ applied: 1, rest: [] });
+    expect(readFileSync(join(source, "a"), "utf8")).toBe("1\n2\n3\n4\n");
     // It was stopped for each diff, and went on.
     const seen = readFileSync(join(source, "counter"), "utf8");
     await new Promise((resolve) => setTimeout(resolve, TICK_MS));

@@ -82,8 +82,8 @@ void exec_exited(struct codec *codec, struct exec *exec, const struct init_messa
 		.system_us = message->system_us, .max_rss_kib = message->max_rss_kib,
 	};
 	exec->exit.flags |= message->out_is_empty != 0 ? EXIT_OUT_EMPTY : 0u;
-	/* Disk, inodes, /tmp: bits 5 to 7. */
-	exec->exit.flags |= (message->full & (FULL_DISK | FULL_INODES | FULL_TMP)) << EXIT_FULL_SHIFT;
+	/* Disk, inodes, /tmp, a staged layer: bits 5 to 8. */
+	exec->exit.flags |= (message->full & (FULL_DISK | FULL_INODES | FULL_TMP | FULL_STAGED)) << EXIT_FULL_SHIFT;
 	set_detail(exec, message->detail);
 	denials_ask(codec, exec);
 	/* A process that ended well was not hurt by a limit: most exits cost no question. */

@@ -210,7 +210,7 @@ struct claim_order {
 enum from_init { FROM_INIT_STARTED = 1, FROM_INIT_EXITED, FROM_INIT_PROBED };
 
 /* What had no room left when a process ended. */
-enum full_space { FULL_DISK = 1, FULL_INODES = 2, FULL_TMP = 4 };
+enum full_space { FULL_DISK = 1, FULL_INODES = 2, FULL_TMP = 4, FULL_STAGED = 8 };
 
 struct init_message {
 	uint32_t kind;            /* enum from_init */

@@ -46,6 +46,7 @@ const limits = z
       .describe("Where the home lies: in memory (tmpfs, the default), or on this machine's disk (ext4)")
       .optional(),
     tmp: size("Size of its private /tmp; default 64MiB").optional(),
+    staged: size("Most that it may change in each staged directory; default 256MiB").optional(),
     inodes: count(64, 10_000_000, "Most files and directories in its home; default 65536").optional(),
     processes: count(2, 30_000, "Most processes and threads; default 256").optional(),
     cpu: measure(

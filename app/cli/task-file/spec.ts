@@ -14,12 +14,13 @@ type MountInput = NonNullable<TaskInput["mounts"]>[number];
 const TITLE_CHARS_MAX = 500;
 
 function limitsOf(limits: LimitEntries): NonNullable<TaskInput["limits"]> {
-  const { memory, disk, diskKind, tmp, inodes, processes, cpu, openFiles, output, collect, files } = limits;
+  const { memory, disk, diskKind, tmp, staged, inodes, processes, cpu, openFiles, output, collect, files } = limits;
   return {
     ...(memory !== undefined && { memoryBytes: memory }),
     ...(disk !== undefined && { diskBytes: disk }),
     ...(diskKind !== undefined && { diskKind }),
     ...(tmp !== undefined && { tmpBytes: tmp }),
+    ...(staged !== undefined && { stagedBytes: staged }),
     ...(inodes !== undefined && { diskInodes: inodes }),
     ...(processes !== undefined && { pidsMax: processes }),
     ...(cpu !== undefined && { cpuPermille: cpu }),
