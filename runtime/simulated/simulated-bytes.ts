@@ -9,18 +9,26 @@ import type { SeededRandom } from "./seeded-random.ts";
 
 const SECTOR_BYTES = 512;
 
+/** What stood there before an unsynced change. */
+interface Undo {
+  readonly position: number;
+  readonly bytes: Buffer;
+  readonly size: number;
+  /** Of the change. */
+  readonly end: number;
+}
+
 export class SimulatedBytes implements Survivor {
   #bytes: Buffer = Buffer.alloc(0);
   #size = 0;
-  #durable: Buffer = Buffer.alloc(0);
-  #dirty = false;
+  #unsynced: Undo[] = [];
 
   get size(): number {
     return this.#size;
   }
 
   get dirty(): boolean {
-    return this.#dirty;
+    return this.#unsynced.length > 0;
   }
 
   /** A view, not a copy. */
@@ -35,54 +43,62 @@ export class SimulatedBytes implements Survivor {
   }
 
   write(bytes: Uint8Array, position: number): void {
-    this.#touch();
     const end = position + bytes.length;
+    this.#remember(position, end);
     this.#grow(end);
     this.#bytes.set(bytes, position);
     this.#size = Math.max(this.#size, end);
   }
 
   truncate(size: number): void {
-    this.#touch();
+    this.#remember(size, this.#size);
     this.#grow(size);
     if (size < this.#size) this.#bytes.fill(0, size, this.#size);
     this.#size = size;
   }
 
   sync(): void {
-    this.#dirty = false;
-    this.#durable = Buffer.alloc(0);
+    this.#unsynced = [];
   }
 
   settle(death: Death, random: SeededRandom): void {
-    if (!this.#dirty) return;
+    if (this.#unsynced.length === 0) return;
     if (death === "power") this.#loseSectors(random);
     // What outlived this death outlives the next.
     this.sync();
   }
 
   #loseSectors(random: SeededRandom): void {
-    const old = this.#durable;
-    if (random.chance(0.5)) {
-      this.#bytes = Buffer.from(old);
-      this.#size = old.length;
-      return;
-    }
-    const size = random.chance(0.5) ? this.#size : random.between(Math.min(old.length, this.#size), Math.max(old.length, this.#size));
-    const kept = Buffer.alloc(size);
-    for (let start = 0; start < size; start += SECTOR_BYTES) {
-      const end = Math.min(start + SECTOR_BYTES, size);
-      const source = random.chance(0.5) ? this.view(start, end) : old.subarray(start, end);
-      kept.set(source, start);
-    }
-    this.#bytes = kept;
+    const whole = Buffer.from(this.view());
+    const changed = this.#rollBack();
+    if (random.chance(0.5)) return;
+    const old = this.#size;
+    const size = random.chance(0.5) ? whole.length : random.between(Math.min(old, whole.length), Math.max(old, whole.length));
+    this.#grow(size);
+    if (size < old) this.#bytes.fill(0, size, old);
     this.#size = size;
+    for (const sector of changed) {
+      const start = sector * SECTOR_BYTES;
+      if (random.chance(0.5)) this.#bytes.set(whole.subarray(start, Math.min(start + SECTOR_BYTES, size)), Math.min(start, size));
+    }
   }
 
-  #touch(): void {
-    if (this.#dirty) return;
-    this.#dirty = true;
-    this.#durable = Buffer.from(this.view());
+  /** Back to what is durable; answers the sectors that had changed, in their order. */
+  #rollBack(): readonly number[] {
+    const sectors = new Set<number>();
+    for (const { position, bytes, size, end } of this.#unsynced.toReversed()) {
+      for (let sector = Math.floor(position / SECTOR_BYTES); sector * SECTOR_BYTES < end; sector++) sectors.add(sector);
+      this.#grow(size);
+      if (size < this.#size) this.#bytes.fill(0, size, this.#size);
+      this.#size = size;
+      this.#bytes.set(bytes, position);
+    }
+    return [...sectors].toSorted((left, right) => left - right);
+  }
+
+  #remember(start: number, end: number): void {
+    const from = Math.min(start, this.#size);
+    this.#unsynced.push({ position: from, bytes: Buffer.from(this.view(from, end)), size: this.#size, end: Math.max(start, end) });
   }
 
   #grow(size: number): void {

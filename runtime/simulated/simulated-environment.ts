@@ -75,6 +75,11 @@ export class SimulatedEnvironment implements Environment {
     return this.#steps;
   }
 
+  /** Simulated time since the beginning, which reading does not pass. */
+  get elapsedMs(): number {
+    return this.#monotonicMs;
+  }
+
   now(): number {
     this.#take();
     return Math.floor(this.#wallMs);
