@@ -22,6 +22,8 @@ type Stamp = Readonly<Record<string, readonly [number, number]>>;
 interface Bundle {
   readonly entry: string;
   readonly output: string;
+  /** Bundles of one family share their chunks, so what they have in common is there once: a class, say, of which each asks whether something is one. */
+  readonly family: "cli" | "sdk" | "alone";
 }
 
 function bundles(): readonly Bundle[] {
@@ -31,10 +33,12 @@ function bundles(): readonly Bundle[] {
       .map((path) => join(folder, path)),
   );
   return [
-    { entry: "app/cli/main.ts", output: "cohort" },
-    { entry: "app/daemon/main.ts", output: "cohortd" },
-    { entry: "sdk/index.ts", output: "sdk" },
-    ...workers.map((path) => ({ entry: path, output: basename(path, ".ts") })),
+    { entry: "app/cli/main.ts", output: "cohort", family: "cli" },
+    { entry: "app/daemon/main.ts", output: "cohortd", family: "alone" },
+    { entry: "sdk/index.ts", output: "sdk", family: "sdk" },
+    { entry: "sdk/actors.ts", output: "actors", family: "sdk" },
+    { entry: "sdk/testing.ts", output: "testing", family: "sdk" },
+    ...workers.map((path) => ({ entry: path, output: basename(path, ".ts"), family: "alone" as const })),
   ];
 }
 
@@ -50,7 +54,7 @@ function stampOf(paths: Iterable<string>): Stamp {
 function isUpToDate(wanted: readonly Bundle[]): boolean {
   if (
     !existsSync(stampFile) ||
-    !existsSync(join(types, "sdk/index.d.ts")) ||
+    wanted.some(({ entry, family }) => family === "sdk" && !existsSync(join(types, entry.replace(/\.ts$/, ".d.ts")))) ||
     wanted.some(({ output }) => !existsSync(join(dist, `${output}.js`)))
   )
     return false;
@@ -58,16 +62,20 @@ function isUpToDate(wanted: readonly Bundle[]): boolean {
   return JSON.stringify(stampOf(Object.keys(before))) === JSON.stringify(before);
 }
 
-function optionsFor(wanted: readonly Bundle[], splitting: boolean): BuildOptions & { write: false; metafile: true } {
+/** Chunks of the SDK lie beside its bundles, because what is in them looks for the journal's worker and for cohortd beside itself. */
+const CHUNKS = { cli: "chunks/[name]-[hash]", sdk: "[name]-[hash]", alone: undefined } as const;
+
+function optionsFor(wanted: readonly Bundle[], family: Bundle["family"]): BuildOptions & { write: false; metafile: true } {
+  const chunkNames = CHUNKS[family];
   return {
     absWorkingDir: root,
-    entryPoints: wanted.map(({ entry, output }) => ({ in: entry, out: output })),
+    entryPoints: wanted.filter((bundle) => bundle.family === family).map(({ entry, output }) => ({ in: entry, out: output })),
     outdir: dist,
     bundle: true,
     write: false,
     metafile: true,
-    splitting,
-    chunkNames: "chunks/[name]-[hash]",
+    splitting: chunkNames !== undefined,
+    ...(chunkNames === undefined ? {} : { chunkNames }),
     platform: "node",
     target: "node24",
     format: "esm",
@@ -89,10 +97,10 @@ function replaceFile(path: string, bytes: Uint8Array): void {
 }
 
 /** Answers the sources. For users of the SDK: their compiler need not accept ours. */
-function declareTypes(): readonly string[] {
+function declareTypes(entries: readonly string[]): readonly string[] {
   const emit = ["--declaration", "--emitDeclarationOnly", "--rootDir", root, "--outDir", types];
   const options = ["--ignoreConfig", ...emit, ...DECLARATION_OPTIONS];
-  const tsc = spawnSync(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), ...options, "sdk/index.ts"], {
+  const tsc = spawnSync(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), ...options, ...entries], {
     cwd: root,
     encoding: "utf8",
     timeout: TYPES_TIMEOUT_MS,
@@ -105,10 +113,9 @@ function declareTypes(): readonly string[] {
 
 async function bundle(wanted: readonly Bundle[]): Promise<void> {
   const { build } = await import("esbuild");
-  // Only the command line loads parts on demand; a daemon that loads a chunk after a rebuild would find it gone.
-  const [cli, ...others] = wanted;
-  if (cli === undefined) return;
-  const results = await Promise.all([build(optionsFor([cli], true)), build(optionsFor(others, false))]);
+  // A daemon has no chunks: it would look for one after a rebuild, and find it gone.
+  const families = ["cli", "sdk", "alone"] as const;
+  const results = await Promise.all(families.map((family) => build(optionsFor(wanted, family))));
   const files = results.flatMap((result) => result.outputFiles);
   for (const file of files) replaceFile(file.path, file.contents);
   const kept = new Set(files.map((file) => relative(dist, file.path)));
@@ -119,7 +126,7 @@ async function bundle(wanted: readonly Bundle[]): Promise<void> {
   const inputs = new Set([
     "scripts/build.ts",
     "package-lock.json",
-    ...declareTypes(),
+    ...declareTypes(wanted.filter(({ family }) => family === "sdk").map(({ entry }) => entry)),
     ...results.flatMap((result) => Object.keys(result.metafile.inputs)),
   ]);
   replaceFile(stampFile, Buffer.from(JSON.stringify(stampOf(inputs))));

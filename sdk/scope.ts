@@ -16,11 +16,14 @@ import { placeKey, runTask, type RunStarter, type ScopedTask } from "./scope-tas
 /** What a scope can run: a confined task, or a function in a nested scope. */
 export type Work<T> = ScopedTask<T> | ((scope: Scope) => Promise<T>);
 
+type ReaderOf<W> = "read" extends keyof W ? NonNullable<W["read" & keyof W]> : never;
 type ValueOf<W> = W extends (scope: Scope) => Promise<infer T>
   ? T
-  : W extends { readonly read: (result: TaskResult) => infer T }
-    ? Awaited<T>
-    : TaskResult;
+  : [ReaderOf<W>] extends [never]
+    ? TaskResult
+    : ReaderOf<W> extends (result: TaskResult) => infer T
+      ? Awaited<T>
+      : never;
 type Values<W extends readonly unknown[]> = { -readonly [K in keyof W]: ValueOf<W[K]> };
 
 /** Where a member stands in the program, for keys. Named: by its caller, so the name alone says which task it is. */

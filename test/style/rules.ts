@@ -42,6 +42,9 @@ export const FOLDER_RULES: readonly FolderRule[] = [
     ],
     nodeModules: "allowed",
   },
+  // Actors in the user's own process, and their tests: the live runtime, behind entry points of their own. The plain SDK loads none of it (test/sdk/scope.test.ts).
+  { folder: "sdk/actors", imports: ["runtime/", "machines/messages/", "sdk/"], nodeModules: "allowed" },
+  { folder: "sdk/testing", imports: ["runtime/", "machines/messages/", "sdk/"], nodeModules: "allowed" },
   { folder: "app/", imports: LOWER_THAN_APP, nodeModules: "allowed" },
   { folder: "app/cli/", imports: ["sdk/", "machines/messages/", "runtime/kernel/"], nodeModules: "allowed" },
   { folder: "app/daemon/", imports: LOWER_THAN_APP, nodeModules: "allowed" },
