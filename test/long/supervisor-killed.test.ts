@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
-import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { TaskResult } from "../../sdk/index.ts";
+import { processesNamed, remainsAtRest, sandboxCgroups, wardenInstance } from "../chaos/remains.ts";
 import { eventually, OwnHome, ownHomeUnavailable } from "../daemon/own-home.ts";
 
 const TASKS = 200;
@@ -33,58 +34,11 @@ function sha256(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
 }
 
-/** Instance of this home's warden: the name of the lock file that it holds open names its cgroups too. */
-function wardenInstance(): string {
-  for (const pid of processesNamed(home.paths.wardenSocket)) {
-    for (const fd of readdirSync(`/proc/${pid}/fd`)) {
-      const held = /instances\/([0-9a-f]+)\.lock/.exec(readlinkSync(`/proc/${pid}/fd/${fd}`))?.[1];
-      if (held !== undefined) return held;
-    }
-  }
-  throw new Error("no warden serves this home");
-}
-
-/** What is left of the sandboxes of a warden, in every hierarchy. */
-function sandboxCgroups(instance: string): readonly string[] {
-  return readdirSync("/sys/fs/cgroup")
-    .map((hierarchy) => join("/sys/fs/cgroup", hierarchy, `cohort.${instance}`))
-    .filter((top) => existsSync(top))
-    .flatMap((top) =>
-      readdirSync(top, { withFileTypes: true })
-        .filter((entry) => entry.isDirectory())
-        .map(({ name }) => join(top, name)),
-    );
-}
-
-/** Of the sandboxes that stand ready for whoever comes: so many there are when no child lives, once the last is refilled. */
-async function cgroupsAtRest(instance: string): Promise<number> {
-  let [before, now] = [-1, sandboxCgroups(instance).length];
-  await eventually(async () => {
-    await new Promise((resolve) => setTimeout(resolve, 300));
-    [before, now] = [now, sandboxCgroups(instance).length];
-    return now === before;
-  }, "the pool of the warden is full");
-  return now;
-}
-
-function processesNamed(marker: string): readonly number[] {
-  return readdirSync("/proc")
-    .filter((name) => /^\d+$/.test(name))
-    .map(Number)
-    .filter((pid) => {
-      try {
-        return pid !== process.pid && readFileSync(`/proc/${pid}/cmdline`, "utf8").includes(marker);
-      } catch {
-        return false; // It ended meanwhile.
-      }
-    });
-}
-
 test("kill -9 of cohortd, ten times in a run of 200 tasks: each ran once, has one result, and a stream without gap or repeat", async () => {
   const shared = home.personDirectory();
   const client = await home.connect();
-  const instance = wardenInstance();
-  const atRest = await cgroupsAtRest(instance);
+  const instance = wardenInstance(home.paths.wardenSocket);
+  const { cgroups: atRest } = await remainsAtRest(home.paths.wardenSocket);
   const run = await client.run({
     title: "survives its supervisor",
     jobs: 8,
@@ -138,8 +92,8 @@ test("when nobody comes back, the lease ends it: no process, cgroup or directory
   process.env["COHORT_LEASE_KILL_MS"] = "1500";
   const marker = `3600.${process.pid}`;
   const client = await home.connect();
-  const instance = wardenInstance();
-  const atRest = await cgroupsAtRest(instance);
+  const instance = wardenInstance(home.paths.wardenSocket);
+  const { cgroups: atRest } = await remainsAtRest(home.paths.wardenSocket);
   const run = await client.run({
     title: "nobody comes back",
     jobs: 20,
