@@ -350,7 +350,7 @@ export class SimulatedWarden {
   }
 
   #nameOf(exec: SimulatedExec): string {
-    return exec.plan.env["COHORT_CHILD"] ?? exec.plan.cwd.replace("/sessions/", "");
+    return [...this.sandboxes].find(([, { execs }]) => execs.get(exec.plan.execId) === exec)?.[0] ?? "";
   }
 
   #flush(name: string, exec: SimulatedExec, stream: ExecStream): void {
