@@ -418,6 +418,40 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
       expect(await refusal(bench.vm.grant(name, plan(overlay, { mode: "rw", grantId: 18, target: "w" })))).toBe("GRANT_FS_UNSUPPORTED");
     });
 
+    test("is charged with all other copies to a cgroup of their own, and refused when there is no room in it for one more", async () => {
+      const [cgroup = ""] = execFileSync("find", [
+        "/sys/fs/cgroup",
+        "-type",
+        "d",
+        "-path",
+        `*cohort.${bench.vm.identity.wardenId.slice(0, 16)}/copies`,
+      ])
+        .toString()
+        .split("\n")
+        .filter((path) => ["memory.limit_in_bytes", "memory.max"].some((file) => existsSync(join(path, file))));
+      const file = (v1: string, v2: string): string => join(cgroup, existsSync(join(cgroup, v1)) ? v1 : v2);
+      const used = (): number => Number(readFileSync(file("memory.usage_in_bytes", "memory.current"), "utf8"));
+      asPerson(() => writeFileSync(join(overlay, "some"), Buffer.alloc(20 * MIB, 1)));
+      const name = await bench.sandbox();
+      await bench.vm.grant(name, plan(overlay));
+      expect(used()).toBeGreaterThanOrEqual(20 * MIB);
+      const memory = (await bench.vm.stats(name)).memoryBytes;
+      expect(memory).toBeLessThan(20 * MIB);
+      const limit = file("memory.limit_in_bytes", "memory.max");
+      const before = readFileSync(limit, "utf8").trim();
+      writeFileSync(limit, String(32 * MIB));
+      try {
+        await expect(bench.vm.grant(name, plan(overlay, { grantId: 18, target: "other" }))).rejects.toThrow(/no room for one copy more/);
+        await bench.vm.revoke(name, 17);
+        await bench.vm.grant(name, plan(overlay, { grantId: 19, target: "third" }));
+      } finally {
+        writeFileSync(limit, before);
+        rmSync(join(overlay, "some"));
+      }
+      await bench.destroy(name);
+      expect(used()).toBeLessThan(20 * MIB);
+    });
+
     test("is refused when the copy would be beyond its bounds", async () => {
       asPerson(() => execFileSync("truncate", ["-s", "513M", join(overlay, "big")]));
       const name = await bench.sandbox();

@@ -11,7 +11,7 @@
 _Noreturn static void worker_main(const struct person *person, const struct person_work *work, int answer_fd)
 {
 	int fd = -1;
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0 || setgroups(person->group_count, person->groups) != 0 ||
+	if ((work->enter != NULL && !work->enter()) || prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0 || setgroups(person->group_count, person->groups) != 0 ||
 	    setresgid(person->gid, person->gid, person->gid) != 0 || setresuid(person->uid, person->uid, person->uid) != 0)
 		_exit(EXIT_FAILURE);
 	/* setresuid cleared the signal. */

@@ -33,12 +33,21 @@ struct person_work {
 	void *context, *answer;
 	size_t answer_size;
 	int time_ms_max;
+	bool (*enter)(void);        /* while it is still root; may be NULL */
 };
 /* -1: no answer came; errno is ETIMEDOUT when the time was over. */
 int run_as_person(const struct person *person, const struct person_work *work, int *fd);
 
 /* source-copy.c: a tmpfs with what the person can read of it, as a detached mount. Adds MOUNT_COPIED, and MOUNT_COPY_PARTIAL if need be. */
 int source_copy(const struct person *person, int source_fd, bool is_file, struct mount_request *mount, struct fault *fault);
+
+/* copies.c: once, before the first copy. */
+struct cgroup_set;
+void copies_open(const struct cgroup_set *set);
+/* In a process that fills a copy. False: nothing may be copied. */
+bool copies_join(void);
+/* How often one was killed since there was no room for a copy more. */
+uint64_t copies_refused(void);
 
 /* source-protect.c. The search runs with the person's rights and writes paths, each with its NUL, to paths_fd. False: it is not complete. */
 bool protected_names_search(int root_fd, int paths_fd);

@@ -182,6 +182,8 @@ static int serve(const struct options *options, struct listener *listener, struc
 	int status = EXIT_FAILURE;
 	int opened = cgroup_set_open(&cgroups, instance->id, &fault);
 	instance_record(instance, cgroups.paths);
+	if (opened == 0)
+		copies_open(&cgroups);
 	if (sha256_file("/proc/self/exe", config.binary_sha256) != 0)
 		die_errno("cannot read the own binary");
 	format_text(config.warden_id, sizeof(config.warden_id), "%s", id);

@@ -183,11 +183,18 @@ int source_copy(const struct person *person, int source_fd, bool is_file, struct
 	struct copying copying = { .source_fd = source_fd, .target_fd = target_fd };
 	const struct person_work work = {
 		.run = copy_all, .context = &copying, .answer = &copied, .answer_size = sizeof(copied), .time_ms_max = COPY_MS_MAX,
+		.enter = copies_join,
 	};
 	if (target_fd < 0)
 		return fail(fault, E_SETUP_FAILED, errno, "cannot open a tmpfs for a copy");
-	if (run_as_person(person, &work, &none) != 0)
-		return errno == ETIMEDOUT ? fail(fault, E_GRANT_FS_UNSUPPORTED, ETIMEDOUT, "copying %.150s did not end in %d s", mount->source, COPY_MS_MAX / 1000)
+	uint64_t refused_before = copies_refused();
+	bool answered = run_as_person(person, &work, &none) == 0;
+	int failure = answered ? 0 : errno;
+	if (!answered && failure != ETIMEDOUT && copies_refused() > refused_before)
+		return fail(fault, E_GRANT_FS_UNSUPPORTED, ENOMEM, "the file system of %.100s cannot be idmapped, and there is no room for one copy more: those of all children together are bounded",
+			    mount->source);
+	if (!answered)
+		return failure == ETIMEDOUT ? fail(fault, E_GRANT_FS_UNSUPPORTED, ETIMEDOUT, "copying %.150s did not end in %d s", mount->source, COPY_MS_MAX / 1000)
 					  : fail(fault, E_INTERNAL, 0, "the process that should copy %.150s failed", mount->source);
 	if (copied.error_number == EFBIG)
 		return fail(fault, E_GRANT_FS_UNSUPPORTED, EFBIG, "the file system of %.100s cannot be idmapped, and a copy would exceed 512 MiB, %d entries or %d levels",
