@@ -4,23 +4,23 @@
  * 1. All changes of one event go into one batch, or none: operations are read and checked before the first is applied.
  * 2. What an actor sends has a row in the outbox before anyone may see it.
  */
-import type { AnyMachineSnapshot } from "xstate";
 import type { ExitReason, RestartType } from "../contract.ts";
 import type { Effects, PendingEffect } from "../effects/effects.ts";
 import type { ActorEvent, ActorRef, Json } from "../kernel/actions.ts";
 import type { Environment } from "../kernel/environment.ts";
 import { CohortError } from "../kernel/error.ts";
 import { kindOf } from "../kernel/ids.ts";
-import { encodeJson, isObject } from "../kernel/json.ts";
+import { encodeJson } from "../kernel/json.ts";
 import { SPAWN_DEPTH_MAX } from "../kernel/limits.ts";
 import type { Mailboxes } from "../mailbox/mailboxes.ts";
 import type { Scopes } from "../scopes/scopes.ts";
 import type { Supervision } from "../supervisor/supervision.ts";
 import type { TimerHeap } from "../timers/timer-heap.ts";
 import type { Batch, EventFacts } from "./batch.ts";
-import type { ListedAction, PreparedDefinition } from "./definition.ts";
-import { readOperations, type Operation } from "./operations.ts";
+import type { PreparedDefinition } from "./definition.ts";
+import type { Operation } from "./operations.ts";
 import { newActor, type Actor, type Registry } from "./registry.ts";
+import { messageOfThrown, readTaken, withTime, type Taken } from "./taken.ts";
 
 export interface WorldParts {
   readonly definitions: ReadonlyMap<string, PreparedDefinition>;
@@ -51,20 +51,6 @@ export type Verdict = { readonly outcome: "applied" | "ignored" | "dead" } | { r
 
 export type Spawned = { readonly type: "created" | "known" } | { readonly type: "failed"; readonly message: string };
 
-interface Taken {
-  readonly snapshot: AnyMachineSnapshot;
-  readonly operations: readonly Operation[];
-}
-
-function messageOf(error: unknown): string {
-  return (error instanceof Error ? error.message : String(error)).slice(0, 2000);
-}
-
-/** A machine's first transition needs the time as well as any other. */
-function withTime(input: Json, atMs: number): Json {
-  return isObject(input) && input["at"] === undefined ? { ...input, at: atMs } : input;
-}
-
 export class World {
   readonly #parts: WorldParts;
   readonly #supervision: () => Supervision;
@@ -86,7 +72,7 @@ export class World {
     try {
       taken = this.#take(actor, { ...event, at: atMs });
     } catch (error) {
-      const message = messageOf(error);
+      const message = messageOfThrown(error);
       this.#parts.batch().event({ ...facts, outcome: "failed", detail: message });
       this.#exit(actor, "failed", message);
       return { outcome: "failed", message };
@@ -175,24 +161,19 @@ export class World {
       if (depth > SPAWN_DEPTH_MAX) throw new CohortError("MACHINE_REFUSED", { on: `${depth} spawns deep` });
       return this.#read(definition.start(input));
     } catch (error) {
-      return messageOf(error);
+      return messageOfThrown(error);
     }
   }
 
-  #read({ snapshot, actions }: { readonly snapshot: AnyMachineSnapshot; readonly actions: readonly ListedAction[] }): Taken {
-    for (const _ in (snapshot as { readonly children: object }).children)
-      throw new CohortError("MACHINE_REFUSED", { on: "assign spawned an actor of xstate" });
-    if (snapshot.status === "error") throw snapshot.error;
-    const operations = readOperations(actions);
-    for (const operation of operations) {
-      if (operation.type === "effect" && this.#parts.effects.definition(operation.name) === undefined) {
+  #read(listed: ReturnType<PreparedDefinition["start"]>): Taken {
+    const taken = readTaken(listed);
+    for (const operation of taken.operations) {
+      if (operation.type === "effect" && this.#parts.effects.definition(operation.name) === undefined)
         throw new CohortError("MACHINE_REFUSED", { on: `no effect ${operation.name}` });
-      }
-      if (operation.type === "spawn" && !this.#parts.definitions.has(kindOf(operation.ref))) {
+      if (operation.type === "spawn" && !this.#parts.definitions.has(kindOf(operation.ref)))
         throw new CohortError("MACHINE_REFUSED", { on: `no definition of ${kindOf(operation.ref)}` });
-      }
     }
-    return { snapshot, operations };
+    return taken;
   }
 
   #become(actor: Actor, { snapshot, operations }: Taken, depth: number): void {
