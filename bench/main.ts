@@ -16,6 +16,7 @@ const BENCHES: Readonly<Record<string, () => Promise<Measurement>>> = {
   noise: async () => (await import("./noise.ts")).measureNoise(),
   relay: async () => (await import("./relay.ts")).measureRelay(),
   orchestrate: async () => (await import("./orchestrate.ts")).measureOrchestrate(),
+  actors: async () => (await import("./actors.ts")).measureActors(),
   staged: async () => (await import("./staged.ts")).measureStaged(),
 };
 const BUILD_TIMEOUT_MS = 300_000;
