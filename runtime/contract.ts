@@ -2,6 +2,7 @@
 import type { AnyStateMachine } from "xstate";
 import type { ActorEvent, ActorRef, Json } from "./kernel/actions.ts";
 import type { HistoryCursor, HistoryPage } from "./kernel/history.ts";
+import type { JournalQuestion, JournalQuestions } from "./kernel/inspection.ts";
 import type { Environment } from "./kernel/environment.ts";
 
 /** Who commanded: journaled with every event that came from outside. */
@@ -146,9 +147,33 @@ export interface Runtime {
   history(scope: string, after: HistoryCursor | null, limit: number): Promise<HistoryPage>;
   /** A durable counter: reserves `count` numbers and answers the first. */
   reserve(counter: string, count: number): Promise<number>;
+  /** Begins a deletion; resolves after the commit, also on a full disk. Rejects with SCOPE_ALIVE while anything of the scope has not ended. Idempotent. */
+  erase(erasure: Erasure, origin: Origin): Promise<void>;
+  /** Scopes whose deletion was begun and is not over, oldest first. */
+  erasing(): Promise<readonly string[]>;
+  /**
+   * Carries on what erase began, in slices between commits, until nothing of it is left in any file of the journal; then the tombstones stand. `removeContent`
+   * removes what lies elsewhere; it is called twice or more, and must not mind. Rejects with JOURNAL_FULL, to be called again.
+   */
+  finishErasing(scopes: readonly string[], removeContent: (scope: string) => Promise<void>): Promise<void>;
+  /** Removes old facts of what was deleted, and lets the file shrink, in slices between commits. Answers how many events went. */
+  sweep(cutoffMs: number): Promise<number>;
+  inspect<Q extends JournalQuestion>(question: Q, ask: JournalQuestions[Q]["ask"]): Promise<JournalQuestions[Q]["answer"]>;
+  /** A consistent copy of the journal as one new file, 0600; commits wait meanwhile. Rejects with REQUEST_INVALID where the file exists or cannot be made. */
+  backup(path: string): Promise<{ readonly bytes: number }>;
   stats(): RuntimeStats;
   /** Finishes the commit in flight and closes the journal. Running effects are aborted and will be recovered. */
   stop(): Promise<void>;
+}
+
+/** What goes when a scope is deleted. Facts of its actors' events stay, as long as retention keeps them, and so does the knowledge that its names were used. */
+export interface Erasure {
+  readonly scope: string;
+  /** Whose rows go. */
+  readonly logs: readonly string[];
+  /** Rows that go, and rows that come, in the step that begins it. */
+  readonly projections: readonly { readonly collection: string; readonly key: string }[];
+  readonly put: readonly { readonly collection: string; readonly key: string; readonly value: Json }[];
 }
 
 export interface RuntimeStats {

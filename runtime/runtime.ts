@@ -6,10 +6,12 @@ import { monitorEventLoopDelay } from "node:perf_hooks";
 import { join } from "node:path";
 import { PreparedDefinition } from "./actor/definition.ts";
 import { Host } from "./actor/host.ts";
-import type { LogRow, OpenRuntime, Origin, PostOptions, Runtime, RuntimeOptions, RuntimeStats, SpawnOptions } from "./contract.ts";
+import type { Erasure, LogRow, OpenRuntime, Origin, PostOptions, Runtime, RuntimeOptions, RuntimeStats, SpawnOptions } from "./contract.ts";
 import { WorkerJournal } from "./journal/worker-journal.ts";
 import type { HistoryCursor, HistoryPage } from "./kernel/history.ts";
+import { eraseScopes, sweepEvents } from "./journal/erasing.ts";
 import type { Journal } from "./journal/journal-port.ts";
+import type { JournalQuestion, JournalQuestions } from "./kernel/inspection.ts";
 import { LogFollowers } from "./journal/log-followers.ts";
 import type { ActorEvent, ActorRef, Json } from "./kernel/actions.ts";
 import { systemEnvironment, type Environment } from "./kernel/environment.ts";
@@ -62,7 +64,8 @@ class DurableRuntime implements Runtime {
     const { origin, scope = null, files = [], restart = null, deadlineAtMs = null } = options;
     checkRef(ref);
     encoded(input, "input");
-    if (deadlineAtMs !== null && !Number.isFinite(deadlineAtMs)) throw new CohortError("REQUEST_INVALID", { on: `deadline ${deadlineAtMs}` });
+    if (deadlineAtMs !== null && !Number.isFinite(deadlineAtMs))
+      throw new CohortError("REQUEST_INVALID", { on: `deadline ${deadlineAtMs}` });
     return (await this.#opened.host.request({ type: "spawn", ref, input, scope, restart, deadlineAtMs, files, origin })) === true;
   }
 
@@ -105,6 +108,46 @@ class DurableRuntime implements Runtime {
   async reserve(counter: string, count: number): Promise<number> {
     if (!Number.isSafeInteger(count) || count < 1) throw new CohortError("REQUEST_INVALID", { on: `count ${count}` });
     return Number(await this.#opened.host.request({ type: "reserve", counter, count }));
+  }
+
+  async erase(erasure: Erasure, origin: Origin): Promise<void> {
+    const { host, journal } = this.#opened;
+    const unsettled = await journal.upkeep("unsettled", { scope: erasure.scope });
+    if (unsettled > 0) throw new CohortError("SCOPE_ALIVE", { on: `${erasure.scope}: ${unsettled} effects are not over` });
+    await host.request({ type: "erase", erasure, origin });
+  }
+
+  async erasing(): Promise<readonly string[]> {
+    return (await this.#opened.journal.upkeep("erasures", null)).map(({ spec }) => spec.scope);
+  }
+
+  async finishErasing(scopes: readonly string[], removeContent: (scope: string) => Promise<void>): Promise<void> {
+    const { host, journal } = this.#opened;
+    const pending = await journal.upkeep("erasures", null);
+    const wanted = pending.filter(({ spec }) => scopes.includes(spec.scope));
+    if (wanted.length === 0) return;
+    const erased = await eraseScopes(
+      journal,
+      wanted.map(({ spec }) => spec),
+      removeContent,
+    );
+    for (const { spec, events, digest } of erased) {
+      const askedAtMs = wanted.find((one) => one.spec.scope === spec.scope)?.atMs ?? 0;
+      const payload = encodeJson({ scope: spec.scope, askedAtMs, events, commitment: digest });
+      await host.request({ type: "erased", scope: spec.scope, source: spec.source, payload });
+    }
+  }
+
+  sweep(cutoffMs: number): Promise<number> {
+    return sweepEvents(this.#opened.journal, cutoffMs);
+  }
+
+  inspect<Q extends JournalQuestion>(question: Q, ask: JournalQuestions[Q]["ask"]): Promise<JournalQuestions[Q]["answer"]> {
+    return this.#opened.journal.upkeep(question, ask);
+  }
+
+  backup(path: string): Promise<{ readonly bytes: number }> {
+    return this.#opened.journal.upkeep("backup", { path });
   }
 
   stats(): RuntimeStats {

@@ -45,7 +45,7 @@ export interface EventFacts {
   readonly seq: number;
   readonly atMs: number;
   readonly actor: string;
-  readonly cause: "post" | "message" | "timer" | "effect" | "spawn" | "scope" | "supervision";
+  readonly cause: "post" | "message" | "timer" | "effect" | "spawn" | "scope" | "supervision" | "deleted";
   /** Who: the origin as JSON, the sender's ref, the effect's name. */
   readonly source: string | null;
   readonly sourceId: number | null;
@@ -197,6 +197,12 @@ export class Batch {
   scope(name: string, scope: Scope | null): void {
     this.#touched = true;
     this.#scopes.set(name, scope);
+  }
+
+  /** `spec`: null when it is over. */
+  erasure(scope: string, atMs: number, spec: string | null): void {
+    if (spec === null) this.#add("erasuresGone", scope);
+    else this.#add("erasures", scope, atMs, spec);
   }
 
   /** Reads the snapshots as they are now: everything computed so far belongs to this batch. */

@@ -9,6 +9,8 @@ import type { Delivery, EdgeRequest } from "./delivery.ts";
 export function isUrgent(delivery: Delivery | EdgeRequest, isCancelled: (ref: ActorRef) => boolean): boolean {
   switch (delivery.type) {
     case "cancelScope":
+    case "erase":
+    case "erased":
       return true;
     case "post":
       return delivery.control || isCancelled(delivery.to);

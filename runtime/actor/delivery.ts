@@ -1,5 +1,5 @@
 /** What waits in mailboxes: each is one step of the runtime. */
-import type { FileWrite, Origin, RestartType } from "../contract.ts";
+import type { Erasure, FileWrite, Origin, RestartType } from "../contract.ts";
 import type { PendingEffect } from "../effects/effects.ts";
 import type { ActorEvent, ActorRef, Json } from "../kernel/actions.ts";
 import type { CancelMode } from "../scopes/scopes.ts";
@@ -38,6 +38,9 @@ export type EdgeDelivery =
       readonly origin: Origin;
       readonly waiter: Waiter;
     }
+  | { readonly type: "erase"; readonly erasure: Erasure; readonly origin: Origin; readonly waiter: Waiter }
+  /** What was erased is gone: its tombstone is set. */
+  | { readonly type: "erased"; readonly scope: string; readonly source: string; readonly payload: string; readonly waiter: Waiter }
   | { readonly type: "reserve"; readonly counter: string; readonly count: number; readonly waiter: Waiter };
 
 export interface MessageDelivery {
@@ -89,7 +92,10 @@ export function receiverOf(delivery: Delivery | EdgeRequest): string {
     case "undone":
       return effectMailbox(delivery.effect);
     case "cancelScope":
+    case "erased":
       return `scope:${delivery.scope}`;
+    case "erase":
+      return `scope:${delivery.erasure.scope}`;
     case "reserve":
       return `counter:${delivery.counter}`;
   }

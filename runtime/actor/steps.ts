@@ -8,8 +8,9 @@
  */
 import type { Effects } from "../effects/effects.ts";
 import { CohortError } from "../kernel/error.ts";
-import { EARLIER_INCARNATION } from "../kernel/history.ts";
+import { EARLIER_INCARNATION, TOMBSTONE } from "../kernel/history.ts";
 import { encodeJson } from "../kernel/json.ts";
+import type { ErasureSpec } from "../journal/eraser.ts";
 import { isControl } from "../mailbox/mailbox.ts";
 import type { CancelMode } from "../scopes/scopes.ts";
 import type { Supervision } from "../supervisor/supervision.ts";
@@ -72,6 +73,10 @@ export class Steps {
         this.#cancelScope(scope, mode, reason, { cause: "scope", source: encodeJson({ ...origin }) });
         return this.#parts.batch().answer(waiter, true);
       }
+      case "erase":
+        return this.#erase(delivery);
+      case "erased":
+        return this.#erased(delivery);
       case "reserve": {
         const first = (counters.get(delivery.counter) ?? 0) + 1;
         const last = first + delivery.count - 1;
@@ -111,6 +116,28 @@ export class Steps {
     const payload = encodeJson({ mode, reason });
     this.#parts.batch().event({ ...facts, ...cause, type: "cancelScope", payload, outcome: "applied", detail: `${told.length} told` });
     for (const ref of told) this.#world.sendCancel(scope, ref, mode, reason);
+  }
+
+  #erase({ erasure, origin, waiter }: Extract<Delivery, { type: "erase" }>): void {
+    const { scope, logs, projections, put } = erasure;
+    if (this.#parts.scopes.lives(scope)) {
+      waiter.reject(new CohortError("SCOPE_ALIVE", { on: scope }));
+      return;
+    }
+    const batch = this.#parts.batch();
+    for (const { collection, key } of projections) batch.project(collection, key, null);
+    for (const { collection, key, value } of put) batch.project(collection, key, encodeJson(value));
+    const spec = { scope, logs, source: encodeJson({ ...origin }) } satisfies ErasureSpec;
+    batch.erasure(scope, this.#parts.environment.now(), JSON.stringify(spec));
+    batch.answer(waiter, true);
+  }
+
+  #erased({ scope, source, payload, waiter }: Extract<Delivery, { type: "erased" }>): void {
+    const batch = this.#parts.batch();
+    const facts = { seq: this.#parts.next(), atMs: this.#parts.environment.now(), actor: `scope:${scope}`, sourceId: null } as const;
+    batch.event({ ...facts, ...TOMBSTONE, source, payload, outcome: "applied", detail: null });
+    batch.erasure(scope, facts.atMs, null);
+    batch.answer(waiter, true);
   }
 
   #message(message: MessageDelivery): void {

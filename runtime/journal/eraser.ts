@@ -9,6 +9,8 @@ import type { Statements } from "./statements.ts";
 export interface ErasureSpec {
   readonly scope: string;
   readonly logs: readonly string[];
+  /** Who asked: JSON. */
+  readonly source: string;
 }
 
 export interface EraseProgress {
@@ -18,10 +20,14 @@ export interface EraseProgress {
   readonly events: number;
   /** Over the commitments of what was erased, in order of actor and event. */
   readonly digest: string;
+  /** Of the journal's open transaction: what was erased in an earlier one that a full disk took back has to be erased again. */
+  readonly epoch: number;
   readonly done: boolean;
 }
 
-export const eraseStart: EraseProgress = { actor: null, seq: 0, events: 0, digest: "", done: false };
+type Slice = Omit<EraseProgress, "epoch">;
+
+export const eraseStart: EraseProgress = { actor: null, seq: 0, events: 0, digest: "", epoch: 0, done: false };
 
 const TREE = "WITH RECURSIVE tree (name) AS (SELECT ?1 UNION SELECT scope.name FROM scope JOIN tree ON scope.parent = tree.name)";
 /** The scopes themselves stand in events, too. */
@@ -30,7 +36,7 @@ const NEXT_ACTOR = `${TREE} SELECT min(ref) AS ref FROM (SELECT ref FROM actor W
 const EVENTS = "SELECT seq, commitment FROM event WHERE actor = ? AND seq > ? ORDER BY seq LIMIT ?";
 const ERASE_EVENT = "UPDATE event SET payload = '', detail = NULL, salt = NULL WHERE seq = ?";
 
-export function eraseSlice(statements: Statements, { scope, logs }: ErasureSpec, from: EraseProgress, limit: number): EraseProgress {
+export function eraseSlice(statements: Statements, { scope, logs }: ErasureSpec, from: Slice, limit: number): Slice {
   let { actor, seq, events, digest } = from;
   let left = limit;
   while (left > 0) {
@@ -56,6 +62,11 @@ export function eraseSlice(statements: Statements, { scope, logs }: ErasureSpec,
   if (left <= 0) return { actor, seq, events, digest, done: false };
   statements.run(`UPDATE scope SET reason = '' WHERE name IN (${TREE} SELECT name FROM tree)`, scope);
   return { actor, seq, events, digest, done: true };
+}
+
+export function unsettledEffects(statements: Statements, scope: string): number {
+  const sql = `${TREE} SELECT count(*) AS n FROM effect WHERE state <> 'done' AND owner IN (SELECT ref FROM actor WHERE scope IN (SELECT name FROM tree))`;
+  return statements.one<{ n: number }>(sql, scope)?.n ?? 0;
 }
 
 function nextActor(statements: Statements, scope: string, after: string): string | null {

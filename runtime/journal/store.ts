@@ -74,6 +74,7 @@ export class JournalStore {
   #broken: CohortError | null = null;
   /** The open transaction has more in it than the tail gives back: a checkpoint keeps it, a crash loses it. */
   #changed = false;
+  #epoch = 1;
 
   constructor({ database, openTail, files, monotonicMs, reserveBytes = TAIL_RESERVE_BYTES }: StoreParts) {
     try {
@@ -175,6 +176,7 @@ export class JournalStore {
       this.#database.exec("COMMIT");
     } catch (error) {
       if (this.#database.isTransaction) this.#database.exec("ROLLBACK");
+      this.#epoch++;
       this.#giveBack();
       // The tail has all of it.
       this.#replay();
@@ -222,6 +224,7 @@ export class JournalStore {
     const place: UpkeepPlace = {
       statements: this.#statements,
       tail: { tailBytes: this.#tail.bytes, reserveBytesLeft: this.#tail.reserveBytesLeft },
+      epoch: this.#epoch,
       changed: () => (this.#changed = true),
       purge: () => this.#purge(),
       backup: (path) => this.#betweenTransactions(() => writeBackup(this.#database, path)),

@@ -1,7 +1,7 @@
 /**
  * Removes event rows that nothing needs any longer, a slice at a time, and leaves in their place what the chain needs: the link before and the link after.
  * Owns nothing.
- * 1. Removed are old rows of which only facts are left, or whose actor never was; none of an actor whose content is kept.
+ * 1. Removed are old rows of which only facts are left, or whose actor never was; none of an actor or scope whose content is kept.
  * 2. Neighbouring gaps become one: there are never more gaps than rows that stand, and one.
  */
 import type { Statements } from "./statements.ts";
@@ -26,7 +26,7 @@ interface Gap {
   readonly after: string;
 }
 
-const ROWS = `SELECT seq, link, payload = '' OR cause = 'deleted' OR NOT EXISTS (SELECT 1 FROM actor WHERE ref = event.actor) AS goes
+const ROWS = `SELECT seq, link, payload = '' OR cause = 'deleted' OR (substr(actor, 1, 6) <> 'scope:' AND NOT EXISTS (SELECT 1 FROM actor WHERE ref = event.actor)) AS goes
   FROM event WHERE seq > ? ORDER BY seq LIMIT ?`;
 
 /** Of events before `cutoffMs`; they stand in the order of time, but for a clock that was set back. */

@@ -1,7 +1,8 @@
 /** What is asked of a journal besides commits and the reads of the runtime: inspection, deletion, retention, backup. Each is a slice of some milliseconds, but a backup. */
 import type { JournalQuestions } from "../kernel/inspection.ts";
+import { CohortError } from "../kernel/error.ts";
 import { walkChain } from "./chain-check.ts";
-import { eraseSlice, type EraseProgress, type ErasureSpec } from "./eraser.ts";
+import { eraseSlice, eraseStart, unsettledEffects, type EraseProgress, type ErasureSpec } from "./eraser.ts";
 import { checkedLimit, inspectActor, pendingEffects, readEvents, summarize, type TailFacts } from "./inspection.ts";
 import type { Statements } from "./statements.ts";
 import { sweepSlice, type SweepProgress } from "./sweeper.ts";
@@ -12,13 +13,15 @@ export interface PendingErasure {
 }
 
 export interface Upkeep extends JournalQuestions {
+  /** Effects of the actors of a scope that are not over. */
+  readonly unsettled: { readonly ask: { readonly scope: string }; readonly answer: number };
   readonly erasures: { readonly ask: null; readonly answer: readonly PendingErasure[] };
   readonly erase: {
     readonly ask: { readonly spec: ErasureSpec; readonly from: EraseProgress; readonly limit: number };
     readonly answer: EraseProgress;
   };
   /** What was erased is gone from every file of the journal. Rejects with JOURNAL_FULL where the tables cannot be written. */
-  readonly purge: { readonly ask: null; readonly answer: null };
+  readonly purge: { readonly ask: { readonly epoch: number }; readonly answer: null };
   readonly sweep: {
     readonly ask: { readonly cutoffMs: number; readonly from: SweepProgress; readonly limit: number };
     readonly answer: SweepProgress;
@@ -34,6 +37,8 @@ export type UpkeepName = keyof Upkeep;
 export interface UpkeepPlace {
   readonly statements: Statements;
   readonly tail: TailFacts;
+  /** Grows when what was not committed is taken back. */
+  readonly epoch: number;
   /** The tables were changed, though no batch came. */
   changed(): void;
   purge(): void;
@@ -55,12 +60,16 @@ const handlers: Handlers = {
       .map(({ at_ms, spec }) => ({ atMs: at_ms, spec: JSON.parse(spec) as ErasureSpec })),
   erase: (place, { spec, from, limit }) => {
     place.changed();
-    return eraseSlice(place.statements, spec, from, checkedLimit(limit));
+    const { epoch } = place;
+    const present = from.epoch === epoch ? from : eraseStart;
+    return { ...eraseSlice(place.statements, spec, present, checkedLimit(limit)), epoch };
   },
-  purge: (place) => {
+  purge: (place, { epoch }) => {
+    if (epoch !== place.epoch) throw new CohortError("JOURNAL_FULL", { on: "what was deleted is not yet gone from the disk" });
     place.purge();
     return null;
   },
+  unsettled: ({ statements }, { scope }) => unsettledEffects(statements, scope),
   sweep: (place, { cutoffMs, from, limit }) => {
     const swept = sweepSlice(place.statements, cutoffMs, from, checkedLimit(limit));
     if (swept.removed > from.removed) place.changed();

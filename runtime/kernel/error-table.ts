@@ -29,6 +29,7 @@ export const errorTable = {
   MACHINE_REFUSED: entry("developer", false, "a machine uses what cannot be durable", "use named actions only; see ARCHITECTURE.md"),
   ACTOR_UNKNOWN: entry("developer", false, "no such actor", "it ended, or it never was"),
   DEAD_LETTER: entry("developer", false, "the actor does not take this event now", "see its statechart"),
+  SCOPE_ALIVE: entry("developer", true, "something of this scope still lives", "cancel it, and wait for its end"),
   MAILBOX_FULL: entry("user", true, "too many requests wait", "try again a little later"),
   FRAME_INVALID: entry("developer", false, "a frame breaks the protocol", "both sides must be of one version"),
   TRANSPORT_CLOSED: entry("user", true, "the connection closed", "it is opened again by the next command"),

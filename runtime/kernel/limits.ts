@@ -87,6 +87,12 @@ export const TAIL_BYTES_FULL = 64 * 1024 ** 2;
 /** Kept free in the tail for cancellations, revocations, ends and deletions on a full disk: those of some 700 children, at 6 KB each. */
 export const TAIL_RESERVE_BYTES = 4 * 1024 ** 2;
 
+/** Rows of one slice of a deletion or of retention: some milliseconds, in which a commit may wait. */
+export const ERASE_SLICE_ROWS = 500;
+export const SWEEP_SLICE_ROWS = 1000;
+/** 1 MiB at a time goes back to the disk. */
+export const SHRINK_SLICE_PAGES = 256;
+
 /** Closing the journal checkpoints its log; more means a dead disk. */
 export const JOURNAL_CLOSE_MS_MAX = 30_000;
 

@@ -79,6 +79,12 @@ export class Scopes {
     this.#forgetIfIdle(scope);
   }
 
+  /** Something of it, or of a scope inside it, has not ended. */
+  lives(name: string): boolean {
+    const scope = this.#scopes.get(name);
+    return scope !== undefined && (scope.members.size > 0 || [...scope.inner].some((inner) => this.lives(inner.name)));
+  }
+
   isCancelled(name: string | undefined): boolean {
     const scope = name === undefined ? undefined : this.#scopes.get(name);
     return scope !== undefined && scope.cancelled !== null;
