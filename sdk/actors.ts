@@ -8,7 +8,7 @@
  * docs/sdk.md has a whole one. Times are milliseconds; every error is a CohortError. Use xstate 5 and zod 4.
  */
 export { runtimeActions as actions } from "../runtime/kernel/actions.ts";
-export type { ActorEvent, ActorRef, Json } from "../runtime/kernel/actions.ts";
+export type { ActorEvent, ActorRef, EffectParams, Json } from "../runtime/kernel/actions.ts";
 export { CohortError, isCohortError } from "../runtime/kernel/error.ts";
 export { defineActor, type ActorKind, type ActorState, type FromOutside, type Heard, type RuntimeEvent } from "./actors/actor-kind.ts";
 export { defineEffect, type EffectKind, type EffectScene, type PlannedEffect } from "./actors/effect-kind.ts";

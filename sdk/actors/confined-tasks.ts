@@ -41,7 +41,8 @@ const RUNS_MAX = 1000;
 
 /**
  * Parameters of the action `effect`: `{ type: "effect", params: ({ context }) => runTask(`resize:${context.id}`, { title, command }) }`. The actor hears
- * `taskFinished`, or `effectFailed` where cohortd refused it or stays away. `key`: unique for ever in this journal. Throws REQUEST_INVALID, naming the field.
+ * `taskFinished`, or `effectFailed` where cohortd refused it or stays away. An actor that ends leaves its task running, unless the transition that ends it
+ * plans `cancelTask`. `key`: unique for ever in this journal. Throws REQUEST_INVALID, naming the field.
  */
 export function runTask(key: string, task: TaskInput): EffectParams {
   checked(taskSchema, task, "task");
