@@ -15,6 +15,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -25,10 +26,21 @@
 /* Of a prepared disk that another one hides. */
 enum { HIDDEN_BYTES = 4096, HIDDEN_INODES = 16 };
 
+int sandbox_process_open(const struct jail *jail)
+{
+	errno = ESRCH;
+	return jail->state == CLEARING ? -1 : pidfd_open(jail->pid, 0);
+}
+
+static int enter(const struct jail *jail, int kind)
+{
+	CLEANUP_FD int pid_fd = sandbox_process_open(jail);
+	return pid_fd < 0 ? -1 : setns(pid_fd, kind);
+}
+
 int visit_sandbox(const struct jail *jail, int (*work)(void *context, struct fault *fault), void *context, struct fault *fault)
 {
-	/* Not by its pid: the pidfd cannot mean another process. */
-	if (setns(jail->pid_fd, CLONE_NEWNS) != 0)
+	if (enter(jail, CLONE_NEWNS) != 0)
 		return fail(fault, E_SANDBOX_DEAD, errno, "cannot enter the mounts of %s", jail->plan.name);
 	int result = work(context, fault);
 	if (setns(zygote.mount_namespace_fd, CLONE_NEWNS) != 0)
@@ -38,7 +50,7 @@ int visit_sandbox(const struct jail *jail, int (*work)(void *context, struct fau
 
 int name_host(const struct jail *jail, const char *name, struct fault *fault)
 {
-	if (setns(jail->pid_fd, CLONE_NEWUTS) != 0)
+	if (enter(jail, CLONE_NEWUTS) != 0)
 		return fail(fault, E_SANDBOX_DEAD, errno, "cannot enter the host name of %s", name);
 	int failed = sethostname(name, strlen(name));
 	int error_number = errno;

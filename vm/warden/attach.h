@@ -4,6 +4,8 @@
 
 #include "lifecycle.h"
 
+/* A pidfd of its init, which cannot come to mean another process: until it is reaped, by this process, its pid is nobody else's. -1 with errno. */
+int sandbox_process_open(const struct jail *jail);
 /* Calls `work` while this process stands in the sandbox's mount namespace; always comes back, or ends the warden. */
 int visit_sandbox(const struct jail *jail, int (*work)(void *context, struct fault *fault), void *context, struct fault *fault);
 int idmap_mount(struct jail *jail, int mount_fd, const char *target, struct fault *fault);

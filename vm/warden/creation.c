@@ -8,10 +8,11 @@
 
 #include "attach.h"
 #include "codec.h"
+#include "jail-table.h"
 #include "network-stock.h"
 #include "pool.h"
 
-enum { START_MS_MAX = 10000, NETWORKS_KEPT_MAX = 64, FILES_PER_JAIL_MAX = 4, FILES_OF_ITS_OWN_MAX = 160 };
+enum { START_MS_MAX = 10000, NETWORKS_KEPT_MAX = 64, FILES_PER_JAIL_MAX = 3, FILES_OF_ITS_OWN_MAX = 160 };
 
 void jail_reply_created(struct jail *jail)
 {
@@ -50,10 +51,8 @@ static void fill_plan(struct sandbox_plan *plan, uint32_t uid, const struct sand
 
 static struct jail *new_jail(struct fault *fault)
 {
-	uint32_t index = 0;
-	while (index < SANDBOXES_MAX && zygote.jails[index] != NULL)
-		index++;
-	if (index == SANDBOXES_MAX) {
+	uint32_t index;
+	if (!jail_table_place(&index)) {
 		fail(fault, E_LIMIT_SANDBOXES, 0, "there are %d sandboxes already", SANDBOXES_MAX);
 		return NULL;
 	}
@@ -69,7 +68,7 @@ static struct jail *new_jail(struct fault *fault)
 		return NULL;
 	}
 	jail->index = index;
-	jail->pid_fd = jail->status_fd = jail->codec_control_fd = jail->sealed_fd = jail->network_fd = jail->relay_listen_fd = jail->idmap_fd = -1;
+	jail->status_fd = jail->codec_control_fd = jail->sealed_fd = jail->network_fd = jail->relay_listen_fd = jail->idmap_fd = -1;
 	jail->retry_at_ms = jail->give_up_at_ms = jail->deadline_ms = NEVER_MS;
 	return jail;
 }
@@ -88,7 +87,7 @@ static int start(struct jail *jail, struct fault *fault)
 	packet_pair(status);
 	const struct child_fds fds = { .control = control[1], .status = status[1], .zygote_pid = zygote.own_pid_fd, .network = jail->network_fd,
 				       .proc = zygote.proc_fd };
-	jail->pid = sandbox_start(&jail->plan, zygote.cgroups, &fds, &jail->pid_fd, fault);
+	jail->pid = sandbox_start(&jail->plan, zygote.cgroups, &fds, fault);
 	close_fd(&control[1]);
 	close_fd(&status[1]);
 	if (jail->pid < 0) {
@@ -120,10 +119,7 @@ struct jail *jail_prepare(uint32_t uid, enum network_mode network, const struct 
 	jail->state = PREPARING;
 	zygote.counts[network][PREPARING]++;
 	jail->give_up_at_ms = boot_ms() + START_MS_MAX;
-	zygote.jails[jail->index] = jail;
-	if (jail->index >= zygote.jails_end)
-		zygote.jails_end = jail->index + 1;
-	watch(jail->pid_fd, FROM_PID, jail->index);
+	jail_table_add(jail);
 	watch(jail->status_fd, FROM_STATUS, jail->index);
 	return jail;
 }

@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "attach.h"
-#include "lifecycle.h"
+#include "jail-table.h"
 
 enum { REVOKER_MS_MAX = 8000 };
 
@@ -157,9 +157,10 @@ static void start_revoker(struct jail *jail, struct grant *grant)
 {
 	int report[2];
 	packet_pair(report);
-	pid_t pid = fork();
+	CLEANUP_FD int pid_fd = sandbox_process_open(jail);
+	pid_t pid = pid_fd < 0 ? -1 : fork();
 	if (pid == 0)
-		revoker_main(jail, grant, report[1]);
+		revoker_main(jail, grant, pid_fd, report[1]);
 	close_fd(&report[1]);
 	if (pid < 0) {
 		complain("zygote: cannot revoke grant %u of %s, so it is killed: %s", grant->id, jail->plan.name, strerror(errno));

@@ -67,7 +67,8 @@ struct revoker_report {
 };
 
 /* revoke.c: in a process of its own, forked from the zygote. */
-_Noreturn void revoker_main(const struct jail *jail, const struct grant *grant, int report_fd);
+/* pid_fd: of the sandbox. */
+_Noreturn void revoker_main(const struct jail *jail, const struct grant *grant, int pid_fd, int report_fd);
 
 /* holders.c: kills every process of the cgroup that has something of these mounts open: descriptors, directories, program, mappings.
  * Adds how many to *killed. -1 with errno; else how many tasks were found. */

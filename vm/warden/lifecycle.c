@@ -6,27 +6,20 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/pidfd.h>
 #include <sys/wait.h>
 
+#include "jail-table.h"
 #include "network-stock.h"
 #include "pool.h"
 
 enum { REMOVE_MS_MAX = 10000, RETRY_MS_MAX = 50 };
-
-struct jail *jail_find(const char *name)
-{
-	for (uint32_t i = 0; i < zygote.jails_end; i++)
-		if (zygote.jails[i] != NULL && zygote.jails[i]->claimed && strcmp(zygote.jails[i]->plan.name, name) == 0)
-			return zygote.jails[i];
-	return NULL;
-}
 
 void jail_set_state(struct jail *jail, enum jail_state state)
 {
 	zygote.counts[jail->plan.network][jail->state]--;
 	zygote.counts[jail->plan.network][state]++;
 	jail->state = state;
+	jail_table_note(jail);
 }
 
 static void release(struct jail *jail)
@@ -38,9 +31,7 @@ static void release(struct jail *jail)
 	close_fd(&jail->network_fd);
 	close_fd(&jail->idmap_fd);
 	zygote.counts[jail->plan.network][jail->state]--;
-	zygote.jails[jail->index] = NULL;
-	while (zygote.jails_end > 0 && zygote.jails[zygote.jails_end - 1] == NULL)
-		zygote.jails_end--;
+	jail_table_remove(jail);
 	free(jail);
 }
 
@@ -61,7 +52,7 @@ void jail_kill(struct jail *jail, enum death_reason reason)
 	if (cgroup_kill(zygote.cgroups, jail->plan.cgroup) != 0)
 		complain("zygote: cannot kill the cgroup of %s: %s", jail->plan.name, strerror(errno));
 	/* The kernel ends a pid namespace with its first process; this one is for the case above. */
-	if (pidfd_send_signal(jail->pid_fd, SIGKILL, NULL, 0) != 0 && errno != ESRCH)
+	if (kill(jail->pid, SIGKILL) != 0)
 		complain("zygote: cannot kill the init of %s: %s", jail->plan.name, strerror(errno));
 	jail_freeze_fails(jail, E_SANDBOX_DEAD, "it was killed meanwhile");
 }
@@ -124,21 +115,13 @@ static void announce_death(struct jail *jail, int wait_status)
 	send_to_codec(&notice, sizeof(notice), NULL, 0);
 }
 
-void jail_on_init_end(struct jail *jail, uint64_t now_ms)
+void jail_on_init_end(struct jail *jail, int wait_status, uint64_t now_ms)
 {
-	int wait_status = 0;
-	pid_t reaped;
-	do
-		reaped = waitpid(jail->pid, &wait_status, WNOHANG);
-	while (reaped < 0 && errno == EINTR);
-	if (reaped == 0)
-		return;
 	if (jail->state == PREPARING) {
 		struct fault fault;
 		fail(&fault, E_SETUP_FAILED, 0, "its first process ended during set-up (wait status %#x)", (unsigned int)wait_status);
 		jail_fail(jail, &fault);
 	}
-	unwatch(&jail->pid_fd);
 	unwatch(&jail->status_fd);
 	close_fd(&jail->codec_control_fd);
 	close_fd(&jail->sealed_fd);

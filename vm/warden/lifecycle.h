@@ -16,7 +16,7 @@ struct jail {
 	uint32_t index;
 	enum jail_state state;
 	pid_t pid;
-	int pid_fd, status_fd;
+	int status_fd;
 	int codec_control_fd;           /* until the claim, which hands it to the codec */
 	int sealed_fd;                  /* until the claim: a writable clone of its sealed mount */
 	int network_fd;                 /* its network namespace, if the next sandbox shall have it; else -1 */
@@ -34,7 +34,7 @@ struct jail {
 	uint64_t retry_at_ms, retry_delay_ms, give_up_at_ms;
 };
 
-enum source { FROM_BROKER, FROM_CODEC, FROM_NETWORK_MAKER, FROM_RELAY, FROM_STATUS, FROM_PID, FROM_REVOKER };
+enum source { FROM_BROKER, FROM_CODEC, FROM_NETWORK_MAKER, FROM_RELAY, FROM_INITS, FROM_STATUS, FROM_REVOKER };
 
 /* The zygote's own state, set up once before the first sandbox. */
 struct zygote {
@@ -42,13 +42,12 @@ struct zygote {
 	int broker_fd, codec_fd, witness_fd, relay_fd, epoll_fd;
 	int proc_fd;                            /* /proc of the host's pid namespace */
 	int own_pid_fd;
+	int inits_fd;                           /* readable when one has ended */
 	int network_maker_fd;                   /* -1: every sandbox makes its own network namespace */
 	uint64_t outer_namespaces[NS_COUNT];
 	int mount_namespace_fd, uts_namespace_fd; /* its own: the way back from a visit */
 	const struct person *person;
-	struct jail *jails[SANDBOXES_MAX];
 	uint32_t counts[NETWORK_MODES][JAIL_STATES];
-	uint32_t jails_end;                 /* one behind the highest index in use */
 };
 
 extern struct zygote zygote;
@@ -59,14 +58,16 @@ void unwatch(int *fd);
 void send_to_codec(const void *packet, size_t size, const int *fds, size_t fd_count);
 void reply_op(uint32_t op, uint32_t seq, const char *name, const struct fault *fault, const uint64_t values[7]);
 
-/* That of a session; one that is only prepared has no name. */
-struct jail *jail_find(const char *name);
 void jail_set_state(struct jail *jail, enum jail_state state);
 /* Answers the codec: with the fault if there is one, else with the layers and the control socket. */
 void jail_reply_created(struct jail *jail);
 void jail_fail(struct jail *jail, const struct fault *fault);
 void jail_on_status(struct jail *jail);
-void jail_on_init_end(struct jail *jail, uint64_t now_ms);
+/* init-end.c: once, before the first sandbox. The descriptor is readable when some have ended. */
+int inits_watch(void);
+void inits_reap(int signal_fd);
+/* It was reaped: nothing of its pid namespace is left. */
+void jail_on_init_end(struct jail *jail, int wait_status, uint64_t now_ms);
 void jail_kill(struct jail *jail, enum death_reason reason);
 /* This one and jail_freeze answer the codec later, unless the fault says that they could not begin. */
 void jail_destroy(struct jail *jail, uint32_t seq, struct fault *fault);

@@ -6,7 +6,7 @@
  *   N1 A proxied sandbox is announced only when the relay has its socket.
  *   N2 Nothing is told to be gone before the relay has closed every socket of it: they hold its network namespace.
  *   N3 The zygote never waits for the relay: what it does not take now is offered again. */
-#include "lifecycle.h"
+#include "jail-table.h"
 
 #include <string.h>
 
@@ -45,14 +45,6 @@ bool jail_relay_is_closed(struct jail *jail)
 	return jail->relay == RELAY_UNKNOWN;
 }
 
-static struct jail *jail_of(uint32_t uid)
-{
-	for (uint32_t i = 0; i < zygote.jails_end; i++)
-		if (zygote.jails[i] != NULL && zygote.jails[i]->plan.uid == uid)
-			return zygote.jails[i];
-	return NULL;
-}
-
 void relay_on_reply(void)
 {
 	struct relay_reply reply;
@@ -64,7 +56,7 @@ void relay_on_reply(void)
 		return;
 	if (size != (ssize_t)sizeof(reply))
 		die("zygote: a reply of the relay of %zd bytes", size);
-	struct jail *jail = jail_of(reply.uid);
+	struct jail *jail = jail_by_uid(reply.uid);
 	if (jail == NULL)
 		die("zygote: the relay speaks of %u, which does not exist", reply.uid);
 	if (reply.kind == RELAY_CLOSE) {

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "codec.h"
+#include "jail-table.h"
 
 /* Filling waits for a quiet moment, so that it does not slow the program that was just started; below half it does not wait. */
 enum { PREPARED_MAX = 16, PREPARING_AHEAD_MAX = 2, UIDS_LOW = 32, QUIET_MS = 4 };
@@ -188,24 +189,12 @@ static bool prepare_one(enum network_mode network)
 	return false;
 }
 
-/* The oldest: its uid is the lowest. */
-static struct jail *find_prepared(enum network_mode network)
-{
-	struct jail *oldest = NULL;
-	for (uint32_t i = 0; i < zygote.jails_end; i++) {
-		struct jail *jail = zygote.jails[i];
-		if (jail != NULL && jail->state == PREPARED && jail->plan.network == network && (oldest == NULL || jail->plan.uid < oldest->plan.uid))
-			oldest = jail;
-	}
-	return oldest;
-}
-
 static void serve(enum network_mode network, uint64_t now_ms)
 {
 	struct queue *queue = &queues[network];
 	while (queue->first != NULL && zygote.counts[network][PREPARED] > 0) {
 		struct order *order = take_first(queue);
-		jail_claim(find_prepared(network), &order->request, order->fds);
+		jail_claim(jail_find_prepared(network), &order->request, order->fds);
 		free_order(order);
 		fill_at_ms = now_ms + QUIET_MS;
 	}

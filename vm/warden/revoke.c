@@ -217,18 +217,18 @@ static void remove_points(const struct revocation *revocation)
 		unlinkat(writable, target, 0);
 }
 
-void revoker_main(const struct jail *jail, const struct grant *grant, int report_fd)
+void revoker_main(const struct jail *jail, const struct grant *grant, int pid_fd, int report_fd)
 {
 	static struct part parts[PARTS_MAX];
 	struct revocation revocation = { .jail = jail, .grant = grant, .parts = parts };
 	struct revoker_report report = { 0 };
 	const int kept[] = {
-		report_fd, jail->pid_fd, zygote.proc_fd, zygote.own_pid_fd, zygote.cgroups->v2_fd, zygote.cgroups->v1_fd[0], zygote.cgroups->v1_fd[1],
+		report_fd, pid_fd, zygote.proc_fd, zygote.own_pid_fd, zygote.cgroups->v2_fd, zygote.cgroups->v1_fd[0], zygote.cgroups->v1_fd[1],
 		zygote.cgroups->v1_fd[2],
 	};
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0 || close_all_but(kept, ARRAY_LENGTH(kept)) != 0)
 		_exit(EXIT_FAILURE);
-	if (setns(jail->pid_fd, CLONE_NEWNS) != 0) {
+	if (setns(pid_fd, CLONE_NEWNS) != 0) {
 		fail(&report.fault, E_SANDBOX_DEAD, errno, "cannot enter its mounts");
 	} else {
 		report.proven = take_back(&revocation, &report.fault);

@@ -162,17 +162,15 @@ _Noreturn static void child_main(struct sandbox_plan *plan, const struct cgroup_
 	init_main(plan, FD_CONTROL);
 }
 
-pid_t sandbox_start(struct sandbox_plan *plan, const struct cgroup_set *cgroups, const struct child_fds *fds, int *pid_fd,
-		    struct fault *fault)
+pid_t sandbox_start(struct sandbox_plan *plan, const struct cgroup_set *cgroups, const struct child_fds *fds, struct fault *fault)
 {
 	CLEANUP_FD int cgroup_fd = cgroup_open(cgroups, plan->cgroup);
 	if (cgroup_fd < 0)
 		return fail(fault, E_CGROUP_UNAVAILABLE, errno, "cannot open the cgroup %s", plan->cgroup);
 	struct clone_args arguments = {
-		.flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_PIDFD | CLONE_INTO_CGROUP |
+		.flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_INTO_CGROUP |
 			 (fds->network < 0 ? CLONE_NEWNET : 0),
-		.pidfd = (uint64_t)(uintptr_t)pid_fd,
-		.exit_signal = SIGCHLD,
+		.exit_signal = INIT_END_SIGNAL,
 		.cgroup = (uint64_t)cgroup_fd,
 	};
 	/* Born in its cgroup: no moment in which it runs without. */

@@ -52,9 +52,10 @@ int sandbox_request_check(const struct create_request *request, struct fault *fa
 struct cgroup_limits sandbox_cgroup_limits(const struct sandbox_limits *limits);
 /* Name and home of a plan. */
 void sandbox_plan_name(struct sandbox_plan *plan, const char *name);
-/* Clones the child into its namespaces and v2 cgroup. Returns its pid; *pid_fd is its pidfd. */
-pid_t sandbox_start(struct sandbox_plan *plan, const struct cgroup_set *cgroups, const struct child_fds *fds, int *pid_fd,
-		    struct fault *fault);
+/* What an init sends the zygote when it ends. Not SIGCHLD: so wait() tells inits from every other child of the zygote (__WCLONE). */
+#define INIT_END_SIGNAL SIGUSR1
+/* Clones the child into its namespaces and v2 cgroup. Returns its pid, which is its own until the zygote reaps it. */
+pid_t sandbox_start(struct sandbox_plan *plan, const struct cgroup_set *cgroups, const struct child_fds *fds, struct fault *fault);
 
 /* mounts.c: in the child, still root, inside its new mount namespace. */
 /* *sealed_fd: a writable clone, attached nowhere, of the mount that holds what differs by session. */

@@ -20,11 +20,10 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
-#include <sys/wait.h>
 
 #include "codec.h"
 #include "confine.h"
-#include "lifecycle.h"
+#include "jail-table.h"
 #include "network-stock.h"
 #include "pool.h"
 
@@ -145,8 +144,8 @@ static bool operate(const struct op_request *request, struct jail *jail, struct 
 static void operate_on_all(const struct op_request *request)
 {
 	uint64_t values[7] = { 0 };
-	for (uint32_t i = 0; i < zygote.jails_end; i++) {
-		struct jail *jail = zygote.jails[i];
+	for (uint32_t i = 0; i < jail_table_end(); i++) {
+		struct jail *jail = jail_at(i);
 		struct fault ignored = { 0 };
 		/* One that is only prepared runs nothing. */
 		if (jail == NULL || jail->state != ALIVE)
@@ -203,11 +202,10 @@ static void on_codec(void)
 static int run_timers(void)
 {
 	uint64_t now_ms = boot_ms(), next_ms = revokers_reap(now_ms);
-	for (uint32_t i = 0; i < zygote.jails_end; i++) {
-		uint64_t due_ms = zygote.jails[i] == NULL ? NEVER_MS : jail_run_timers(zygote.jails[i], now_ms);
-		next_ms = due_ms < next_ms ? due_ms : next_ms;
-	}
+	jail_table_run_timers(now_ms);
 	pool_turn(now_ms);
+	/* One that was just begun or claimed is due at once: only then is known when. */
+	next_ms = jail_table_due_ms() < next_ms ? jail_table_due_ms() : next_ms;
 	next_ms = pool_due_ms() < next_ms ? pool_due_ms() : next_ms;
 	if (next_ms == NEVER_MS)
 		return -1;
@@ -216,8 +214,9 @@ static int run_timers(void)
 
 static void dispatch(const struct epoll_event *event)
 {
-	uint32_t index = (uint32_t)(event->data.u64 >> 8);
-	switch ((enum source)(event->data.u64 & 0xff)) {
+	enum source source = (enum source)(event->data.u64 & 0xff);
+	struct jail *jail = source == FROM_STATUS || source == FROM_REVOKER ? jail_at((uint32_t)(event->data.u64 >> 8)) : NULL;
+	switch (source) {
 	case FROM_BROKER:
 		on_broker();
 		return;
@@ -233,16 +232,15 @@ static void dispatch(const struct epoll_event *event)
 		return;
 	case FROM_STATUS:
 		/* An earlier event of the same round may have ended it. */
-		if (zygote.jails[index] != NULL && zygote.jails[index]->status_fd >= 0)
-			jail_on_status(zygote.jails[index]);
+		if (jail != NULL && jail->status_fd >= 0)
+			jail_on_status(jail);
 		return;
-	case FROM_PID:
-		if (zygote.jails[index] != NULL && zygote.jails[index]->pid_fd >= 0)
-			jail_on_init_end(zygote.jails[index], boot_ms());
+	case FROM_INITS:
+		inits_reap(zygote.inits_fd);
 		return;
 	case FROM_REVOKER:
-		if (zygote.jails[index] != NULL && zygote.jails[index]->grants.revoker_pid != 0)
-			grants_on_revoker(zygote.jails[index]);
+		if (jail != NULL && jail->grants.revoker_pid != 0)
+			grants_on_revoker(jail);
 		return;
 	}
 }
@@ -264,6 +262,8 @@ void zygote_main(const struct cgroup_set *cgroups, const struct person *person, 
 	    setsockopt(sockets->codec, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) != 0 ||
 	    setsockopt(sockets->witness, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) != 0)
 		die_errno("zygote: cannot start");
+	jail_table_open();
+	zygote.inits_fd = inits_watch();
 	root_tree_enter();
 	seccomp_prepare(FILTER_SANDBOX);
 	seccomp_prepare(FILTER_PROXIED);
