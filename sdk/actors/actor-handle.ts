@@ -38,6 +38,10 @@ const WAIT_MS = 30_000;
 type Asked<E extends EventSchema, A> = Extract<z.input<E>, { readonly type: keyof A & string }>;
 type Answer<A, T> = T extends keyof A ? (A[T] extends z.ZodType ? z.output<A[T]> : never) : never;
 
+function isEnd(status: ActorState<AnyStateMachine>["status"]): boolean {
+  return status !== "active" && status !== "restarting";
+}
+
 export class ActorHandle<M extends AnyStateMachine, E extends EventSchema, A extends AnswerSchemas<E>> {
   readonly ref: ActorRef;
   /** Whether `start` made it; false for one that was there, and for handles from `of`. */
@@ -84,7 +88,8 @@ export class ActorHandle<M extends AnyStateMachine, E extends EventSchema, A ext
     if (actor === undefined || actor.ref !== this.ref) return null;
     const snapshot = JSON.parse(actor.snapshot) as Pick<ActorState<M>, "value" | "context"> | null;
     const { value, context } = snapshot ?? { value: null, context: null };
-    return { ref: this.ref, value, context, status: actor.status } as ActorState<M>;
+    const status = actor.status === "stopped" ? "restarting" : actor.status;
+    return { ref: this.ref, value, context, status } as ActorState<M>;
   }
 
   /** Resolves with the first committed state that `wanted` takes, the present one included; short-lived ones in between may be missed. */
@@ -100,7 +105,7 @@ export class ActorHandle<M extends AnyStateMachine, E extends EventSchema, A ext
         waiting.changed = false;
         const state = await this.query();
         if (state !== null && wanted(state)) return state;
-        if (state !== null && state.status !== "active")
+        if (state !== null && isEnd(state.status))
           throw new CohortError("ACTOR_UNKNOWN", { on: `${this.ref} ended as ${state.status}, in ${JSON.stringify(state.value)}` });
         changes.throwIfEnded();
         if (!waiting.changed) await new Promise<void>((resolve) => (waiting.wake = resolve));
@@ -118,7 +123,7 @@ export class ActorHandle<M extends AnyStateMachine, E extends EventSchema, A ext
 
   /** Resolves with its last state once it has ended. Look at `status`: a failure is an end too. */
   ended(options: WaitOptions = {}): Promise<ActorState<M>> {
-    return this.until(({ status }) => status !== "active", options);
+    return this.until(({ status }) => isEnd(status), options);
   }
 
   /**

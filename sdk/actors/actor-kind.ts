@@ -17,12 +17,20 @@ export type RuntimeEvent = { readonly at: number } & (
   /** Of an effect with safety once: a crash came while it ran, and nobody knows whether it did. */
   | { readonly type: "effectUnknown"; readonly name: string; readonly key: string }
   | { readonly type: "cancel"; readonly mode: "grace" | "kill"; readonly reason: string }
-  /** An actor that this one spawned broke. */
-  | { readonly type: "actorFailed"; readonly ref: string; readonly message: string }
+  /** An actor that this one spawned ended otherwise than by its own final state, and is not restarted. */
+  | {
+      readonly type: "actorFailed";
+      readonly ref: string;
+      readonly reason: "failed" | "cancelled" | "escalated";
+      readonly message: string;
+    }
 );
 
 /** An event as the machine gets it through `send` or `ask`. `askId` is for `answer`. */
 export type FromOutside<E extends EventSchema> = z.output<E> & { readonly at: number; readonly askId: string };
+
+/** What `start` gave, as the machine gets it: the first transition has no event, and takes its time from here. */
+export type Given<I extends z.ZodType> = z.output<I> & { readonly at: number };
 
 /** All that a machine hears, but for what its effects answer: `setup({ types: { events: {} as Heard<typeof events> | TaskFinished } })`. */
 export type Heard<E extends EventSchema> = FromOutside<E> | RuntimeEvent;
@@ -48,8 +56,10 @@ export interface ActorKind<
   readonly migrations?: Readonly<Record<number, (snapshot: Json) => Json>>;
   /** Types of events that a state may ignore. Any other that it does not take is a DEAD_LETTER. */
   readonly ignores?: readonly string[];
-  /** What happens when an event makes the machine throw. Default temporary: the actor ends as failed. */
+  /** Whether it begins again from its input after a throw (transient), after any end (permanent), or not. Default temporary: the actor ends as failed. */
   readonly restart?: NonNullable<ActorDefinition["restart"]>;
+  /** How the actors that it spawns are restarted together, and when it gives up. */
+  readonly supervises?: NonNullable<ActorDefinition["supervises"]>;
 }
 
 /** A machine that could not take what the schema lets in does not fit: its type of events must have them all. */
@@ -75,7 +85,7 @@ export function defineActor<
 
 /** Everything but its schemas is the runtime's own. */
 export function definitionOf(actor: AnyActorKind): ActorDefinition {
-  const { kind, version, machine, migrations, ignores, restart } = actor;
+  const { kind, version, machine, migrations, ignores, restart, supervises } = actor;
   return {
     kind,
     version,
@@ -83,6 +93,7 @@ export function definitionOf(actor: AnyActorKind): ActorDefinition {
     ...(migrations === undefined ? {} : { migrations }),
     ...(ignores === undefined ? {} : { ignores }),
     ...(restart === undefined ? {} : { restart }),
+    ...(supervises === undefined ? {} : { supervises }),
   };
 }
 
@@ -92,6 +103,6 @@ export interface ActorState<M extends AnyStateMachine> {
   readonly ref: ActorRef;
   readonly value: SnapshotFrom<M>["value"];
   readonly context: ContextFrom<M>;
-  /** active: it lives. The others are ends. */
-  readonly status: "active" | "done" | "failed" | "cancelled" | "escalated";
+  /** active: it lives. restarting: it broke, or was stopped with others, and may begin again; its state is that of before. The others are ends. */
+  readonly status: "active" | "restarting" | "done" | "failed" | "cancelled" | "escalated";
 }
