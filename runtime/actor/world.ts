@@ -123,7 +123,8 @@ export class World {
       request.depth,
     );
     if (failure !== null) return { type: "failed", message: failure };
-    if (scope.cancelled !== null && actor.status === "active")
+    // One that ended with its first transition may not be counted as ended yet.
+    if (scope.cancelled !== null && actor.snapshot?.status === "active")
       this.sendCancel(scope.name, ref, scope.cancelled.mode, scope.cancelled.reason);
     return { type: "created" };
   }

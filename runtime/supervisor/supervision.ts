@@ -37,6 +37,8 @@ export class Supervision {
 
   /** Its incarnation came to its end, threw, or gave up. `message` is null for what it said itself, by its final state. */
   exited(actor: Actor, reason: ExitReason, message: string | null): void {
+    // Several may break in one transition: one was stopped with another before its own turn came.
+    if (actor.status !== "active") return;
     const cancelled = this.#isCancelled(actor);
     if (!wantsRestart(actor.restart, reason) || cancelled)
       return this.#end(actor, cancelled && reason === "done" ? "cancelled" : reason, message);

@@ -228,16 +228,34 @@ describe("a supervisor whose children break too often", () => {
     await stage.end();
   });
 
-  it("because several could not begin in one transition gives up once that transition is whole", async () => {
-    const stage = new Stage([chief, kind("strict", { ...one, restartsMax: 1 }), kind("leaf"), { ...broken, restart: "transient" }]);
+  it.each([0, 1, 2])(
+    "because several could not begin in one transition (%i allowed) gives up once that transition is whole",
+    async (restartsMax) => {
+      const strict = kind("strict", { ...one, restartsMax });
+      const stage = new Stage([chief, strict, kind("leaf"), { ...broken, restart: "transient" }]);
+      await stage.open();
+      const children = [child("broken:a"), child("broken:b"), child("leaf:c"), child("broken:d")];
+      await stage.spawn("chief:one", { children: [child("strict:a", "temporary", { children })] });
+      await stage.environment.advance(5000);
+      expect((await stage.heard("chief:one")).map(({ type, ref, reason }) => [type, ref, reason])).toEqual([
+        ["actorFailed", "strict:a", "escalated"],
+      ]);
+      const escalations = (await stage.history("chief:one")).get("strict:a")?.events.filter(({ type }) => type === "escalate");
+      expect(escalations).toHaveLength(1);
+      expect(stage.runtime.stats()).toMatchObject({ actors: 1, pendingTimers: 0, queuedEvents: 0 });
+      await stage.end();
+    },
+  );
+
+  it("and that ends by its own final state leaves its children, who are on their own from then on", async () => {
+    const stage = new Stage([chief, kind("leaf")]);
     await stage.open();
-    const children = [child("broken:a"), child("broken:b"), child("leaf:c")];
-    await stage.spawn("chief:one", { children: [child("strict:a", "temporary", { children })] });
-    await stage.environment.advance(5000);
-    expect((await stage.heard("chief:one")).map(({ type, ref, reason }) => [type, ref, reason])).toEqual([
-      ["actorFailed", "strict:a", "escalated"],
-    ]);
-    expect(stage.runtime.stats()).toMatchObject({ actors: 1, pendingTimers: 0 });
+    await stage.spawn("chief:one", { children: [child("leaf:a", "transient"), child("leaf:b", "permanent")] });
+    await stage.post("chief:one", { type: "close" });
+    await explode(stage, "leaf:a");
+    await stage.environment.advance(2000);
+    expect((await stage.log("begun")).slice(3)).toEqual(["leaf:a"]);
+    expect(stage.runtime.stats().actors).toBe(2);
     await stage.end();
   });
 });
