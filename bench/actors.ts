@@ -28,6 +28,7 @@ const origin: Origin = { surface: "test", device: "bench" };
 
 type Samples = Record<
   | "transitionsPerSecond"
+  | "postsPerSecond"
   | "loopDelayP99Ms"
   | "startMs"
   | "cancelMs"
@@ -74,6 +75,22 @@ async function transitions(runtime: Runtime, forMs: number, samples: Samples): P
   const seconds = (performance.now() - startedAt) / 1000;
   samples.transitionsPerSecond.push(rounded((after.committedEvents - before.committedEvents) / seconds));
   samples.loopDelayP99Ms.push(rounded(after.eventLoopDelayP99Ms));
+}
+
+/** As many clients, each of which waits for the durable answer to one request before it makes the next. */
+async function posts(runtime: Runtime, forMs: number, samples: Samples): Promise<void> {
+  const endAt = performance.now() + forMs;
+  let answered = 0;
+  const client = async (index: number): Promise<void> => {
+    const ref: ActorRef = `player:${index}`;
+    await runtime.spawn(ref, { next: ref }, { origin });
+    while (performance.now() < endAt) {
+      await runtime.post(ref, { type: "idle" }, origin);
+      answered++;
+    }
+  };
+  await Promise.all(Array.from({ length: RING }, (_, index) => client(index)));
+  samples.postsPerSecond.push(rounded(answered / (forMs / 1000)));
 }
 
 function collectGarbage(): void {
@@ -138,6 +155,7 @@ function peers(size: Size, peer: Erlang, samples: Samples): void {
 async function measure(size: Size): Promise<{ readonly samples: Samples; readonly peer: Erlang["peer"] }> {
   const samples: Samples = {
     transitionsPerSecond: [],
+    postsPerSecond: [],
     loopDelayP99Ms: [],
     startMs: [],
     cancelMs: [],
@@ -152,6 +170,7 @@ async function measure(size: Size): Promise<{ readonly samples: Samples; readonl
   try {
     for (let round = 0; round < size.rounds; round++) {
       await withRuntime((runtime) => transitions(runtime, size.transitionsMs, samples));
+      await withRuntime((runtime) => posts(runtime, size.transitionsMs, samples));
       await withRuntime((runtime) => startAndCancel(runtime, size.actors, samples));
       peers(size, peer, samples);
     }
@@ -172,6 +191,7 @@ export async function measureActors(): Promise<Measurement> {
   return {
     figures: {
       transitionsPerSecond: perSecond,
+      postsPerSecond: median("postsPerSecond"),
       idleBytes: median("idleBytes"),
       startMs: median("startMs"),
       cancelMs: median("cancelMs"),
