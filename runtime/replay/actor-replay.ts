@@ -38,8 +38,8 @@ export type Verdict =
   /** Written by a version from which no migration leads to this one: it was replayed, and can be compared with nothing. */
   | { readonly type: "other-version"; readonly version: number; readonly reason: string }
   | { readonly type: "departs"; readonly divergence: Divergence }
-  /** The same up to where its events were deleted. */
-  | { readonly type: "deleted"; readonly seq: number; readonly atMs: number }
+  /** The same up to where its events were deleted: null where no event is left of it, not even deleted ones. */
+  | { readonly type: "deleted"; readonly seq: number | null }
   /** Its first events are gone, so there is nothing to begin with. */
   | { readonly type: "cut" }
   | { readonly type: "unknown-kind" };
@@ -89,8 +89,7 @@ export class ActorReplay {
 
   give(event: JournaledEvent): void {
     if (this.#over !== null || this.#replayed === null) return;
-    const { seq, atMs } = event;
-    if (event.cause === TOMBSTONE.cause && event.type === TOMBSTONE.type) this.#over = { type: "deleted", seq, atMs };
+    if (event.cause === TOMBSTONE.cause && event.type === TOMBSTONE.type) this.#over = { type: "deleted", seq: event.seq };
     else if (this.#last === null && event.cause !== "spawn") this.#over = { type: "cut" };
     else this.#apply(event, this.#replayed);
   }
@@ -129,6 +128,7 @@ export class ActorReplay {
   #verdict(row: JournaledActor): Verdict {
     const [replayed, last] = [this.#replayed, this.#last];
     if (this.#over !== null && (this.#over.type !== "deleted" || this.#first === null)) return this.#over;
+    if (row.snapshot === "" && last === null) return { type: "deleted", seq: null };
     if (replayed === null || last === null) return { type: "cut" };
     if (this.#over !== null) return departs(this.#first, []);
     const { version } = row;

@@ -16,7 +16,7 @@ const WORDS: Readonly<Record<Verdict["type"], string>> = {
   migrated: "same after migration",
   "other-version": "replayed with another version",
   departs: "departs",
-  deleted: "same up to its deletion",
+  deleted: "ends at its tombstone",
   cut: "beginning is gone",
   "unknown-kind": "no machine of this kind",
 };
@@ -124,6 +124,8 @@ export function summaryLine(tally: Tally, style: Style): string {
   )}`;
   const departs = tally.verdicts("departs");
   if (departs > 0) return `${style.red("✗ departs")}: ${departs} of ${count(actors, "actor")} go another way than the journal tells`;
+  if (tally.verdicts("deleted") === actors)
+    return `${style.yellow("! deleted")}: its events were deleted, so the replay ends at their tombstones; nothing is left to compare`;
   if (!tally.proven) return `${style.yellow("! not proven")}: ${all}; nothing departs, but not everything could be compared`;
   return `${style.green("✓ the same")}: ${all} compared with the journal${aside(tally)}`;
 }
