@@ -21,6 +21,8 @@ import { CHECKPOINT_IDLE_MS } from "../kernel/limits.ts";
 import { Queue } from "../mailbox/queue.ts";
 import type { SimulatedDisk } from "./simulated-disk.ts";
 
+const CHANCE_DRAWS = 3;
+
 interface Request {
   readonly isCommit: boolean;
   act(): unknown;
@@ -62,7 +64,9 @@ export class SimulatedJournal implements Journal {
   }
 
   commit(batch: BatchRows, lane: CommitLane = "ordinary"): Promise<CommitAnswer> {
-    const bytes = serialize(batch);
+    // The store draws none of its own.
+    const chance = Array.from({ length: CHANCE_DRAWS }, () => this.#environment.random().toString(36)).join("");
+    const bytes = serialize({ ...batch, chance } satisfies BatchRows);
     return this.#ask(() => this.#store.commit(bytes, lane), true);
   }
 

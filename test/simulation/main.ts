@@ -1,18 +1,24 @@
-/** Runs seeds one after the other, and writes one verdict a line: started by scripts/sim.ts with hooks.ts loaded before. */
+/** Runs seeds one after the other, and writes one verdict a line: started by scripts/sim.ts, with hooks.ts loaded before it. */
 import { replaceGlobals } from "./machine/globals.ts";
+import type { Batch } from "./verdict.ts";
 
 replaceGlobals();
-const { simulateSystem } = await import("./system/simulate-system.ts");
+const { simulate } = await import("./simulate.ts");
 
-const [first = "1", count = "1", step = "1", print = ""] = process.argv.slice(2);
-let last = Number(first);
+const { from, count, step, twice, print } = JSON.parse(process.argv[2] ?? "{}") as Batch;
+let present = from;
 process.on("unhandledRejection", (error) => {
-  process.stderr.write(`seed ${last}: an unhandled rejection: ${error instanceof Error ? error.stack : String(error)}\n`);
+  process.stderr.write(`seed ${present}: an unhandled rejection: ${error instanceof Error ? String(error.stack) : String(error)}\n`);
   process.exitCode = 1;
 });
-for (let done = 0; done < Number(count); done++) {
-  last = Number(first) + done * Number(step);
-  const verdict = await simulateSystem(last, print === "" ? {} : { print: (line) => process.stdout.write(`${line}\n`) });
-  const { counts, ...rest } = verdict;
-  process.stdout.write(`${JSON.stringify(verdict.violations.length > 0 ? { ...rest, counts } : { seed: last, hash: rest.hash, steps: rest.steps, counts, violations: [] })}\n`);
+const options = print ? { print: (line: string) => void process.stdout.write(`${line}\n`) } : {};
+for (let done = 0; done < count; done++) {
+  present = from + done * step;
+  const verdict = await simulate(present, options);
+  const again = twice ? await simulate(present, options) : verdict;
+  if (again.hash !== verdict.hash)
+    process.stdout.write(
+      `${JSON.stringify({ ...verdict, violations: [`two runs of one seed differ: ${verdict.hash}, ${again.hash}`] })}\n`,
+    );
+  else process.stdout.write(`${JSON.stringify(verdict.violations.length === 0 ? { ...verdict, last: [] } : verdict)}\n`);
 }

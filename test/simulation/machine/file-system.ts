@@ -2,7 +2,7 @@
  * Owns the files and directories of a simulated computer: what its processes see, and what of it is durable.
  * Does not own: latency, deaths (the gate says when), who may read what.
  * 1. A file's bytes are durable after its sync; an entry of a directory (made, renamed, removed) after the directory's. A loss of power may keep the rest
- *    or lose it, all unsynced entries of one directory alike.
+ *    or lose it, all unsynced entries of one directory alike. As on ext4, XFS and btrfs a sync makes the entries durable that lead to what is synced.
  * 2. Errors carry the codes of the kernel. A full disk refuses writes and new entries.
  */
 import { normalize } from "node:path";
@@ -97,7 +97,9 @@ export class FileSystem implements Survivor {
       this.#dirtyFiles.add(file.bytes);
       file.bytes.write(part, position);
     };
-    this.#gate.passWrite(
+    // Within a file no space is needed.
+    const pass = position + bytes.length <= file.bytes.size ? this.#gate.pass.bind(this.#gate) : this.#gate.passWrite.bind(this.#gate);
+    pass(
       `write ${path}`,
       () => write(bytes),
       () => write(bytes.subarray(0, this.#gate.random.below(bytes.length + 1))),
@@ -120,7 +122,20 @@ export class FileSystem implements Survivor {
         node.synced = null;
         this.#dirty.delete(node);
       }
+      this.#keepWay(path, node);
     });
+  }
+
+  #keepWay(path: string, node: Node): void {
+    let at: Node = this.#root;
+    for (const part of partsOf(path)) {
+      if (at.type === "file") return;
+      const next = at.entries.get(part);
+      // What is open may have another name by now, or none.
+      if (next === undefined) return;
+      if (next === node || next.type === "directory") at.synced?.set(part, next);
+      at = next;
+    }
   }
 
   makeDirectory(path: string, recursive: boolean): void {

@@ -1,7 +1,7 @@
 /** Stands in for node:crypto in what is simulated: chance repeats, the rest is the real one. */
 import { computer, isSimulated } from "../machine/computer.ts";
 
-export { createHash, createHmac, hash, timingSafeEqual } from "node:crypto";
+export * from "node:crypto";
 
 /** When a module is loaded no simulation runs. */
 function below(limit: number): number {

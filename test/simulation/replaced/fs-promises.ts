@@ -4,6 +4,8 @@ import { computer } from "../machine/computer.ts";
 import { openFlags, OpenFile, statOf, type SimulatedStat } from "../machine/open-file.ts";
 
 export { constants };
+// What is not replaced finds nothing: no such path exists outside the simulation.
+export * from "node:fs/promises";
 
 const LOOK_MS = 0.03;
 const CHANGE_MS = 0.1;

@@ -5,6 +5,8 @@ import type { FileNode, Node } from "../machine/file-system.ts";
 import { openFlags } from "../machine/open-file.ts";
 
 export { constants };
+// What is not replaced finds nothing: no such path exists outside the simulation.
+export * from "node:fs";
 
 /** By descriptor. */
 const opened = new Map<number, { readonly path: string; readonly node: Node }>();

@@ -3,10 +3,11 @@ import type { BatchRows } from "../../../runtime/journal/batch-rows.ts";
 import { ROW_WIDTHS } from "../../../runtime/journal/batch-rows.ts";
 import { SimulatedDeath } from "../../../runtime/simulated/disk-gate.ts";
 import { SimulatedJournal } from "../../../runtime/simulated/simulated-journal.ts";
+import { countCovered } from "../coverage.ts";
 import { computer, type Computer } from "../machine/computer.ts";
 
-/** Cell of an effect's row that holds its key. */
-const KEY_CELL = 3;
+/** Cell of an effect's row that holds its key, as it was asked for. */
+const KEY_CELL = 4;
 
 class WatchedJournal extends SimulatedJournal {
   readonly #computer: Computer;
@@ -27,6 +28,7 @@ class WatchedJournal extends SimulatedJournal {
     const cells = batch.tables.effects ?? [];
     for (let start = 0; start < cells.length; start += ROW_WIDTHS.effects) this.#computer.planned.add(String(cells[start + KEY_CELL]));
     this.#computer.trace.count("commits");
+    countCovered(batch, this.#computer.trace);
     return answer;
   }
 }

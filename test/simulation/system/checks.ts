@@ -82,7 +82,8 @@ async function checkStreams({ computer, system }: Quiet, on: string, last: Ledge
   for (const stream of ["stdout", "stderr"] as const) {
     const have = Buffer.concat(parts[stream]);
     const { all } = last.exec.out[stream];
-    if (result[stream].bytes !== all.length) computer.violate(`${on}: ${stream} has ${result[stream].bytes} bytes, ${all.length} were written`);
+    if (result[stream].bytes !== all.length)
+      computer.violate(`${on}: ${stream} has ${result[stream].bytes} bytes, ${all.length} were written`);
     if (!have.equals(all)) computer.violate(`${on}: ${stream} is not what was written (${have.length} of ${all.length} bytes)`);
     computer.trace.count("bytes compared", all.length);
   }
@@ -102,7 +103,8 @@ function checkLeftovers({ computer, warden }: Quiet): void {
   if (actors > 0) computer.violate(`${actors} actors live on`);
   for (const row of database.prepare("SELECT actor, type, outcome, detail FROM event WHERE outcome IN ('failed', 'dead')").all()) {
     const text = `${String(row["actor"]).split(":")[0]} ${String(row["type"])}`;
-    if (row["outcome"] === "failed") computer.violate(`an event failed: ${String(row["actor"])} ${String(row["type"])}: ${String(row["detail"])}`);
+    if (row["outcome"] === "failed")
+      computer.violate(`an event failed: ${String(row["actor"])} ${String(row["type"])}: ${String(row["detail"])}`);
     else computer.trace.count(`dead letter ${text}`);
   }
 }

@@ -126,7 +126,8 @@ export class Client {
         for (;;) {
           const next = await this.#daemon.raced(items.next());
           if (next === "gone" || next.done === true) break;
-          if (next.value.cursor !== cursor + 1) this.#computer.violate(`watcher ${number} of ${run} got row ${next.value.cursor} behind ${cursor}`);
+          if (next.value.cursor !== cursor + 1)
+            this.#computer.violate(`watcher ${number} of ${run} got row ${next.value.cursor} behind ${cursor}`);
           cursor = next.value.cursor;
           this.#saw(cursor, next.value.event);
           if (next.value.event.type === "run-finished") ended = true;

@@ -32,7 +32,15 @@ export async function simulateSystem(seed: number, options: SimulateOptions = {}
     computer.dispose();
   }
   const { trace, violations } = computer;
-  return { seed, violations, hash: trace.hash, counts: trace.counts, steps: computer.environment.steps, last: trace.last(60) };
+  return {
+    seed,
+    world: "system",
+    violations,
+    hash: trace.hash,
+    counts: trace.counts,
+    steps: computer.environment.steps,
+    last: trace.last(60),
+  };
 }
 
 async function live(computer: Computer, scenario: Scenario): Promise<void> {
@@ -47,13 +55,12 @@ async function live(computer: Computer, scenario: Scenario): Promise<void> {
   const work = Promise.all(clients.map((client) => client.carryOut()));
   work.catch(() => {});
   const bounds = { msMax: scenario.calmAtMs + END_MS_MAX, stepsMax: STEPS_MAX };
-  const stopped = await environment.runUntil(
-    () => computer.violations.length > 0 || clients.every(({ done }) => done),
-    bounds,
-  );
+  const stopped = await environment.runUntil(() => computer.violations.length > 0 || clients.every(({ done }) => done), bounds);
   if (computer.violations.length > 0) return;
   if (stopped !== "done") {
-    const waiting = clients.filter(({ done }) => !done).map(({ run, plan, watchersDone }) => `${run ?? plan.key} (${watchersDone} of ${plan.watchers})`);
+    const waiting = clients
+      .filter(({ done }) => !done)
+      .map(({ run, plan, watchersDone }) => `${run ?? plan.key} (${watchersDone} of ${plan.watchers})`);
     return computer.violate(`it does not end (${stopped}): ${waiting.join(", ")}`);
   }
   await environment.advance(QUIET_MS);

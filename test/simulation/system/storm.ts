@@ -22,6 +22,8 @@ function carryOut(fault: Fault, computer: Computer, warden: SimulatedWarden, dae
   const { gate, environment } = computer;
   switch (fault.type) {
     case "death":
+      // The computer loses its power whether the process lives or not.
+      if (gate.dead && fault.death === "power" && !warden.down) return warden.die(fault.downMs);
       if (gate.dead) return;
       daemon.downMs = fault.downMs;
       return computer.die(fault.death);

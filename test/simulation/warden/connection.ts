@@ -25,7 +25,7 @@ export class Connection {
     this.#warden = warden;
     this.#events = events;
     this.#life = life;
-    this.wire = new Wire(warden.computer.environment, life, warden.random.fork("wire"));
+    this.wire = new Wire(warden.computer.environment, life, warden.random, () => warden.stalledUntilMs);
   }
 
   tell(what: string, tell: (events: VmEvents) => void): void {
@@ -39,17 +39,12 @@ export class Connection {
   /** The warden ended it. */
   closed(): void {
     this.wire.end();
-    if (this.#life.ended) return;
+    if (this.#closed || this.#life.ended) return;
     this.#life.after(0, () => {
       if (this.#closed) return;
       this.#end();
       this.#events.closed(new CohortError("WARDEN_GONE", { on: "simulated" }));
     });
-  }
-
-  replacedBy(): void {
-    this.wire.replaced();
-    this.closed();
   }
 
   #end(): void {

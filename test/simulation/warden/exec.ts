@@ -159,13 +159,14 @@ export class SimulatedExec {
   #cat(): void {
     const out = this.out.stdout;
     const room = this.facts.plan.windowBytes - (out.all.length - out.acked);
-    const fresh = this.stdin.subarray(out.all.length, out.all.length + Math.max(room, 0));
+    const fresh = this.stdin.subarray(this.#done, this.#done + Math.max(room, 0));
     if (fresh.length > 0) {
       this.#put("stdout", Buffer.from(fresh));
-      this.#sink.stdinTaken(out.all.length);
+      this.#done += fresh.length;
+      this.#sink.stdinTaken(this.#done);
       return this.#later(1);
     }
-    if (this.stdinFin && out.all.length === this.stdin.length) this.#next();
+    if (this.stdinFin && this.#done === this.stdin.length) this.#next();
   }
 
   /** Answered by a line. */

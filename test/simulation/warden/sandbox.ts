@@ -43,6 +43,8 @@ export class Sandbox {
     if (this.state === "dead") return;
     this.state = "dead";
     this.deadline();
+    // Who asked for it hears that there is none.
+    for (const work of this.whenBuilt.splice(0)) work();
     for (const grant of this.grants.values()) grant.expiry();
     const cause = this.deadlineHit || this.leaseExpired ? "signaled" : "sandbox-died";
     for (const exec of this.execs.values()) exec.end({ cause, code: 0, signal: cause === "signaled" ? signal : 0 });

@@ -28,6 +28,7 @@ import { SimulatedExec } from "./exec.ts";
 import { Ledger } from "./ledger.ts";
 import { Sandbox, STREAMS } from "./sandbox.ts";
 import { stepsOf } from "./script.ts";
+import type { Wire } from "./wire.ts";
 
 const LEASE_FREEZE_MS = 60_000;
 const LEASE_KILL_MS = 15 * 60_000;
@@ -45,6 +46,9 @@ export class SimulatedWarden {
   failures = 0;
   wardenId = "";
   #connection: Connection | null = null;
+  /** Of the connection before; what of it is on its way still counts until there is another one. */
+  #latest: Wire | null = null;
+  stalledUntilMs = 0;
   #lease: Cancel[] = [];
   #uid = 1000;
   #generation = 0;
@@ -86,8 +90,9 @@ export class SimulatedWarden {
     this.#rearmLease();
   }
 
+  /** It does nothing for so long. */
   stall(ms: number): void {
-    this.#connection?.wire.stall(ms);
+    this.stalledUntilMs = this.computer.environment.elapsedMs + ms;
   }
 
   /** The supervisor's process is gone, and its socket with it. */
@@ -105,11 +110,14 @@ export class SimulatedWarden {
 
   connect(events: VmEvents, life: SimulatedLife): Promise<Vm> {
     return new Promise((resolve, reject) => {
-      life.after(0.5 + this.random.next() * 2, () => {
+      const stalledMs = Math.max(0, this.stalledUntilMs - this.computer.environment.elapsedMs);
+      life.after(stalledMs + 0.5 + this.random.next() * 2, () => {
         if (this.down) return reject(new CohortError("WARDEN_ABSENT", { on: "simulated" }));
-        this.#connection?.replacedBy();
+        this.#latest?.replaced();
+        this.#connection?.closed();
         const connection = new Connection(this, events, life);
         this.#connection = connection;
+        this.#latest = connection.wire;
         for (const cancel of this.#lease) cancel();
         for (const sandbox of this.sandboxes.values()) sandbox.freeze(false);
         this.computer.trace.add("warden connected", this.wardenId);
@@ -156,7 +164,8 @@ export class SimulatedWarden {
     const info = { name: plan.name, uid: sandbox.uid, initPid: 1, layers: [] };
     if (known !== undefined && known.state !== "building") return done(info);
     this.sandboxes.set(plan.name, sandbox);
-    sandbox.whenBuilt.push(() => done(info));
+    const dead = new CohortError("WARDEN_REFUSED", { on: `SANDBOX_DEAD: ${plan.name}` });
+    sandbox.whenBuilt.push(() => done(sandbox.state === "dead" ? dead : info));
     if (known === undefined) this.computer.environment.after(1 + this.random.next() * 20, () => this.#built(sandbox));
   }
 

@@ -24,11 +24,12 @@ export class Wire {
   readonly #random: SeededRandom;
   readonly #down = direction();
   readonly #up = direction();
-  #stalledUntilMs = 0;
+  readonly #stalledUntilMs: () => number;
   cut = false;
 
-  /** `life`: of the supervisor's process. */
-  constructor(environment: Environment, life: Environment, random: SeededRandom) {
+  /** `life`: of the supervisor's process. Nothing moves before `stalledUntilMs`. */
+  constructor(environment: Environment, life: Environment, random: SeededRandom, stalledUntilMs: () => number) {
+    this.#stalledUntilMs = stalledUntilMs;
     this.#environment = environment;
     this.#life = life;
     this.#random = random;
@@ -40,11 +41,6 @@ export class Wire {
 
   toSupervisor(act: () => void): void {
     this.#send(this.#up, this.#life, act);
-  }
-
-  /** Nothing moves for so long. */
-  stall(ms: number): void {
-    this.#stalledUntilMs = this.#environment.monotonicMs() + ms;
   }
 
   /** What was sent by then to the warden may still arrive in part. */
@@ -65,7 +61,7 @@ export class Wire {
     if (this.cut) return;
     const nowMs = this.#environment.monotonicMs();
     const slow = this.#random.chance(0.02) ? this.#random.next() * 80 : 0;
-    way.dueMs = Math.max(way.dueMs, nowMs + this.#random.next() * 0.5 + slow, this.#stalledUntilMs);
+    way.dueMs = Math.max(way.dueMs, nowMs + this.#random.next() * 0.5 + slow, this.#stalledUntilMs());
     const order = way.sent++;
     receiver.after(way.dueMs - nowMs, () => this.#arrive(way, order, act));
   }
