@@ -25,6 +25,7 @@ import type { ResultFile } from "./result-file.ts";
 import type { Session } from "./session.ts";
 import { TASK_EXEC_ID, type SessionTable } from "./session-table.ts";
 import { Settlement } from "./settlement.ts";
+import type { ToolsChannels } from "./tools-channels.ts";
 import type { VmLink } from "./vm-link.ts";
 import { isSandboxGone, sentenceOf } from "./warden-refusal.ts";
 
@@ -36,6 +37,7 @@ export interface ChildParts {
   readonly denials: Denials;
   readonly permissions: Permissions;
   readonly endpoints: Endpoints;
+  readonly channels: ToolsChannels;
 }
 
 /** How long a start waits for a warden before its task is refused. */
@@ -145,6 +147,7 @@ class ChildEffects {
   async kill(params: KillParams, { signal }: EffectContext): Promise<null> {
     const { name, beforeStart } = params;
     const session = this.#parts.table.open(params);
+    this.#parts.channels.cut(name);
     if (beforeStart) session.doom.abort();
     if (session.sentTo === null && this.#parts.link.current === null) return this.#killed(session, beforeStart);
     try {

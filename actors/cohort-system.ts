@@ -34,6 +34,7 @@ import { shell } from "./shell.ts";
 import type { StagedChanges } from "./staged-changes.ts";
 import { freeze, thaw } from "./standing-still.ts";
 import { taskLogs } from "./task-logs.ts";
+import type { ToolsChannels } from "./tools-channels.ts";
 import type { VmLink } from "./vm-link.ts";
 
 export interface SystemParts extends AdmissionParts {
@@ -49,6 +50,7 @@ export interface SystemParts extends AdmissionParts {
   readonly link: VmLink;
   readonly live: LiveOutput;
   readonly life: LifeWatch;
+  readonly channels: ToolsChannels;
   readonly log: OpenedLog;
 }
 

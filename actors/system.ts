@@ -120,6 +120,7 @@ async function wire(options: SystemOptions, runtime: Promise<Runtime>): Promise<
     diffs,
     endpoints,
     table,
+    channels,
     link,
     live,
     life,

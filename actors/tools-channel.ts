@@ -4,23 +4,30 @@
  *
  * 1. A line has an end: more than LINE_BYTES_MAX without one is dropped to the next newline, and answered once.
  * 2. At most OUTSTANDING_MAX questions wait, so many are read a second, and none while the child leaves answers unread: then its own writes block.
+ *    What is left unread for HELD_MS_MAX is dropped: an exit comes behind all that its process said, and must not wait for it.
  * 3. The warden hears of no byte of a question before its answer is in the child's socket: what a supervisor had not answered, the next one reads
- *    again. Questions behind it come again, too, and are answered again; nobody waits for those.
- * 4. Of reports, too, so many are read a second; the newest counts.
+ *    again. Questions behind it come again, too, and are answered again; nobody waits for those. With BEHIND_BYTES_MAX behind it a question is let
+ *    go of: a child that says much else while it waits is answered by this supervisor or by none.
+ * 4. Reports are read as they come, so many bytes a second; of those the newest counts, so many a second.
  * 5. Bytes that are written to the child have a place: after a new connection they go on where the warden says, never elsewhere.
  */
 import { z } from "zod";
 import { grantModeSchema, grantPathSchema } from "../machines/messages/grant.ts";
 import type { AskAnswer, DirectoryAsk } from "../machines/messages/approval.ts";
 import type { ToolsChunk } from "../vm/backend.ts";
+import { Allowance, type Rate } from "./allowance.ts";
 
 const LINE_BYTES_MAX = 64 * 1024;
 const OUTSTANDING_MAX = 32;
 /** A person answers questions, and a machine reads reports. */
 const QUESTIONS: Rate = { atOnce: 40, perSecond: 10 };
-const REPORTS: Rate = { atOnce: 100, perSecond: 50 };
+const REPORTS: Rate = { atOnce: 20, perSecond: 10 };
+const REPORT_BYTES: Rate = { atOnce: 256 * 1024, perSecond: 256 * 1024 };
 /** Answers that the kernel has not taken; one is a few hundred bytes. */
 const UNREAD_BYTES_MAX = 64 * 1024;
+const HELD_MS_MAX = 5000;
+const BEHIND_BYTES_MAX = 64 * 1024;
+const LOOK_AGAIN_MS = 50;
 /** Of its words as many reach a person. */
 const WHY_LENGTH_MAX = 2000;
 const REPORT_LENGTH_MAX = 500;
@@ -48,31 +55,6 @@ export interface ToolsPorts {
   failed(error: unknown): void;
 }
 
-interface Rate {
-  readonly atOnce: number;
-  readonly perSecond: number;
-}
-
-class Allowance {
-  readonly rate: Rate;
-  #left: number;
-  #atMs = Date.now();
-
-  constructor(rate: Rate) {
-    this.rate = rate;
-    this.#left = rate.atOnce;
-  }
-
-  take(): boolean {
-    const nowMs = Date.now();
-    this.#left = Math.min(this.rate.atOnce, this.#left + ((nowMs - this.#atMs) / 1000) * this.rate.perSecond);
-    this.#atMs = nowMs;
-    if (this.#left < 1) return false;
-    this.#left -= 1;
-    return true;
-  }
-}
-
 /** A question from its first byte on, until the kernel has its answer. */
 interface Question {
   readonly id: number;
@@ -95,6 +77,11 @@ export class ToolsChannel {
   #connected = true;
   readonly #questionsAllowed = new Allowance(QUESTIONS);
   readonly #reportsAllowed = new Allowance(REPORTS);
+  readonly #reportBytesAllowed = new Allowance(REPORT_BYTES);
+  /** Not told yet. */
+  #newestReport: string | null = null;
+  /** Since when there has always been a line that could not be read yet. */
+  #heldSinceMs: number | null = null;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(ports: ToolsPorts) {
@@ -103,6 +90,7 @@ export class ToolsChannel {
 
   received({ offset, bytes }: ToolsChunk): void {
     this.#position ??= offset;
+    if (this.#closing.signal.aborted) return this.#drop(offset + bytes.length);
     const end = this.#position + this.#unread.length;
     // What came before a lost connection comes again.
     const fresh = bytes.subarray(Math.max(0, end - offset));
@@ -134,19 +122,29 @@ export class ToolsChannel {
     this.#connected = false;
   }
 
+  /** Nobody will hear an answer any more: what it says from now on is let go of unread. */
   close(): void {
     this.#closing.abort();
     clearTimeout(this.#timer);
+    if (this.#position !== null) this.#drop(this.#position + this.#unread.length);
+  }
+
+  #drop(end: number): void {
+    this.#unread = Buffer.alloc(0);
+    this.#position = Math.max(this.#position ?? 0, end);
+    this.#ports.ack(this.#position);
   }
 
   #pump(): void {
-    while (!this.#closing.signal.aborted && this.#answers.length < UNREAD_BYTES_MAX && this.#takeLine());
+    while (!this.#closing.signal.aborted && this.#takeLine());
+    if (!this.#closing.signal.aborted) this.#tellReport();
   }
 
   /** True: there may be another. */
   #takeLine(): boolean {
     const start = this.#position ?? 0;
     const length = this.#unread.indexOf(NEWLINE);
+    if (length < 0) this.#heldSinceMs = null;
     if (length < 0 && this.#unread.length < LINE_BYTES_MAX) return false;
     if (length < 0) {
       if (!this.#skipping) this.#refuse(0, `a line is longer than ${LINE_BYTES_MAX} bytes`);
@@ -155,13 +153,14 @@ export class ToolsChannel {
       return false;
     }
     const isReport = this.#unread.subarray(0, length).includes(REPORT_KEY);
-    if (!this.#mayRead(isReport ? this.#reportsAllowed : this.#questionsAllowed)) return false;
+    if (isReport && !this.#reportBytesAllowed.take(length + 1)) return this.#later();
+    if (!isReport && (this.#answers.length >= UNREAD_BYTES_MAX || !this.#questionsAllowed.take())) return this.#hold();
     const line = this.#unread.toString("utf8", 0, length);
     const wasSkipping = this.#skipping;
     this.#skipping = false;
     this.#consume(length + 1);
     if (wasSkipping || line.trim() === "") return true;
-    if (isReport) this.#report(line);
+    if (isReport) this.#newestReport = line;
     else this.#question(line, start);
     return true;
   }
@@ -171,21 +170,38 @@ export class ToolsChannel {
     this.#position = (this.#position ?? 0) + bytes;
   }
 
-  #mayRead(allowed: Allowance): boolean {
-    if (allowed.take()) return true;
+  #hold(): false {
+    const nowMs = Date.now();
+    this.#heldSinceMs ??= nowMs;
+    if (nowMs - this.#heldSinceMs < HELD_MS_MAX) return this.#later();
+    this.#skipping = this.#unread.at(-1) !== NEWLINE;
+    this.#heldSinceMs = null;
+    this.#consume(this.#unread.length);
+    return false;
+  }
+
+  #later(): false {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
       this.#pump();
       this.#acknowledge();
-    }, 1000 / allowed.rate.perSecond).unref();
+    }, LOOK_AGAIN_MS).unref();
     return false;
   }
 
-  /** Nobody waits for an answer to one. */
-  #report(line: string): void {
-    const report = reportSchema.safeParse(parsed(line));
-    if (!report.success) return this.#refuse(0, problemOf(parsed(line), report.error));
-    this.#ports.progress({ text: report.data.progress.slice(0, REPORT_LENGTH_MAX), fraction: report.data.fraction });
+  /** Nobody waits for an answer to one; what is wrong with it is told while somebody reads. */
+  #tellReport(): void {
+    const line = this.#newestReport;
+    if (line === null) return;
+    if (!this.#reportsAllowed.take()) {
+      this.#later();
+      return;
+    }
+    this.#newestReport = null;
+    const value = parsed(line);
+    const report = reportSchema.safeParse(value);
+    if (report.success) this.#ports.progress({ text: report.data.progress.slice(0, REPORT_LENGTH_MAX), fraction: report.data.fraction });
+    else if (this.#answers.length < UNREAD_BYTES_MAX) this.#refuse(0, problemOf(value, report.error));
   }
 
   #question(line: string, start: number): void {
@@ -227,8 +243,9 @@ export class ToolsChannel {
 
   #acknowledge(): void {
     while (this.#questions[0]?.answerEnd === 0) this.#questions.shift();
-    const offset = this.#questions[0]?.start ?? this.#position;
-    if (offset !== null) this.#ports.ack(offset);
+    if (this.#position === null) return;
+    const first = this.#questions[0]?.start ?? this.#position;
+    this.#ports.ack(this.#position - first > BEHIND_BYTES_MAX ? this.#position : first);
   }
 }
 

@@ -43,6 +43,11 @@ export class ToolsChannels {
     this.#channels.delete(name);
   }
 
+  /** It is being killed: its exit must not wait for what nobody will answer. */
+  cut(name: string): void {
+    this.#channel(name)?.close();
+  }
+
   /** A question of its waits for its answer. */
   isAsking(name: string): boolean {
     return this.#channels.get(name)?.isAsking ?? false;

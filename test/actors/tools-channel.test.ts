@@ -123,26 +123,64 @@ describe("a tools channel", () => {
 
   test("hears what a child says of its progress, answers nothing, and lets go of the line at once", () => {
     const child = new Child();
-    child.says('{"progress":"compiling","fraction":0.25}\n{"progress":"\\u001b[2J"}\n');
+    child.says('{"progress":"compiling","fraction":0.25}\n');
+    child.says('{"progress":"not the newest"}\n{"progress":"\\u001b[2J"}\n');
     expect(child.reports).toEqual([
       { text: "compiling", fraction: 0.25 },
       { text: "\u001b[2J", fraction: null },
     ]);
     expect(child.answers).toEqual([]);
     expect(child.acks.at(-1)).toBe(child.sent);
-    child.says(`{"progress":"${"x".repeat(5000)}"}\n{"progress":"","fraction":2}\n`);
+    child.says(`{"progress":"${"x".repeat(5000)}"}\n`);
+    child.says('{"progress":"","fraction":2}\n');
     expect(child.reports[2]?.text.length).toBe(500);
     expect(child.answers).toEqual([{ id: 0, answer: "denied", reason: expect.stringMatching(/^fraction: /) }]);
   });
 
-  test("a flood of reports is read at leisure, and what is not read stays with the child", async () => {
+  test("of a flood of reports the newest is told, and so many bytes are read a second", async () => {
     const child = new Child();
     for (let count = 0; count < 1000; count += 1) child.says(`{"progress":"${count}"}\n`);
-    expect(child.reports.length).toBe(100);
-    expect(child.acks.at(-1)).toBeLessThan(child.sent / 5);
-    await until(() => child.reports.length >= 103, "more of it is read");
-    expect(child.reports.length).toBeLessThan(200);
+    expect(child.acks.at(-1)).toBe(child.sent);
+    expect(child.reports.length).toBe(20);
+    await until(() => child.reports.at(-1)?.text === "999", "the newest is told");
+    expect(child.reports.length).toBeLessThan(40);
+    const line = `{"progress":"${"x".repeat(980)}"}\n`;
+    for (let count = 0; count < 1000; count += 1) child.says(line);
+    expect(child.sent - (child.acks.at(-1) ?? 0)).toBeGreaterThan(600_000);
+    await until(() => child.acks.at(-1) === child.sent, "all of it is read in the end");
     child.channel.close();
+  });
+
+  test("what nobody can read is dropped after a while, so that an exit behind it comes", async () => {
+    const child = new Child();
+    const line = `{"id":1,"ask":"${"x".repeat(200)}"}\n`;
+    for (let round = 0; round < 1000; round += 1) child.says(line);
+    expect(child.acks.at(-1)).toBeLessThan(child.sent / 2);
+    await until(() => child.acks.at(-1) === child.sent, "the rest is dropped", 10_000);
+    expect(child.written.length).toBeLessThan(70_000);
+    child.channel.close();
+  }, 15_000);
+
+  test("a question that waits keeps only so much behind it from being let go of, and is answered all the same", async () => {
+    const child = new Child();
+    child.says(question(1));
+    for (let count = 0; count < 100; count += 1) child.says(`{"progress":"${"x".repeat(400)}"}\n`);
+    expect(child.acks.at(-1)).toBe(0);
+    for (let count = 0; count < 100; count += 1) child.says(`{"progress":"${"x".repeat(400)}"}\n`);
+    expect(child.acks.at(-1)).toBe(child.sent);
+    child.asked[0]?.answer(granted);
+    await settled();
+    expect(child.answers).toEqual([{ id: 1, ...granted }]);
+    child.channel.close();
+  });
+
+  test("a channel that is closed lets go of everything, also of what still comes", () => {
+    const child = new Child();
+    child.says(question(1) + "half a li");
+    child.channel.close();
+    expect(child.acks.at(-1)).toBe(child.sent);
+    child.says("ne\n");
+    expect([child.acks.at(-1), child.asked.length]).toEqual([child.sent, 1]);
   });
 
   test("after a lost connection answers go on where the warden says, and questions are asked once", async () => {
