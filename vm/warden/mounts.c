@@ -19,6 +19,7 @@ const char *const proc_masks[] = {
 	"/proc/acpi", "/proc/fs",
 };
 const size_t proc_mask_count = ARRAY_LENGTH(proc_masks);
+static const size_t proc_mask_files = ARRAY_LENGTH(proc_masks) - 2; /* those before the directories */
 
 /* A new file system of its own, not yet attached. Options are key, value pairs, ended by NULL. */
 static int new_filesystem(const char *type, const char *const options[], unsigned int attributes, struct fault *fault)
@@ -60,10 +61,12 @@ static int build_proc(struct fault *fault)
 	if (proc < 0 || attach(proc, "/proc", fault) != 0)
 		return -1;
 	for (size_t i = 0; i < proc_mask_count; i++) {
-		/* An empty file over a file; over a directory that is ENOTDIR, and an empty directory fits. */
-		int done = mount("/run/blank", proc_masks[i], NULL, MS_BIND, NULL);
+		/* An empty file over a file, an empty directory over a directory: the other is ENOTDIR. What it mostly is comes first. */
+		static const char *const covers[] = { "/run/blank", "/run/empty" };
+		size_t first = i < proc_mask_files ? 0 : 1;
+		int done = mount(covers[first], proc_masks[i], NULL, MS_BIND, NULL);
 		if (done != 0 && errno == ENOTDIR)
-			done = mount("/run/empty", proc_masks[i], NULL, MS_BIND, NULL);
+			done = mount(covers[1 - first], proc_masks[i], NULL, MS_BIND, NULL);
 		if (done != 0 && errno != ENOENT)
 			return fail(fault, E_SETUP_FAILED, errno, "cannot cover %s", proc_masks[i]);
 	}

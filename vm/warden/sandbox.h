@@ -89,6 +89,9 @@ int limits_of_session_set(const struct sandbox_limits *limits);
 uint32_t layers_seen_inside(const struct sandbox_plan *plan, int fds_allowed);
 uint32_t layers_seen_outside(const struct sandbox_plan *plan, const struct cgroup_set *cgroups, int proc_fd, pid_t pid);
 int namespace_ids(int proc_fd, const char *process, uint64_t ids[NS_COUNT]);
+/* descriptor-truth.c: 0 … allowed-1 may be open, no others: of the process whose directory of descriptors this is, and of this process. */
+bool low_descriptors_only(int dir_fd, const char *path, int allowed);
+bool own_low_descriptors_only(int allowed);
 /* network-truth.c: no other family or type of socket than the mode allows, no interface but loopback, no way out. */
 bool sockets_are_restricted(enum network_mode network);
 /* Of the process, a path below proc_fd. */
