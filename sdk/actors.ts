@@ -10,7 +10,15 @@
 export { runtimeActions as actions } from "../runtime/kernel/actions.ts";
 export type { ActorEvent, ActorRef, EffectParams, Json } from "../runtime/kernel/actions.ts";
 export { CohortError, isCohortError } from "../runtime/kernel/error.ts";
-export { defineActor, type ActorKind, type ActorState, type FromOutside, type Heard, type RuntimeEvent } from "./actors/actor-kind.ts";
+export {
+  defineActor,
+  type ActorKind,
+  type ActorState,
+  type FromOutside,
+  type Given,
+  type Heard,
+  type RuntimeEvent,
+} from "./actors/actor-kind.ts";
 export { defineEffect, type EffectKind, type EffectScene, type PlannedEffect } from "./actors/effect-kind.ts";
 export { answer } from "./actors/answers.ts";
 export { Actors } from "./actors/actors.ts";

@@ -1,7 +1,17 @@
 /** An order: reserve, wait for somebody to confirm it, charge, ship; or, when nobody does or a step fails, give back what was reserved. Pure. */
 import { setup } from "xstate";
 import { z } from "zod";
-import { actions, answer, cancelTask, defineActor, runTask, type FromOutside, type Heard, type TaskFinished } from "../../sdk/actors.ts";
+import {
+  actions,
+  answer,
+  cancelTask,
+  defineActor,
+  runTask,
+  type FromOutside,
+  type Given,
+  type Heard,
+  type TaskFinished,
+} from "../../sdk/actors.ts";
 
 export const EXPIRY_MS = 3 * 24 * 3_600_000;
 
@@ -34,7 +44,7 @@ const house = setup({
   types: {
     context: {} as Context,
     events: {} as Heard<typeof events> | TaskFinished,
-    input: {} as Order & { readonly at: number },
+    input: {} as Given<typeof input>,
   },
   actions,
   guards: {

@@ -20,7 +20,7 @@ function documents(): string[] {
 function blocksOf(path: string): string[] {
   const text = readFileSync(join(root, path), "utf8");
   return [...text.matchAll(/^```ts\n([\s\S]*?)^```/gm)].map(([, code = ""]) =>
-    code.replaceAll('from "cohort"', 'from "../../sdk/index.ts"'),
+    code.replaceAll('from "cohort"', 'from "../../sdk/index.ts"').replaceAll(/from "cohort\/(\w+)"/g, 'from "../../sdk/$1.ts"'),
   );
 }
 

@@ -346,6 +346,26 @@ describe("ends of processes", () => {
     expect(await running()).toEqual([]);
   });
 
+  test("where cohortd is gone and does not come back, the scope says that the end is not proven, and of which run", async () => {
+    const alone = await home.connect({ start: false });
+    const failure = await failureOf(
+      alone.scope(async (scope) => {
+        const hanging = scope.run(hangs("out of reach"));
+        await eventually(async () => (await alone.children()).some(({ state }) => state === "running"), "it runs");
+        process.kill(alone.daemon.pid, "SIGKILL");
+        hanging.catch(() => undefined);
+        throw new Error("the body's own");
+      }),
+    );
+    expect(failure).toMatchObject({ code: "SCOPE_UNPROVEN", cause: { code: "DAEMON_UNREACHABLE" } });
+    const [left] = await cohort.runs({ limit: 1 });
+    expect((failure as Error).message).toContain(`"out of reach" (run ${left?.run}): `);
+    expect(left).toMatchObject({ title: "out of reach", status: "running" });
+    const run = cohort.attach(left?.run ?? "");
+    await run.cancel();
+    expect(await run.finished()).toMatchObject({ status: "cancelled" });
+  });
+
   test("kill -9 of the client leaves its runs to cohortd; the same key takes them up, each task once", async () => {
     const shared = home.personDirectory();
     const seen = (): string[] => (existsSync(join(shared, "seen")) ? readFileSync(join(shared, "seen"), "utf8").trim().split("\n") : []);
