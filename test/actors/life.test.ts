@@ -128,6 +128,26 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, { timeout: 60_000 }, () => {
     expect((await end(run)).flatMap((event) => (event.type === "task-stuck" ? [event.index] : []))).toEqual([1]);
   });
 
+  test("neither a flood of reports nor one of questions that reads no answer holds up the end of its child, or its kill", async () => {
+    const flood = (line: string, rounds: number): string[] => [
+      "/usr/bin/python3",
+      "-c",
+      `import os\nfor i in range(${rounds}): os.write(3, b'${line}\\n' * 100)`,
+    ];
+    const report = '{"progress":"x","fraction":0.5}';
+    const question = '{"id":1,"ask":"directory","path":"p"}';
+    const ends = await bench.start([{ command: flood(report, 200) }, { command: flood(question, 20) }], { jobs: 2 });
+    const startedAt = Date.now();
+    expect((await bench.results(ends)).map(({ status }) => status)).toEqual(["succeeded", "succeeded"]);
+    expect(Date.now() - startedAt).toBeLessThan(20_000);
+    const goesOn = await bench.start([{ command: flood(report, 1e9) }, { command: flood(question, 1e9) }], { jobs: 2 });
+    await until(async () => (await childrenOf(goesOn)).filter(({ state }) => state === "running").length === 2, "both flood");
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    const killedAt = Date.now();
+    await end(goesOn);
+    expect(Date.now() - killedAt).toBeLessThan(3000);
+  });
+
   test("another supervisor takes over who is stuck, frozen or asking, and tells nothing twice", async () => {
     const run = await bench.start(
       [

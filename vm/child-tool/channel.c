@@ -69,6 +69,16 @@ void channel_send(int fd, const char *line, size_t size)
 	set_lock(fd, F_UNLCK);
 }
 
+void channel_offer(int fd, const char *line, size_t size)
+{
+	set_lock(fd, F_WRLCK);
+	/* Such a line is sent whole or not at all. */
+	ssize_t sent = send(fd, line, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (sent < 0 && errno != EAGAIN && errno != EINTR)
+		closed();
+	set_lock(fd, F_UNLCK);
+}
+
 static void drop(int fd, size_t size)
 {
 	char bytes[4096];

@@ -47,6 +47,8 @@ int channel_open(void);
 /* An id that no other process which shares the channel uses. */
 uint64_t channel_id(void);
 void channel_send(int fd, const char *line, size_t size);
+/* Of what may be lost: never waits for a channel that is full. */
+void channel_offer(int fd, const char *line, size_t size);
 /* Waits until the answer with this id comes, as long as it takes. */
 void channel_receive(int fd, uint64_t id, struct answer *answer);
 

@@ -22,7 +22,7 @@ static const char usage[] =
 	"\n"
 	"progress\n"
 	"Says what the task does now, for lists and live views, and how much of its work is done, from 0 to 1. The newest counts; nothing\n"
-	"answers. Several a second are read at leisure: then this waits.\n";
+	"answers, and it never waits.\n";
 
 _Noreturn void give_up(enum exit_status status, const char *format, ...)
 {
@@ -146,7 +146,7 @@ static int progress(int argc, char **argv)
 	size_t size = json_finish(&writer);
 	if (size == 0)
 		give_up(STATUS_NO_ANSWER, "TEXT is longer than %d bytes", ASK_SIZE_MAX);
-	channel_send(channel_open(), writer.text, size);
+	channel_offer(channel_open(), writer.text, size);
 	return STATUS_GRANTED;
 }
 
