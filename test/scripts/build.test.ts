@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -40,6 +40,58 @@ test("a project that has Cohort installed sees the types of the SDK, with a comp
     };
     expect(check('{ title: "a", command: ["true"] }')).toBe("");
     expect(check('{ title: "a", comand: ["true"] }')).toContain("'comand' does not exist");
+  } finally {
+    rmSync(project, { recursive: true, force: true });
+  }
+});
+
+const PROGRAM = `
+import assert from "node:assert/strict";
+import { setup } from "xstate";
+import { z } from "zod";
+import { CohortError } from "cohort";
+import { actions, answer, CohortError as SameError, defineActor, isCohortError, openActors, type Heard } from "cohort/actors";
+import { testActors } from "cohort/testing";
+
+const events = z.strictObject({ type: z.literal("greet"), whom: z.string() });
+const house = setup({ types: { context: {} as object, events: {} as Heard<typeof events>, input: {} as object }, actions });
+const machine = house.createMachine({
+  context: {},
+  on: { greet: { actions: { type: "effect", params: ({ event }) => answer(event, "hello " + event.whom) } } },
+});
+const greeter = defineActor({ kind: "greeter", version: 1, machine, input: z.strictObject({}), events, answers: { greet: z.string() } });
+
+assert.equal(CohortError, SameError);
+const real = await openActors({ directory: "journal", actors: [greeter] });
+const one = await real.start(greeter, "g", {});
+const said: string = await one.ask({ type: "greet", whom: "you" });
+const failure: unknown = await one.send({ type: "greet", WHOM: 3 } as never).catch((error: unknown) => error);
+assert.ok(isCohortError(failure, "REQUEST_INVALID"));
+await real.stop();
+const simulated = await testActors({ actors: [greeter] });
+console.log(said, await (await simulated.start(greeter, "g", {})).ask({ type: "greet", whom: "them" }));
+await simulated.stop();
+`;
+
+test("a project that has Cohort installed runs durable actors, and tests them, with xstate and zod of its own", () => {
+  const project = mkdtempSync(join(tmpdir(), "cohort-actors-"));
+  try {
+    mkdirSync(join(project, "node_modules/@types"), { recursive: true });
+    symlinkSync(root, join(project, "node_modules/cohort"));
+    for (const name of ["xstate", "zod"])
+      cpSync(join(root, "node_modules", name), join(project, "node_modules", name), { recursive: true });
+    symlinkSync(join(root, "node_modules/@types/node"), join(project, "node_modules/@types/node"));
+    writeFileSync(join(project, "package.json"), '{"type":"module"}');
+    writeFileSync(join(project, "mine.ts"), PROGRAM);
+    const options = ["--noEmit", "--strict", "--module", "nodenext", "--target", "esnext", "--types", "node", "--skipLibCheck"];
+    const types = spawnSync(join(root, "node_modules/.bin/tsc"), [...options, "mine.ts"], {
+      cwd: project,
+      encoding: "utf8",
+      timeout: 25_000,
+    });
+    expect(types.stdout).toBe("");
+    const program = spawnSync(process.execPath, ["mine.ts"], { cwd: project, encoding: "utf8", timeout: 20_000 });
+    expect(program).toMatchObject({ status: 0, stdout: "hello you hello them\n" });
   } finally {
     rmSync(project, { recursive: true, force: true });
   }
