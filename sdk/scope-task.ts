@@ -30,6 +30,8 @@ export interface TaskOptions {
 }
 
 const KEY_CHARS_MAX = 200;
+/** While this process is there its own clock is the one that counts. */
+const DEADLINE_SLACK_MS = 1000;
 const DEADLINE_MS_MAX = 30 * 24 * 3_600_000;
 
 /** Resolves with the value, or rejects; either way nothing of the task runs any more. The signal cancels it with grace and is its error. */
@@ -37,7 +39,7 @@ export async function runTask<T>(cohort: RunStarter, work: ScopedTask<T>, option
   const { read: _read, ...task } = work;
   const { signal, leftMs } = options;
   signal.throwIfAborted();
-  const deadlineMs = leftMs === Infinity ? {} : { deadlineMs: Math.min(Math.max(1, Math.ceil(leftMs)), DEADLINE_MS_MAX) };
+  const deadlineMs = leftMs === Infinity ? {} : { deadlineMs: Math.min(Math.ceil(leftMs) + DEADLINE_SLACK_MS, DEADLINE_MS_MAX) };
   const key = options.key === null ? {} : { key: shortKey(options.key) };
   const run = await starting(task.title, cohort.run({ title: task.title, jobs: 1, tasks: [task], ...deadlineMs }, key));
   const result = await resultOf(run, task.title, signal);
