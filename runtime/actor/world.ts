@@ -152,6 +152,8 @@ export class World {
       return started;
     }
     this.#parts.batch().event({ ...facts, outcome: "applied", detail: null });
+    // What came while there was no incarnation.
+    if (actor.incarnation > 1) this.#parts.mailboxes.wake(actor.ref);
     this.#become(actor, started, depth);
     return null;
   }

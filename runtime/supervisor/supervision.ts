@@ -62,7 +62,6 @@ export class Supervision {
     this.#world.stopTimer(actor, RESTART_TIMER);
     const input = JSON.parse(actor.input ?? "null") as Json;
     this.#world.begin(actor, input, { ...RESTART, source: actor.parent, sourceId: null }, 0);
-    this.#parts.mailboxes.wake(actor.ref);
   }
 
   /** A cancellation reached one that waits for its next incarnation: there will be none. */
