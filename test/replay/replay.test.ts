@@ -82,7 +82,7 @@ describe("a run of the system", () => {
     await bench.system.cancelRun(living, "kill", "", origin);
     await bench.events(living);
     const last = await pastOfRun(bench.system, living);
-    expect(find(last, "run:").actor.status).toBe("done");
+    expect(find(last, "run:").actor.status).toBe("cancelled");
     expect(differences(last)).toEqual([]);
   });
 
