@@ -9,22 +9,26 @@ import { CohortError, isCohortError } from "../runtime/kernel/error.ts";
 import type { HistoryCursor, HistoryPage } from "../runtime/kernel/history.ts";
 import type { OpenedLog } from "../runtime/log/runtime-log.ts";
 import type { ContentItem, DoctorReport, ExecItem, OutputItem, RunEventItem, RunPage, RunStarted } from "../machines/messages/api.ts";
+import type { RunDeleted } from "../machines/messages/journal.ts";
 import type { ChildSummary, RunSummary } from "../machines/messages/result.ts";
 import type { RunSpec } from "../machines/messages/task.ts";
 import type { Asks } from "./asks.ts";
 import { childRows } from "./child-rows.ts";
 import type { Content } from "./content.ts";
 import { readContent, type ContentRequest } from "./content-reader.ts";
-import type { Approvals, ExecRequest, Grants, LogsRequest, System } from "./contract.ts";
+import type { Approvals, ExecRequest, Grants, JournalDoor, LogsRequest, RetentionOptions, System } from "./contract.ts";
+import { Deletion, heldChanges } from "./deletion.ts";
 import { doctorReport } from "./doctor.ts";
 import type { Endpoints } from "./endpoints.ts";
 import type { DenialFile } from "./denial-file.ts";
 import type { Denials } from "./denials.ts";
 import { childSummary } from "./child-summary.ts";
+import { OpenJournalDoor } from "./journal-door.ts";
 import type { LifeWatch } from "./life-watch.ts";
 import type { LiveOutput } from "./live-output.ts";
 import type { ResultFile } from "./result-file.ts";
 import type { Permissions } from "./permissions/permissions.ts";
+import { Retention } from "./retention.ts";
 import { RunAdmission, type AdmissionParts } from "./run-admission.ts";
 import { runScope } from "./run-actor.ts";
 import { RunJournal, type CursoredResult } from "./run-journal.ts";
@@ -52,6 +56,7 @@ export interface SystemParts extends AdmissionParts {
   readonly life: LifeWatch;
   readonly channels: ToolsChannels;
   readonly log: OpenedLog;
+  readonly retentionOptions: RetentionOptions;
 }
 
 export class CohortSystem implements System {
@@ -59,10 +64,23 @@ export class CohortSystem implements System {
   readonly #journal: RunJournal;
   readonly #admission: RunAdmission;
   readonly #stopping = new AbortController();
+  readonly #deletion: Deletion;
+  readonly #retention: Retention;
+  readonly journal: JournalDoor;
 
   constructor(parts: SystemParts) {
     this.#parts = parts;
-    this.#journal = new RunJournal(parts.runtime, parts.content, parts.results);
+    const { runtime, content, results, denialFile, diffs } = parts;
+    const log = parts.log.log;
+    const journal = new RunJournal(runtime, content, results);
+    this.#journal = journal;
+    this.journal = new OpenJournalDoor({ runtime, content, results, journal });
+    this.#deletion = new Deletion({
+      ...{ runtime, content, journal, results, denialFile, log },
+      held: (run) => heldChanges(this.grants, run),
+      applies: (run) => diffs.isApplying(run),
+    });
+    this.#retention = new Retention({ runtime, journal, deletion: this.#deletion, options: parts.retentionOptions, log });
     this.#admission = new RunAdmission(parts, this.#journal, this.#stopping.signal);
   }
 
@@ -77,6 +95,16 @@ export class CohortSystem implements System {
   async cancelRun(run: string, mode: "grace" | "kill", reason: string, origin: Origin): Promise<void> {
     const row = await this.#journal.row(run);
     if (row.finishedAtMs === null) await this.#parts.runtime.cancelScope(runScope(run), mode, reason, origin);
+  }
+
+  deleteRun(run: string, discard: boolean, origin: Origin): Promise<RunDeleted> {
+    return this.#deletion.delete(run, discard, origin);
+  }
+
+  /** In the background: what an earlier supervisor began to delete; then the look for what is old. */
+  keepHouse(): void {
+    this.#deletion.finish().catch((error: unknown) => this.#parts.log.log.error({ error }, "a deletion could not be finished"));
+    this.#retention.start();
   }
 
   async run(run: string): Promise<RunSummary> {
@@ -98,7 +126,8 @@ export class CohortSystem implements System {
   }
 
   async history(run: string, after: HistoryCursor | null, limit: number): Promise<HistoryPage> {
-    await this.#journal.row(run);
+    // Of a deleted run there are tombstones.
+    if ((await this.#journal.deletedAtMs(run)) === null) await this.#journal.row(run);
     return this.#parts.runtime.history(runScope(run), after, limit);
   }
 
@@ -214,6 +243,8 @@ export class CohortSystem implements System {
     this.#parts.life.stop();
     permissions.stop();
     await link.stop();
+    await this.#retention.stop();
+    await this.#deletion.stop();
     await runtime.stop();
     await table.closeAll();
     await this.#parts.endpoints.closeAll();

@@ -1,6 +1,8 @@
 /** What the daemon sees of the actor system: one object, opened by actors/system.ts, the one file that wires everything. */
 import type { Origin } from "../runtime/contract.ts";
 import type { HistoryCursor, HistoryPage } from "../runtime/kernel/history.ts";
+import type { JournalQuestion, JournalQuestions } from "../runtime/kernel/inspection.ts";
+import type { JournalState, RunDeleted, VerifyItem } from "../machines/messages/journal.ts";
 import type { Vm, VmEvents } from "../vm/backend.ts";
 import type { RunSpec } from "../machines/messages/task.ts";
 import type {
@@ -18,6 +20,13 @@ import type { GrantApplied, GrantCreate, GrantDiff, GrantSummary } from "../mach
 import type { ContentRequest } from "./content-reader.ts";
 import type { ChildSummary, RunSummary, TaskResult } from "../machines/messages/result.ts";
 
+/** What ended longer ago goes, content and all. 0: never. */
+export interface RetentionOptions {
+  readonly maxAgeMs: number;
+  /** Of the journal's file; the oldest runs go first. */
+  readonly maxBytes: number;
+}
+
 export interface SystemOptions {
   /** 0700; holds journal/, content/. */
   readonly stateDirectory: string;
@@ -25,6 +34,8 @@ export interface SystemOptions {
   readonly connectVm: (events: VmEvents) => Promise<Vm>;
   /** Of the machine; the default of `jobs` is twice this. */
   readonly cores: number;
+  /** Default: never. */
+  readonly retention?: RetentionOptions;
 }
 
 export interface LogsRequest {
@@ -77,6 +88,15 @@ export interface Approvals {
   watch(run: string | undefined, signal: AbortSignal): AsyncIterable<ApprovalItem>;
 }
 
+/** What a person asks of the journal itself. */
+export interface JournalDoor {
+  state(): Promise<JournalState>;
+  ask<Q extends JournalQuestion>(question: Q, ask: JournalQuestions[Q]["ask"]): Promise<JournalQuestions[Q]["answer"]>;
+  backup(path: string): Promise<{ readonly bytes: number }>;
+  /** Events along their chain, then results and transcripts by their hashes. */
+  verify(signal: AbortSignal): AsyncIterable<VerifyItem>;
+}
+
 export interface System {
   readonly grants: Grants;
   readonly approvals: Approvals;
@@ -85,6 +105,9 @@ export interface System {
   startRun(spec: RunSpec, key: string | undefined, origin: Origin): Promise<RunStarted>;
   resumeRun(run: string, origin: Origin): Promise<RunStarted>;
   cancelRun(run: string, mode: "grace" | "kill", reason: string, origin: Origin): Promise<void>;
+  /** For good. Rejects with RUN_LIVES, or REQUEST_INVALID where staged changes would be lost and `discard` is not said. */
+  deleteRun(run: string, discard: boolean, origin: Origin): Promise<RunDeleted>;
+  readonly journal: JournalDoor;
   run(run: string): Promise<RunSummary>;
   runs(limit: number): Promise<readonly RunSummary[]>;
   results(

@@ -6,6 +6,7 @@
  * 2. What an interrupted append left behind is cut off at the next opening: lines are whole.
  * 3. A line that the journal does not refer to is harmless, and so is the place of one that was never written: it reads as NULs.
  */
+import { hash } from "node:crypto";
 import { constants, existsSync } from "node:fs";
 import { open, type FileHandle } from "node:fs/promises";
 import { dirname } from "node:path";
@@ -81,6 +82,14 @@ export class ResultFile {
   }
 
   async #readFile(run: string, refs: readonly RecordRef[]): Promise<TaskResult[]> {
+    const lines = await this.#readLines(run, refs);
+    return lines.map((line) => {
+      const result = JSON.parse(line.toString("utf8")) as TaskResult;
+      return { ...unknownToEarlierVersions, ...result, handle: resultHandle(run, result.index, result.attempt) };
+    });
+  }
+
+  async #readLines(run: string, refs: readonly RecordRef[]): Promise<Buffer[]> {
     let file: FileHandle;
     try {
       file = await open(this.#content.resultsPath(run), "r");
@@ -89,17 +98,25 @@ export class ResultFile {
       throw error;
     }
     try {
-      const results: TaskResult[] = [];
+      const found: Buffer[] = [];
       for (const { offset, bytes } of refs) {
         const line = Buffer.allocUnsafe(bytes);
-        await file.read(line, 0, bytes, offset);
-        const result = JSON.parse(line.toString("utf8")) as TaskResult;
-        results.push({ ...unknownToEarlierVersions, ...result, handle: resultHandle(run, result.index, result.attempt) });
+        const { bytesRead } = await file.read(line, 0, bytes, offset);
+        // It stands in the journal, and is written here as soon as there is room.
+        if (bytesRead < bytes) throw new CohortError("JOURNAL_FULL", { on: `a result of run ${run} waits for space` });
+        found.push(line);
       }
-      return results;
+      return found;
     } finally {
       await file.close();
     }
+  }
+
+  /** As it stands in the file. Throws CONTENT_GONE, or JOURNAL_FULL where it waits for space. */
+  async line(run: string, ref: RecordRef): Promise<Buffer> {
+    const [line] = await this.#readLines(run, [ref]);
+    if (line === undefined) throw new CohortError("CONTENT_GONE", { on: `results of run ${run}` });
+    return line;
   }
 
   /** The line that an earlier supervisor wrote for this attempt before it could say so; null if there is none. Reads the whole file. */
@@ -115,7 +132,7 @@ export class ResultFile {
       );
       const text = line.toString("utf8", begin);
       if (text.startsWith(wanted) && (JSON.parse(text) as TaskResult).attempt === attempt)
-        return { offset: offset + begin, bytes: line.length - begin };
+        return { offset: offset + begin, bytes: line.length - begin, sha256: sha256(line.subarray(begin)) };
       offset += line.length;
     }
     return null;
@@ -144,9 +161,13 @@ export class ResultFile {
   }
 }
 
+function sha256(line: Uint8Array): string {
+  return hash("sha256", line, "hex");
+}
+
 function place(writer: Writer, result: TaskResult): { readonly line: Buffer; readonly ref: RecordRef } {
   const line = Buffer.from(`${JSON.stringify(result)}\n`);
-  const ref = { offset: writer.sizeBytes, bytes: line.length };
+  const ref = { offset: writer.sizeBytes, bytes: line.length, sha256: sha256(line) };
   writer.sizeBytes += line.length;
   writer.recent.set(ref.offset, result);
   for (const offset of writer.recent.keys()) {

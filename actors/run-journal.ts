@@ -15,6 +15,9 @@ import type { ResultFile } from "./result-file.ts";
 /** Rows of one read: most are other events than results, and a page's join reads as many lines. */
 const PAGE_ROWS = 500;
 
+/** Collection of what is left of deleted runs: that they were, and when they went. */
+export const DELETED_RUNS = "runsDeleted";
+
 export interface CursoredResult {
   readonly cursor: number;
   readonly result: TaskResult;
@@ -35,11 +38,19 @@ export class RunJournal {
     this.#denials = new DenialFile(content);
   }
 
-  /** Throws RUN_UNKNOWN. */
+  /** Throws RUN_UNKNOWN, or CONTENT_GONE where it was deleted. */
   async row(run: string): Promise<RunRow> {
     const row = (await this.#runtime.get("runs", run)) as RunRow | null | undefined;
-    if (row === null || row === undefined) throw new CohortError("RUN_UNKNOWN", { on: run });
-    return row;
+    if (row !== null && row !== undefined) return row;
+    const deletedAtMs = await this.deletedAtMs(run);
+    if (deletedAtMs === null) throw new CohortError("RUN_UNKNOWN", { on: run });
+    throw new CohortError("CONTENT_GONE", { on: `run ${run}, at ${new Date(deletedAtMs).toISOString()}` });
+  }
+
+  /** Null: it was not, or never was. */
+  async deletedAtMs(run: string): Promise<number | null> {
+    const row = (await this.#runtime.get(DELETED_RUNS, run)) as { readonly deletedAtMs: number } | null;
+    return row?.deletedAtMs ?? null;
   }
 
   async summary(row: RunRow): Promise<RunSummary> {
@@ -87,6 +98,19 @@ export class RunJournal {
         if (found.length === limit) return { results: await this.#joinAll(run, found), next: cursor };
       }
       if (rows.length < PAGE_ROWS) return { results: await this.#joinAll(run, found), next: null };
+    }
+  }
+
+  /** Every settled attempt of the run, in the order in which they came. */
+  async *settled(run: string): AsyncGenerator<ResultFacts> {
+    for (let cursor = 0; ;) {
+      const rows = await this.#runtime.readLog(`run:${run}`, cursor, PAGE_ROWS);
+      for (const { cursor: at, value } of rows) {
+        const row = value as unknown as RunLogRow;
+        cursor = at;
+        if (row.type === "task-finished" || row.type === "task-retried") yield row.facts;
+      }
+      if (rows.length < PAGE_ROWS) return;
     }
   }
 

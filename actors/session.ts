@@ -164,8 +164,7 @@ export class Session {
   /** Somebody waits for its first output: the file is made meanwhile. What fails here is told when there is something to write. */
   prepare(): void {
     if (this.#writer !== null || this.closed || this.lost) return;
-    this.#writer = TranscriptWriter.open(this.#ports.transcriptPath);
-    this.#writer.catch(() => {});
+    this.#open().catch(() => {});
   }
 
   lose(): void {
@@ -182,6 +181,14 @@ export class Session {
 
   async sync(): Promise<void> {
     if (this.#writer !== null) await (await this.#writer).sync();
+  }
+
+  /** Of what was written, and of what an earlier supervisor wrote. Null where nothing was. */
+  async transcript(): Promise<{ readonly bytes: number; readonly sha256: string } | null> {
+    await this.#recall();
+    if (this.#writer === null) return null;
+    const digest = await (await this.#writer).digest();
+    return digest.bytes === 0 ? null : digest;
   }
 
   async previews(): Promise<Previews> {
@@ -262,10 +269,19 @@ export class Session {
   }
 
   async #opened(): Promise<TranscriptWriter> {
-    this.#writer ??= TranscriptWriter.open(this.#ports.transcriptPath);
-    const writer = await this.#writer;
+    const writer = await this.#open();
     for (const stream of ["stdout", "stderr"] as const) this.#written[stream] = Math.max(this.#written[stream], writer.nextOffset(stream));
     return writer;
+  }
+
+  /** One that cannot be opened is forgotten: the next one who needs it tries again. */
+  #open(): Promise<TranscriptWriter> {
+    if (this.#writer !== null) return this.#writer;
+    const opening = (this.#writer = TranscriptWriter.open(this.#ports.transcriptPath));
+    opening.catch(() => {
+      if (this.#writer === opening) this.#writer = null;
+    });
+    return opening;
   }
 
   async #reopen(): Promise<void> {

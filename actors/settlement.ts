@@ -79,6 +79,7 @@ export class Settlement {
     const collected = await this.#collect(params, task, session, signal, recovered, notes);
     notes.push(...(await this.#parts.permissions.collectStaged(name, signal)));
     const previews = await session.previews();
+    const transcript = await session.transcript();
     await denials.flush(name);
     const met = limitsMet(status, exit, await this.#throttledMs(task, name, exit));
     notes.push(...limitNotes(status, met, task));
@@ -98,6 +99,7 @@ export class Settlement {
       handle: resultHandle(run, index, attempt),
       stdout: previews.stdout.summary(totals.stdout),
       stderr: previews.stderr.summary(totals.stderr),
+      transcript,
       ...collected,
       limitsHit: [...met],
       denied: [...denials.summary(name)],

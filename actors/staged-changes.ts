@@ -18,7 +18,7 @@ import type { StagedListing } from "../vm/staged-listing.ts";
 import { StagedWork } from "../vm/staged-work.ts";
 import { namesIn, ApplyJournals, type ApplyPlace } from "./apply-journals.ts";
 import type { AuxiliaryExecs } from "./auxiliary-execs.ts";
-import { syncDirectory, type Content } from "./content.ts";
+import { hasCode, syncDirectory, type Content } from "./content.ts";
 import { appliedOf, diffEntry, isBelow } from "./staged-answers.ts";
 import { collectDiff } from "./staged-collection.ts";
 import type { StagedDiffs, StagedGrant } from "./staged-diffs.ts";
@@ -117,11 +117,21 @@ export class StagedChanges implements StagedDiffs {
 
   discard(staged: StagedGrant): Promise<void> {
     return this.#inTurn(staged, async () => {
-      await mkdir(this.#directory(staged), { recursive: true, mode: 0o700 });
-      const state = await this.#settledState(staged);
-      await writeState(this.#state(staged), { ...state, discarded: true });
+      try {
+        await this.#writeDiscarded(staged);
+      } catch (error) {
+        if (!hasCode(error, "ENOSPC")) throw error;
+        // On a full disk what goes makes room for the word that it is gone. Where nothing lies the grant's own end says it.
+        if ((await this.#removeAllBut(staged, "")) > 0) await this.#writeDiscarded(staged);
+      }
       await this.#removeAllBut(staged, "");
     });
+  }
+
+  async #writeDiscarded(staged: StagedGrant): Promise<void> {
+    await mkdir(this.#directory(staged), { recursive: true, mode: 0o700 });
+    const state = await this.#settledState(staged);
+    await writeState(this.#state(staged), { ...state, discarded: true });
   }
 
   state(staged: StagedGrant): Promise<"none" | "held" | "applied" | "discarded"> {
@@ -142,6 +152,11 @@ export class StagedChanges implements StagedDiffs {
       await this.#inTurn(staged, () => this.#settledState(staged));
     }
     await this.undo.recover();
+  }
+
+  /** Something of the run is being written into a directory of the person, or taken back. */
+  async isApplying(run: string): Promise<boolean> {
+    return (await this.#journals.names()).some((name) => name.split(".")[1] === run);
   }
 
   close(): Promise<void> {
@@ -217,10 +232,11 @@ export class StagedChanges implements StagedDiffs {
     return join(this.#directory(staged), archive);
   }
 
-  async #removeAllBut(staged: StagedGrant, kept: string): Promise<void> {
+  async #removeAllBut(staged: StagedGrant, kept: string): Promise<number> {
     const directory = this.#directory(staged);
-    for (const name of await namesIn(directory))
-      if (name.startsWith("archive-") && name !== kept) await rm(join(directory, name), { force: true });
+    const removed = (await namesIn(directory)).filter((name) => name.startsWith("archive-") && name !== kept);
+    for (const name of removed) await rm(join(directory, name), { force: true });
+    return removed.length;
   }
 
   #state(staged: Pick<StagedGrant, "run" | "grant">): string {

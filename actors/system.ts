@@ -57,6 +57,7 @@ export const openSystem: OpenSystem = async (options: SystemOptions) => {
   }
   parts.link.start();
   parts.life.start();
+  system.keepHouse();
   return system;
 };
 
@@ -127,6 +128,7 @@ async function wire(options: SystemOptions, runtime: Promise<Runtime>): Promise<
     log,
     cores,
     busyRuns,
+    retentionOptions: options.retention ?? { maxAgeMs: 0, maxBytes: 0 },
   };
 }
 

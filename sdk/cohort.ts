@@ -6,10 +6,12 @@
 import { CohortError, isCohortError } from "../runtime/kernel/error.ts";
 import type { ContentItem, DoctorReport } from "../machines/messages/api.ts";
 import type { ChildSummary, RunSummary } from "../machines/messages/result.ts";
+import type { RunDeleted } from "../machines/messages/journal.ts";
 import type { RunSpecInput } from "../machines/messages/task.ts";
 import { Approvals } from "./approvals.ts";
 import { ExecSession } from "./exec-session.ts";
 import { Grants } from "./grants.ts";
+import { Journal } from "./journal.ts";
 import { Link, type Origin } from "./link.ts";
 import { mapSpec, type MapOptions } from "./map-spec.ts";
 import { onceKey, visibleSummary } from "./run-key.ts";
@@ -53,12 +55,15 @@ export class Cohort {
   readonly grants: Grants;
   /** What children ask for. */
   readonly approvals: Approvals;
+  /** What is written down of everything. */
+  readonly journal: Journal;
   readonly #link: Link;
 
   /** Use `connect`. */
   constructor(link: Link) {
     this.#link = link;
     this.grants = new Grants(link);
+    this.journal = new Journal(link);
     this.approvals = new Approvals(link);
   }
 
@@ -138,6 +143,15 @@ export class Cohort {
       yield item;
       if (bytes !== undefined && offset >= from + bytes) return;
     }
+  }
+
+  /**
+   * Deletes a run that has ended, for good: what it was asked, wrote, left and said. That it was, and when it went, stays; its id is never used again.
+   * `discard`: also changes to staged directories that nobody applied. Rejects with RUN_LIVES, RUN_UNKNOWN, CONTENT_GONE (it was deleted before),
+   * REQUEST_INVALID (changes would be lost).
+   */
+  async delete(run: string, options: { readonly discard?: boolean } = {}): Promise<RunDeleted> {
+    return this.#link.call("run.delete", { run, ...options }, { repeatable: false, timeoutMs: START_TIMEOUT_MS });
   }
 
   /** Latest first; at most `limit` (default 100, at most 1000). */

@@ -19,6 +19,7 @@ export type { Outcome } from "./scope-map.ts";
 export type { RetryOptions } from "./scope-retry.ts";
 export type { ScopedTask } from "./scope-task.ts";
 export { TaskFailed } from "./task-failed.ts";
+export { Journal, StoppedJournal, type JournalReader } from "./journal.ts";
 export { Grants, type GrantOptions } from "./grants.ts";
 export { Approvals, type ApproveOptions } from "./approvals.ts";
 export { ExecSession, type ExecExitStatus } from "./exec-session.ts";
@@ -31,6 +32,18 @@ export type { Change } from "../runtime/replay/snapshot-diff.ts";
 export type { MapOptions } from "./map-spec.ts";
 export type { Origin } from "./link.ts";
 export { CohortError, isCohortError, type ErrorDetails } from "../runtime/kernel/error.ts";
+export type { ContentCheck, ContentProblem, JournalState, RunDeleted, VerifyItem } from "../machines/messages/journal.ts";
+export type {
+  ChainProblem,
+  ChainWalk,
+  EventPage,
+  EventQuery,
+  InspectedActor,
+  InspectedEffect,
+  InspectedEvent,
+  JournalSummary,
+  TableSize,
+} from "../runtime/kernel/inspection.ts";
 export type { ErrorCode } from "../runtime/kernel/error-table.ts";
 export type { DoctorReport, DoctorRow, OutputItem, ContentItem, RunEventItem, RunPage } from "../machines/messages/api.ts";
 export type {

@@ -1,5 +1,5 @@
 /**
- * Runs one step of the program cohortd (start, vm-up, vm-down) as a process of its own and hears how it ended.
+ * Runs one step of the program cohortd (start, vm-up, vm-down, journal) as a process of its own and hears how it ended.
  *
  * A process of its own, because as root that step drops its privileges for good before it touches what belongs to the user: the caller's
  * process cannot, and need not.
@@ -15,10 +15,12 @@ import { CohortError } from "../runtime/kernel/error.ts";
 import { errorFromRemote } from "../runtime/transport/remote-error.ts";
 import type { Environment } from "./account.ts";
 
-export type ProgramStep = "start" | "vm-up" | "vm-down";
+export type ProgramStep = "start" | "vm-up" | "vm-down" | "journal";
 
 const NODE_MAJOR_MIN = 24;
-const OUTPUT_BYTES_MAX = 64 * 1024;
+const ERRORS_CHARS_MAX = 64 * 1024;
+/** Pages of a journal come this way, too. */
+const OUTPUT_CHARS_MAX = 64 * 1024 ** 2;
 /** The step has deadlines of its own (20 s for the daemon, 10 s for the warden, 5 minutes for its first build); this one is for a step that hangs. */
 const STEP_TIMEOUT_MS = 360_000;
 /** What the step may know of our environment. */
@@ -27,6 +29,8 @@ const PASSED = [
   "COHORT_IDLE_EXIT_MS",
   "COHORT_LEASE_FREEZE_MS",
   "COHORT_LEASE_KILL_MS",
+  "COHORT_RETENTION_DAYS",
+  "COHORT_RETENTION_GIB",
   "SUDO_UID",
   "SUDO_GID",
   "HOME",
@@ -34,16 +38,16 @@ const PASSED = [
   "TZ",
 ] as const;
 
-/** Resolves with what the step tells. Rejects with its CohortError. */
-export async function runProgram(step: ProgramStep, args: readonly string[], environment: Environment): Promise<void> {
+/** Resolves with what the step answers. Rejects with its CohortError. */
+export async function runProgram(step: ProgramStep, args: readonly string[], environment: Environment): Promise<unknown> {
   const child = spawn(nodeBinary(), ["--disable-warning=ExperimentalWarning", programFile(), step, ...args], {
     cwd: "/",
     env: { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", ...passed(environment) },
     stdio: ["ignore", "pipe", "pipe"],
   });
   let [output, errors] = ["", ""];
-  child.stdout.setEncoding("utf8").on("data", (text: string) => (output = bounded(output + text)));
-  child.stderr.setEncoding("utf8").on("data", (text: string) => (errors = bounded(errors + text)));
+  child.stdout.setEncoding("utf8").on("data", (text: string) => (output = (output + text).slice(-OUTPUT_CHARS_MAX)));
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (errors = (errors + text).slice(-ERRORS_CHARS_MAX)));
   const ended = await new Promise<string>((settle, reject) => {
     const timer = setTimeout(() => {
       child.kill("SIGKILL");
@@ -66,9 +70,11 @@ export async function runProgram(step: ProgramStep, args: readonly string[], env
   const answer = parseAnswer(output);
   if (answer === null) throw new CohortError("DAEMON_UNREACHABLE", { on: `${step} ended with ${ended}: ${errors.trim().slice(-2000)}` });
   if (answer.error !== undefined) throw errorFromRemote(answer.error);
+  return answer.answer;
 }
 
 interface StepAnswer {
+  readonly answer?: unknown;
   readonly error?: { readonly code: string; readonly message: string; readonly hint: string };
 }
 
@@ -81,10 +87,6 @@ function parseAnswer(output: string): StepAnswer | null {
   } catch {
     return null; // A torn line is no answer: the caller reports the exit status and stderr.
   }
-}
-
-function bounded(text: string): string {
-  return text.slice(-OUTPUT_BYTES_MAX);
 }
 
 function passed(environment: Environment): Record<string, string> {

@@ -1,5 +1,7 @@
-/** The commands about what a run has been: its journal, given to the machines again. */
-import type { Command } from "commander";
+/** The commands about what has been: the journal, given to the machines again, looked into, and let go of. */
+import { InvalidArgumentError, type Command } from "commander";
+import type { JournalAction, JournalCommandOptions } from "./commands/journal.ts";
+import type { RemoveOptions } from "./commands/remove.ts";
 import type { ReplayOptions } from "./commands/replay.ts";
 import type { SetStatus } from "./program.ts";
 
@@ -15,6 +17,61 @@ Examples:
 
 Exit status: 0 the same, 1 something departs, or could not be compared.`;
 
+const JOURNAL_NOTE = `
+events [OF]   what happened, oldest first; OF is RUN, RUN/INDEX, or an actor: KIND:ID
+effects       what is planned, started, or being undone
+actor OF      one actor: its state, timers, effects
+verify        that nothing of it was changed, removed or moved, nor any result or transcript
+backup FILE   a consistent copy as one new file, also while cohortd runs
+
+Where no cohortd runs, a private copy of the files is read; nothing is locked or changed.
+
+Examples:
+  cohort journal
+  cohort journal events @ --type exited --json
+  cohort journal backup ~/journal-$(date +%F).sqlite
+
+Exit status: verify ends with 1 when something is not as it was written.`;
+
+function whole(text: string): number {
+  if (!/^\d{1,15}$/.test(text)) throw new InvalidArgumentError("a whole number");
+  return Number(text);
+}
+
+function addJournal(program: Command, status: SetStatus): void {
+  program
+    .command("journal")
+    .summary("look into the journal, check it, back it up")
+    .description("Shows what is written down of everything that happened; with an action, parts of it, a check, a backup.")
+    .addArgument(
+      program.createArgument("[action]").choices(["summary", "events", "effects", "actor", "verify", "backup"]).default("summary"),
+    )
+    .argument("[of]")
+    .option("--type <type>", "events: only those of this type")
+    .option("--after <n>", "events, effects: go on behind this number", whole)
+    .option("--limit <n>", "events, effects: at most so many (default: 200)", whole)
+    .option("--json", "one JSON object; of events and effects one a line")
+    .addHelpText("after", JOURNAL_NOTE)
+    .action(async (action: JournalAction, of: string | undefined, options: JournalCommandOptions) =>
+      status(await (await import("./commands/journal.ts")).journalCommand(action, of, options)),
+    );
+}
+
+function addRemove(program: Command, status: SetStatus): void {
+  program
+    .command("rm")
+    .summary("delete runs that have ended, for good")
+    .description(
+      "Deletes runs that have ended, for good: what they were asked, wrote, collected and left, and what the journal says of it.\nThat they were, and when they went, stays; their ids are never used again. Runs that ended 30 days ago go by themselves.",
+    )
+    .argument("<run...>")
+    .option("--discard", "also what was changed in staged directories and not applied")
+    .option("--json", "one JSON object each")
+    .action(async (runs: string[], options: RemoveOptions) =>
+      status(await (await import("./commands/remove.ts")).removeCommand(runs, options)),
+    );
+}
+
 export function addHistory(program: Command, status: SetStatus): void {
   program
     .command("replay")
@@ -29,4 +86,6 @@ export function addHistory(program: Command, status: SetStatus): void {
     .action(async (run: string, options: ReplayOptions) =>
       status(await (await import("./commands/replay.ts")).replayCommand(run, options)),
     );
+  addJournal(program, status);
+  addRemove(program, status);
 }

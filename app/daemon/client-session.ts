@@ -14,6 +14,7 @@ import { API_VERSION, calls, helloSchema, streams, type CallName, type DoctorRow
 import type { System } from "../../actors/contract.ts";
 import { boundedEvents, boundedPage } from "./results-page.ts";
 import { answerPermission } from "./permission-requests.ts";
+import { answerJournal } from "./journal-requests.ts";
 import { parseRequest, parseStartRequest } from "./request.ts";
 import { isSameToken } from "./token.ts";
 
@@ -67,6 +68,8 @@ export class ClientSession implements RpcSession {
         const { run, after } = parseRequest(streams[name], params);
         return system.watch(run, after, signal);
       }
+      case "journal.verify":
+        return system.journal.verify(signal);
       case "task.logs":
         return system.logs(parseRequest(streams[name], params), signal);
       case "content.read":
@@ -136,6 +139,14 @@ export class ClientSession implements RpcSession {
         await system.cancelRun(run, mode, reason, this.#origin);
         return {};
       }
+      case "run.delete": {
+        const { run, discard } = parseRequest(calls[name], params);
+        return system.deleteRun(run, discard, this.#origin);
+      }
+      case "journal.state":
+      case "journal.ask":
+      case "journal.backup":
+        return answerJournal(system, name, params);
       case "child.list":
         return { children: await system.children() };
       case "child.resize": {

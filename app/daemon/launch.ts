@@ -29,7 +29,15 @@ const LOCK_TIMEOUT_MS = 25_000;
 const POLL_MS = 10;
 const LOG_TAIL_BYTES = 4000;
 /** What of our environment concerns the daemon; nothing else reaches it. */
-const PASSED = ["COHORT_IDLE_EXIT_MS", "COHORT_LEASE_FREEZE_MS", "COHORT_LEASE_KILL_MS", "LANG", "TZ"] as const;
+const PASSED = [
+  "COHORT_IDLE_EXIT_MS",
+  "COHORT_LEASE_FREEZE_MS",
+  "COHORT_LEASE_KILL_MS",
+  "COHORT_RETENTION_DAYS",
+  "COHORT_RETENTION_GIB",
+  "LANG",
+  "TZ",
+] as const;
 
 export async function startDaemon(entry: string, environment: Environment): Promise<void> {
   const asRoot = isRoot();

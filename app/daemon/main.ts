@@ -1,15 +1,14 @@
 /**
- * The program cohortd. `start`, `vm-up` and `vm-down` are steps that a client runs and hears of in one line of JSON; `serve` is the daemon itself.
+ * The program cohortd. `start`, `vm-up`, `vm-down` and `journal` are steps that a client runs and hears of in one line of JSON; `serve` is the daemon itself.
  */
 import { fileURLToPath } from "node:url";
 import { CohortError, isCohortError } from "../../runtime/kernel/error.ts";
 import { errorToRemote } from "../../runtime/transport/remote-error.ts";
 import { EXIT_JOURNAL_LOCKED, EXIT_REFUSED, EXIT_SOFTWARE } from "./exit-status.ts";
 
-async function step(work: () => Promise<void>): Promise<void> {
+async function step(work: () => Promise<unknown>): Promise<void> {
   try {
-    await work();
-    process.stdout.write("{}\n");
+    process.stdout.write(`${JSON.stringify({ answer: (await work()) ?? null })}\n`);
   } catch (error) {
     process.stdout.write(`${JSON.stringify({ error: errorToRemote(error) })}\n`);
     process.exitCode = 1;
@@ -25,6 +24,10 @@ async function main(args: readonly string[]): Promise<void> {
       const { startDaemon, startWarden, stopWarden } = await import("./launch.ts");
       if (name === "start") return step(() => startDaemon(fileURLToPath(import.meta.url), process.env));
       return step(() => (name === "vm-up" ? startWarden(first, process.env) : stopWarden(first, process.env)));
+    }
+    case "journal": {
+      const { answerFromCopy } = await import("./journal-copy.ts");
+      return step(async () => answerFromCopy(first, process.env));
     }
     case "serve": {
       const { serve } = await import("./serve.ts");

@@ -26,6 +26,11 @@ import { ensureToken } from "./token.ts";
 const IDLE_EXIT_MS = 60_000;
 const LEASE_FREEZE_MS = 30_000;
 const LEASE_KILL_MS = 600_000;
+const DAY_MS = 86_400_000;
+/** Long enough for a question about last month's run, short enough that nobody's disk fills with what nobody asks about. */
+const RETENTION_DAYS = 30;
+/** Of the journal alone: beyond it a backup takes minutes, and so does a check of all events. */
+const RETENTION_GIB = 4;
 /** Calls in flight get so long when the daemon ends. */
 const CLOSE_GRACE_MS = 2000;
 const STOP_TIMEOUT_MS = 15_000;
@@ -57,6 +62,10 @@ export async function serve(options: ServeOptions): Promise<void> {
     stateDirectory,
     connectVm: (events) => connectWarden(wardenSocket, lease, events),
     cores: availableParallelism(),
+    retention: {
+      maxAgeMs: whole(environment, "COHORT_RETENTION_DAYS", RETENTION_DAYS) * DAY_MS,
+      maxBytes: whole(environment, "COHORT_RETENTION_GIB", RETENTION_GIB) * 1024 ** 3,
+    },
   });
   const ending = Promise.withResolvers<string>();
   const context = {
@@ -93,6 +102,14 @@ export async function serve(options: ServeOptions): Promise<void> {
 /** One that listens and is not connected yet is about to be; without one a run would only wait. */
 async function requireWarden(socket: string): Promise<void> {
   if (!(await isListening(socket))) throw new CohortError("WARDEN_ABSENT", { on: socket });
+}
+
+/** A whole number; 0 switches off what it limits. Throws USAGE. */
+function whole(environment: Environment, name: string, standard: number): number {
+  const text = environment[name];
+  if (text === undefined || text === "") return standard;
+  if (!/^\d{1,5}$/.test(text)) throw new CohortError("USAGE", { on: `${name}=${text} is not a whole number` });
+  return Number(text);
 }
 
 /** A whole number of milliseconds, at least 1. Throws USAGE. */

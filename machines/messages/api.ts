@@ -3,6 +3,7 @@ import { z } from "zod";
 import type { HistoryPage } from "../../runtime/kernel/history.ts";
 import { approvalAnswerSchema, type ApprovalSummary } from "./approval.ts";
 import { grantCreateSchema, grantIdSchema, type GrantApplied, type GrantDiff, type GrantSummary } from "./grant.ts";
+import { backupSchema, journalQuestionSchema, type JournalState, type RunDeleted, type VerifyItem } from "./journal.ts";
 import { runSpecSchema } from "./task.ts";
 import type { ChildSummary, RunEvent, RunSummary, TaskResult } from "./result.ts";
 
@@ -47,6 +48,13 @@ export const calls = {
     waitMs: z.number().int().min(0).max(POLL_WAIT_MS_MAX).default(0),
   }),
   "run.cancel": z.strictObject({ run, mode: z.enum(["grace", "kill"]), reason: z.string().max(500).default("") }),
+  /** For good: what it was asked, wrote and left. `discard`: staged changes that nobody applied, too. */
+  "run.delete": z.strictObject({ run, discard: z.boolean().default(false) }),
+  /** Cheap: whether the journal's disk is full, and how large it is. */
+  "journal.state": z.strictObject({}),
+  "journal.ask": journalQuestionSchema,
+  /** A copy of the journal as one new file. */
+  "journal.backup": backupSchema,
   /** Starts a new run of those tasks that did not succeed. */
   "run.resume": z.strictObject({ run }),
   "child.list": z.strictObject({}),
@@ -95,6 +103,8 @@ export const calls = {
 export const streams = {
   /** Items: ApprovalItem. Every unanswered approval, then each that is asked or decided, until the client leaves. */
   "approval.watch": z.strictObject({ run: run.optional() }),
+  /** Items: VerifyItem, the last one with `done`. */
+  "journal.verify": z.strictObject({}),
   /** Items: RunEventItem. Ends after run-finished. */
   "run.watch": z.strictObject({ run, after: cursor.default(0) }),
   /** Items: OutputItem. With follow it ends when the attempt ends. */
@@ -176,6 +186,11 @@ export interface CallAnswers {
   "run.history": HistoryPage;
   "run.poll": RunPage;
   "run.cancel": Record<string, never>;
+  "run.delete": RunDeleted;
+  "journal.state": JournalState;
+  /** As the question says: see JournalQuestions. */
+  "journal.ask": unknown;
+  "journal.backup": { readonly bytes: number };
   "run.resume": RunStarted;
   "child.list": { readonly children: readonly ChildSummary[] };
   "child.resize": Record<string, never>;
@@ -196,6 +211,7 @@ export interface CallAnswers {
 
 export interface StreamItems {
   "approval.watch": ApprovalItem;
+  "journal.verify": VerifyItem;
   "run.watch": RunEventItem;
   "task.logs": OutputItem;
   "content.read": ContentItem;

@@ -22,7 +22,11 @@ export type ExitFacts = {
 };
 
 /** Where a result's content lies: bytes `offset` … `offset + bytes` of the run's results.jsonl. */
-export type RecordRef = { readonly offset: number; readonly bytes: number };
+export type RecordRef = {
+  readonly offset: number;
+  readonly bytes: number;
+  /** Of these bytes; absent in earlier versions. */ readonly sha256?: string;
+};
 
 /** One settled attempt, as the relay and the run's log carry it. `record` is null when the content could not be written down. */
 export type ResultFacts = {

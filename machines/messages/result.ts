@@ -71,6 +71,8 @@ export const taskResultSchema = z.object({
   handle: z.string(),
   stdout: streamSummarySchema,
   stderr: streamSummarySchema,
+  /** The file with all that it wrote, as it stood when it was settled; null: it wrote nothing. Absent in results of earlier versions. */
+  transcript: z.object({ bytes: z.number(), sha256: z.string() }).nullable().optional(),
   out: z.array(outFileSchema),
   /** Files of $COHORT_OUT that were not collected, with the reason. */
   outSkipped: z.array(z.object({ path: z.string(), reason: z.string() })),

@@ -6,6 +6,7 @@ import type {
   InspectedActor,
   InspectedEffect,
   InspectedEvent,
+  JournalSize,
   JournalSummary,
   TableSize,
 } from "../kernel/inspection.ts";
@@ -38,9 +39,18 @@ function measured(statements: Statements): ReadonlyMap<string, number> {
   return new Map(rows.map(({ tbl, bytes }) => [tbl, bytes]));
 }
 
+export function sizeOf(statements: Statements, tail: TailFacts): JournalSize {
+  const pageBytes = pragma(statements, "page_size");
+  return {
+    bytes: pragma(statements, "page_count") * pageBytes,
+    freeBytes: pragma(statements, "freelist_count") * pageBytes,
+    ...tail,
+    erasures: count(statements, "erasure"),
+  };
+}
+
 /** `measure`: how large each table is, for which every page is looked at. */
 export function summarize(statements: Statements, tail: TailFacts, measure: boolean): JournalSummary {
-  const pageBytes = pragma(statements, "page_size");
   const sizes = measure ? measured(statements) : null;
   const tables = TABLES.map((table): TableSize => ({
     table,
@@ -58,9 +68,7 @@ export function summarize(statements: Statements, tail: TailFacts, measure: bool
   const actors = statements.all<{ status: string; n: number }>("SELECT status, count(*) AS n FROM actor GROUP BY status");
   return {
     format: pragma(statements, "user_version"),
-    bytes: pragma(statements, "page_count") * pageBytes,
-    freeBytes: pragma(statements, "freelist_count") * pageBytes,
-    ...tail,
+    ...sizeOf(statements, tail),
     tables,
     events: {
       total: tables[0]?.rows ?? 0,
@@ -73,7 +81,6 @@ export function summarize(statements: Statements, tail: TailFacts, measure: bool
     pendingEffects: statements.one<{ n: number }>("SELECT count(*) AS n FROM effect WHERE state <> 'done'")?.n ?? 0,
     timers: count(statements, "timer"),
     outbox: count(statements, "outbox"),
-    erasures: count(statements, "erasure"),
     head: { seq: head.seq, link: head.link },
   };
 }

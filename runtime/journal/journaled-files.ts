@@ -77,8 +77,15 @@ function openMaking(path: string, flags: number): number {
   }
 }
 
+/** One that was removed meanwhile, with all that was written there, has nothing to lose. */
 function syncDirectory(path: string): void {
-  const directory = openSync(path, "r");
+  let directory: number;
+  try {
+    directory = openSync(path, "r");
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return;
+    throw error;
+  }
   try {
     fsyncSync(directory);
   } finally {

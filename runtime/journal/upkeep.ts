@@ -3,7 +3,7 @@ import type { JournalQuestions } from "../kernel/inspection.ts";
 import { CohortError } from "../kernel/error.ts";
 import { walkChain } from "./chain-check.ts";
 import { eraseSlice, eraseStart, unsettledEffects, type EraseProgress, type ErasureSpec } from "./eraser.ts";
-import { checkedLimit, inspectActor, pendingEffects, readEvents, summarize, type TailFacts } from "./inspection.ts";
+import { checkedLimit, inspectActor, pendingEffects, readEvents, sizeOf, summarize, type TailFacts } from "./inspection.ts";
 import type { Statements } from "./statements.ts";
 import { sweepSlice, type SweepProgress } from "./sweeper.ts";
 
@@ -49,6 +49,7 @@ export interface UpkeepPlace {
 type Handlers = { readonly [N in UpkeepName]: (place: UpkeepPlace, ask: Upkeep[N]["ask"]) => Upkeep[N]["answer"] };
 
 const handlers: Handlers = {
+  size: ({ statements, tail }) => sizeOf(statements, tail),
   summary: ({ statements, tail }, { measure }) => summarize(statements, tail, measure),
   events: ({ statements }, query) => readEvents(statements, { ...query, limit: checkedLimit(query.limit) }),
   effects: ({ statements }, { after, limit }) => pendingEffects(statements, after, checkedLimit(limit)),

@@ -136,6 +136,7 @@ export const errorTable = {
   RUN_UNKNOWN: entry("user", false, "no such run", "list them: cohort ps --all"),
   TASK_UNKNOWN: entry("user", false, "no such task", "list them: cohort results RUN"),
   CHILD_UNKNOWN: entry("user", false, "no such child", "list them: cohort ps"),
+  RUN_LIVES: entry("user", true, "the run has not ended", "cancel it, or wait for its end: cohort cancel RUN"),
   CONTENT_GONE: entry("user", false, "the content was deleted", "facts remain; outputs of a deleted run do not"),
 } as const satisfies Record<string, ErrorEntry>;
 

@@ -35,6 +35,15 @@ export interface JournalSummary {
   readonly head: { readonly seq: number; readonly link: string };
 }
 
+/** Cheap, however large the journal is. */
+export interface JournalSize {
+  readonly bytes: number;
+  readonly freeBytes: number;
+  readonly tailBytes: number;
+  readonly reserveBytesLeft: number;
+  readonly erasures: number;
+}
+
 export interface InspectedEvent {
   readonly seq: number;
   readonly atMs: number;
@@ -125,6 +134,7 @@ export interface EventQuery {
 
 /** Each is answered within some milliseconds, or in slices: a commit never waits long behind it. */
 export interface JournalQuestions {
+  readonly size: { readonly ask: null; readonly answer: JournalSize };
   readonly summary: { readonly ask: { readonly measure: boolean }; readonly answer: JournalSummary };
   readonly events: { readonly ask: EventQuery; readonly answer: EventPage };
   readonly effects: { readonly ask: { readonly after: number; readonly limit: number }; readonly answer: readonly InspectedEffect[] };

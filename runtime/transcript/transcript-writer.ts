@@ -6,8 +6,10 @@
  * 2. append resolves after write(2) returned: the death of this process loses nothing that resolved.
  * 3. sync resolves after fdatasync (and, for a new file, fsync of its directory): a power cut loses nothing before it.
  * 4. After a failed write the file is cut back to its last whole record and the offsets to what stands there; a retry can succeed.
- * 5. Appends of one piece of work, and those that come during a write, leave in one write.
+ * 5. digest() covers every byte of the file, whoever wrote it.
+ * 6. Appends of one piece of work, and those that come during a write, leave in one write.
  */
+import { createHash, type Hash } from "node:crypto";
 import { constants } from "node:fs";
 import { open, type FileHandle } from "node:fs/promises";
 import { dirname } from "node:path";
@@ -17,6 +19,8 @@ import { scanTranscript } from "./scan.ts";
 
 /** Producers wait for their appends, so this is only reached by one that does not. */
 const QUEUE_BYTES_MAX = 64 * 1024 * 1024;
+
+const HASH_BLOCK_BYTES = 256 * 1024;
 
 interface Append {
   readonly stream: string;
@@ -34,6 +38,8 @@ export class TranscriptWriter {
   readonly #written: Map<string, number>;
   #accepted: Map<string, number>;
   #sizeBytes: number;
+  /** Of what stands in the file; null where an earlier writer began it, until it is asked for. */
+  #hash: Hash | null;
   #queue: Append[] = [];
   #queueBytes = 0;
   #draining: Promise<void> | null = null;
@@ -46,6 +52,7 @@ export class TranscriptWriter {
     this.#path = path;
     this.#file = file;
     this.#sizeBytes = sizeBytes;
+    this.#hash = sizeBytes === 0 ? createHash("sha256") : null;
     this.#written = written;
     this.#accepted = new Map(written);
     this.#now = now;
@@ -111,6 +118,25 @@ export class TranscriptWriter {
     this.#directorySynced = true;
   }
 
+  /** Of the whole file, after what was accepted is written. */
+  async digest(): Promise<{ readonly bytes: number; readonly sha256: string }> {
+    await this.#draining;
+    this.#hash ??= await this.#hashed();
+    return { bytes: this.#sizeBytes, sha256: this.#hash.copy().digest("hex") };
+  }
+
+  async #hashed(): Promise<Hash> {
+    const hash = createHash("sha256");
+    const block = Buffer.allocUnsafe(HASH_BLOCK_BYTES);
+    for (let position = 0; position < this.#sizeBytes;) {
+      const { bytesRead } = await this.#file.read(block, 0, Math.min(block.length, this.#sizeBytes - position), position);
+      if (bytesRead === 0) throw new CohortError("INTERNAL", { on: `${this.#path} was cut while it was read` });
+      hash.update(block.subarray(0, bytesRead));
+      position += bytesRead;
+    }
+    return hash;
+  }
+
   /** Writes what was accepted, then closes. Idempotent. */
   async close(): Promise<void> {
     if (this.#closed) return;
@@ -146,6 +172,7 @@ export class TranscriptWriter {
       position += bytesWritten;
     }
     this.#sizeBytes += bytes.length;
+    this.#hash?.update(bytes);
   }
 
   /** Whatever waited behind the failed batch would leave a gap: it is refused too. */
