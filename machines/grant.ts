@@ -14,6 +14,7 @@ const house = setup({
   guards: {
     isBorn: ({ context }) => context.born,
     expires: ({ context }) => context.ttlMs > 0,
+    turnsDiscarding: ({ context, event }) => event.type === "revoke" && event.discard && !context.discard,
     timerIs: ({ event }, name: string) => event.type === "timer" && event.name === name,
     effectIs: ({ event }, name: string) => event.type === "effectFailed" && event.name === name,
   },
@@ -88,6 +89,8 @@ export const grantMachine = house.createMachine({
       ],
       on: {
         revoked: { target: "ended", actions: hear },
+        // What was to be kept, and cannot be, is thrown away now.
+        revoke: [{ guard: "turnsDiscarding", target: "revoking", reenter: true, actions: hear }, { actions: [] }],
         wardenEnded: { actions: hear },
         childEnded: { target: "ended", actions: hear },
         effectFailed: {

@@ -62,7 +62,7 @@ export class ApprovalDesk implements Approvals {
     if (decision === "approve") await checkWanted({ path: told.path, mode, acceptUnprotected, acceptHome }, place);
     if (reason !== told.reason) await words.addToApproval(row.run, approval, { reason });
     try {
-      await runtime.post(`approval:${approval}`, { type: "answer", decision, mode, ttlMs, uses }, origin);
+      await runtime.post(`approval:${approval}`, { type: "answer", decision, mode, ttlMs, uses }, origin, { control: decision === "deny" });
     } catch (error) {
       if (!isCohortError(error, "ACTOR_UNKNOWN") && !isCohortError(error, "DEAD_LETTER")) throw error;
       return this.#answeredBefore(await this.#row(approval), answer);

@@ -125,7 +125,7 @@ export class ChildAsks implements Asks {
 
   async #tell(approval: string, event: ActorEvent): Promise<void> {
     try {
-      await (await this.#parts.runtime).post(`approval:${approval}`, event, childOrigin);
+      await (await this.#parts.runtime).post(`approval:${approval}`, event, childOrigin, { control: event.type === "childEnded" });
     } catch (error) {
       // It is decided in this moment.
       if (!isCohortError(error, "ACTOR_UNKNOWN") && !isCohortError(error, "DEAD_LETTER")) throw error;

@@ -64,8 +64,9 @@ export class GrantEffects {
   async revoke(params: RevokeParams, context: EffectContext): Promise<ActorEvent> {
     const { child, wireId, staged } = params;
     const outcome = await this.#keep(params, context.signal);
-    if (staged === "discard") await this.#parts.diffs.discard(await this.staged(params));
     const took = await this.#revoke(child, wireId, context.signal);
+    // Behind it: a full disk keeps nobody from taking it back.
+    if (staged === "discard") await this.#parts.diffs.discard(await this.staged(params));
     return { type: "revoked", ...took, staged: outcome };
   }
 

@@ -108,7 +108,7 @@ export class GrantDesk implements Grants {
 
   async #post(runtime: Runtime, grant: string, discard: boolean, origin: Origin): Promise<void> {
     try {
-      await runtime.post(`grant:${grant}`, { type: "revoke", discard }, origin);
+      await runtime.post(`grant:${grant}`, { type: "revoke", discard }, origin, { control: true });
     } catch (error) {
       // It is ending already.
       if (!isCohortError(error, "ACTOR_UNKNOWN") && !isCohortError(error, "DEAD_LETTER")) throw error;

@@ -132,9 +132,10 @@ export class Permissions {
     await Promise.all([...approvals, ...grants]);
   }
 
+  /** News of ends: also on a full disk. */
   async #post(ref: ActorRef, event: ActorEvent): Promise<void> {
     try {
-      await (await this.#runtime.promise).post(ref, event, wardenOrigin);
+      await (await this.#runtime.promise).post(ref, event, wardenOrigin, { control: true });
     } catch (error) {
       if (!isCohortError(error) || !overtaken.has(error.code)) throw error;
     }
