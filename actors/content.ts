@@ -7,8 +7,8 @@
  * 2. Everything is 0600 in 0700.
  * 3. Reading one task costs at most one read, whatever the size of the run.
  */
-import { mkdir, open, readFile, rm, writeFile, type FileHandle } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir, open, readFile, rename, rm, writeFile, type FileHandle } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import type { FileWrite } from "../runtime/contract.ts";
 import { CohortError } from "../runtime/kernel/error.ts";
 import type { RunSpec, Task } from "../machines/messages/task.ts";
@@ -191,6 +191,13 @@ async function closeTasks(opened: Promise<OpenRun>): Promise<void> {
 
 export async function writeDurably(path: string, content: string | Uint8Array): Promise<void> {
   await writeFile(path, content, { mode: 0o600, flush: true });
+}
+
+/** Whenever a crash comes, the path has the old content or the new one. */
+export async function replaceDurably(path: string, content: string | Uint8Array): Promise<void> {
+  await writeDurably(`${path}.next`, content);
+  await rename(`${path}.next`, path);
+  await syncDirectory(dirname(path));
 }
 
 export async function syncDirectory(path: string): Promise<void> {

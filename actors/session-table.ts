@@ -15,7 +15,7 @@ import type { Origin, Runtime } from "../runtime/contract.ts";
 import type { RuntimeLog } from "../runtime/log/runtime-log.ts";
 import type { ExecExit, GrantEnd, ListedSandbox, OutputChunk, Vm, VmEvents } from "../vm/backend.ts";
 import type { ChildRow } from "../machines/messages/facts.ts";
-import { hasCode, writeDurably, type Content } from "./content.ts";
+import { hasCode, replaceDurably, type Content } from "./content.ts";
 import { exitFacts } from "./exit-facts.ts";
 import { FairTurns } from "./fair-turns.ts";
 import { Session, type SessionId, type SessionPorts } from "./session.ts";
@@ -209,7 +209,9 @@ export class SessionTable {
     const listed = await vm.list();
     const elsewhere = [...this.#begun].filter((name) => this.#sessions.get(name)?.sentTo !== wardenId);
     for (const name of elsewhere) this.#lose(name, "unknown");
-    if (this.earlierWardenId !== wardenId) await writeDurably(this.#parts.wardenIdPath, wardenId);
+    if (this.earlierWardenId !== wardenId) await replaceDurably(this.#parts.wardenIdPath, wardenId);
+    // A later connection to the same one writes nothing: it must come about on a full disk, too.
+    this.earlierWardenId = wardenId;
     await this.#destroyUnknown(vm, listed);
     for (const { name, state } of listed) this.#sessions.get(name)?.found(state === "frozen");
     const names = new Set(listed.map(({ name }) => name));

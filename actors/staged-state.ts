@@ -1,8 +1,7 @@
 /** What is remembered of one staged grant beside its archive: a small file, replaced whole and synced. */
-import { readFile, rename } from "node:fs/promises";
-import { dirname } from "node:path";
+import { readFile } from "node:fs/promises";
 import { z } from "zod";
-import { hasCode, syncDirectory, writeDurably } from "./content.ts";
+import { hasCode, replaceDurably } from "./content.ts";
 
 const schema = z.strictObject({
   discarded: z.boolean(),
@@ -30,7 +29,5 @@ export async function readState(path: string): Promise<StagedRecord | null> {
 }
 
 export async function writeState(path: string, state: StagedRecord): Promise<void> {
-  await writeDurably(`${path}.next`, JSON.stringify(state));
-  await rename(`${path}.next`, path);
-  await syncDirectory(dirname(path));
+  await replaceDurably(path, JSON.stringify(state));
 }

@@ -149,8 +149,9 @@ export const childMachine = house.createMachine({
             target: "collecting",
             actions: [hear, tellStarted],
           },
+          // Its row says that it began: after a restart its end would be waited for otherwise by nobody.
           {
-            actions: [hear, tellStarted, kill],
+            actions: [hear, tellStarted, { type: "project", params: ({ context }) => rows.childRow(context, "cancelling") }, kill],
           },
         ],
         exited: { target: "collecting", actions: hear },

@@ -158,6 +158,14 @@ describe("a child", () => {
     }
   }
 
+  it("says in its row that it began also when the start wins against a kill: after a restart its exit is waited for", () => {
+    const { host, state } = child({ type: "cancel", mode: "kill", reason: "" }, started);
+    expect([state(), host.rows.get(`children/${NAME}`)]).toEqual([
+      "cancelling",
+      expect.objectContaining({ state: "cancelling", begun: true }),
+    ]);
+  });
+
   it("reports a task that was cancelled before its next attempt as what it was", () => {
     const { last } = child(...(reach["waiting"] ?? []), { type: "cancel", mode: "grace", reason: "" });
     expect(last.find(({ type }) => type === "send")?.params["event"]).toMatchObject({
