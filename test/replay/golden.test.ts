@@ -5,6 +5,7 @@ import { childMachine } from "../../machines/child.ts";
 import { childDefinition, relayDefinition } from "../../machines/definitions.ts";
 import { PreparedDefinition } from "../../runtime/actor/definition.ts";
 import type { ActorDefinition } from "../../runtime/contract.ts";
+import type { Json } from "../../runtime/kernel/actions.ts";
 import { JOURNAL_FORMAT } from "../../runtime/journal/schema.ts";
 import type { JournalStore } from "../../runtime/journal/store.ts";
 import { replayActor, type ActorReplayed, type Divergence } from "../../runtime/replay/actor-replay.ts";
@@ -55,23 +56,24 @@ it("the present format of the journal has its golden journal", () => {
   expect(files, "record it: npm run golden, and commit the new file").toContain(present);
 });
 
-/** A run of the present journal, with a definition that somebody changed. */
+/** Every actor of a run of a golden journal, with a definition that somebody changed. */
+async function replayedWith(file: string, name: string, definition: ActorDefinition): Promise<readonly ActorReplayed[]> {
+  const definitions = new Map([...replayDefinitions([]).present, [definition.kind, new PreparedDefinition(definition)]]);
+  let replayed: readonly ActorReplayed[] = [];
+  await withGolden(file, async (store, runs) => {
+    const all = await past(store, runs.find((run) => run.name === name)?.run ?? "");
+    expect(all.length).toBeGreaterThan(2);
+    replayed = all.map(({ actor, events }) => replayActor(actor, events, { present: definitions, changed: new Map() }));
+  });
+  return replayed;
+}
+
 async function divergences(
   name: string,
   definition: ActorDefinition,
 ): Promise<readonly { readonly actor: string; readonly divergence: Divergence }[]> {
-  const { present: definitions } = replayDefinitions([]);
-  const changed = { present: new Map([...definitions, [definition.kind, new PreparedDefinition(definition)]]), changed: new Map() };
-  const found: { readonly actor: string; readonly divergence: Divergence }[] = [];
-  await withGolden(present, async (store, runs) => {
-    const all = await past(store, runs.find((run) => run.name === name)?.run ?? "");
-    expect(all.length).toBeGreaterThan(2);
-    for (const { actor, events } of all) {
-      const { verdict } = replayActor(actor, events, changed);
-      if (verdict.type === "departs") found.push({ actor: actor.ref, divergence: verdict.divergence });
-    }
-  });
-  return found;
+  const replayed = await replayedWith(present, name, definition);
+  return replayed.flatMap(({ actor, verdict }) => (verdict.type === "departs" ? [{ actor, divergence: verdict.divergence }] : []));
 }
 
 describe("a change of a machine that has no new version", () => {
@@ -96,5 +98,35 @@ describe("a change of a machine that has no new version", () => {
     expect(
       found.map(({ actor, divergence: { what, event, expected, actual } }) => [actor.split(":")[0], what, event, expected, actual]),
     ).toEqual([["relay", "outcome", "cancel", "ignored", "dead"]]);
+  });
+});
+
+describe("a journal of an earlier version", () => {
+  const earlier = "format-2.sql";
+
+  it("has its children migrated for the comparison, and all others compared as they are", async () => {
+    const replayed = await replayedWith(earlier, "lost", childDefinition);
+    expect(replayed.map(({ kind, verdict }) => [kind, verdict])).toEqual([
+      ["child", { type: "migrated", version: 2 }],
+      ["child", { type: "migrated", version: 2 }],
+      ["relay", { type: "same" }],
+      ["run", { type: "same" }],
+    ]);
+  });
+
+  it("fails without a migration, with the reason, and with a migration that forgets something, with what it forgot", async () => {
+    const none: ActorDefinition = { ...childDefinition, migrations: {} };
+    const reason = expect.stringContaining("no migration of child from version 2") as string;
+    const [first] = await replayedWith(earlier, "success", none);
+    expect(first?.verdict).toEqual({ type: "other-version", version: 2, reason });
+    const forgets: ActorDefinition = {
+      ...childDefinition,
+      migrations: Object.fromEntries(
+        Array.from({ length: childDefinition.version }, (_, version) => [version, (snapshot: Json): Json => snapshot]),
+      ),
+    };
+    const [other] = await replayedWith(earlier, "success", forgets);
+    expect(other?.verdict).toMatchObject({ type: "departs", divergence: { what: "end", event: "settled" } });
+    expect(other?.verdict.type === "departs" && other.verdict.divergence.changes).toContainEqual({ path: "context.stuck", after: null });
   });
 });
