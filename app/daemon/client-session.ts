@@ -14,6 +14,7 @@ import { API_VERSION, calls, helloSchema, streams, type CallName, type DoctorRow
 import type { System } from "../../actors/contract.ts";
 import { boundedEvents, boundedPage } from "./results-page.ts";
 import { answerPermission } from "./permission-requests.ts";
+import { journalRow } from "./doctor-rows.ts";
 import { answerJournal } from "./journal-requests.ts";
 import { parseRequest, parseStartRequest } from "./request.ts";
 import { isSameToken } from "./token.ts";
@@ -172,7 +173,8 @@ export class ClientSession implements RpcSession {
         return answerPermission(system, name, params, this.#origin);
       case "doctor": {
         const report = await system.doctor(parseRequest(calls[name], params).child);
-        return { ...report, rows: [...this.#context.supervision, ...report.rows] };
+        const journal = journalRow(await system.journal.state());
+        return { ...report, rows: [...this.#context.supervision, journal, ...report.rows] };
       }
       case "daemon.stop":
         this.#context.requestStop();

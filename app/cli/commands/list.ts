@@ -1,4 +1,5 @@
 /** `cohort ps` and `cohort results`: what there is, as a table or as JSON. */
+import type { JournalState } from "../../../machines/messages/journal.ts";
 import type { ChildSummary, RunSummary, TaskResult } from "../../../machines/messages/result.ts";
 import type { ResultsPage, Run } from "../../../sdk/index.ts";
 import { CohortError } from "../../../runtime/kernel/error.ts";
@@ -24,6 +25,11 @@ export interface ResultsOptions {
 }
 
 const RUNS_SHOWN_MAX = 1000;
+
+function fullText({ reserveBytesLeft }: JournalState): string {
+  const reserve = `${formatSize(reserveBytesLeft)} are kept for cancellations, revocations and deletions`;
+  return `the disk of the journal is full: nothing new is accepted until there is space, nothing that was is lost; ${reserve}`;
+}
 
 const isLive = (run: RunSummary): boolean => run.status === "running" || run.status === "cancelling";
 
@@ -55,12 +61,17 @@ function childColumns(nowMs: number): readonly Column<ChildSummary>[] {
 
 export function psCommand(options: PsOptions): Promise<number> {
   return withCohort(async (cohort) => {
-    const [runs, children] = await Promise.all([cohort.runs({ limit: RUNS_SHOWN_MAX }), cohort.children()]);
+    const [runs, children, journal] = await Promise.all([
+      cohort.runs({ limit: RUNS_SHOWN_MAX }),
+      cohort.children(),
+      cohort.journal.state(),
+    ]);
     const shown = options.all === true ? runs : runs.filter(isLive);
     if (options.json === true) {
-      writeNow(1, jsonLine({ runs: shown, children }));
+      writeNow(1, jsonLine({ runs: shown, children, ...(journal.full ? { journal } : {}) }));
       return 0;
     }
+    if (journal.full) writeNow(2, `cohort: ${fullText(journal)}\n`);
     const nowMs = Date.now();
     const columns = stdoutColumns();
     if (shown.length > 0) writeNow(1, table(shown, runColumns(nowMs), columns));
