@@ -103,11 +103,11 @@ export class ActorHandle<M extends AnyStateMachine, E extends EventSchema, A ext
     const found = async (): Promise<ActorState<M>> => {
       while (!waiting.isOver) {
         waiting.changed = false;
+        changes.throwIfEnded();
         const state = await this.query();
         if (state !== null && wanted(state)) return state;
         if (state !== null && isEnd(state.status))
           throw new CohortError("ACTOR_UNKNOWN", { on: `${this.ref} ended as ${state.status}, in ${JSON.stringify(state.value)}` });
-        changes.throwIfEnded();
         if (!waiting.changed) await new Promise<void>((resolve) => (waiting.wake = resolve));
       }
       throw new CohortError("CANCELLED", { on: this.ref });

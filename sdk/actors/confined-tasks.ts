@@ -18,7 +18,7 @@ import { planned, type EffectScene, type PlannedEffect } from "./effect-kind.ts"
 /** What the actor hears when its task has ended and nothing of it runs any more. */
 export interface TaskFinished {
   readonly type: "taskFinished";
-  /** Of the effect. */
+  /** That `runTask` was given. */
   readonly key: string;
   readonly run: string;
   readonly status: TaskStatus;
@@ -28,8 +28,8 @@ export interface TaskFinished {
   readonly at: number;
 }
 
-const taskParams = z.object({ task: z.json() });
-const cancelParams = z.object({ task: z.string(), reason: z.string() });
+const taskParams = z.object({ key: z.string(), task: z.json() });
+const cancelParams = z.object({ key: z.string(), reason: z.string() });
 
 export const TASK_EFFECT = "cohort.task";
 export const CANCEL_EFFECT = "cohort.cancelTask";
@@ -46,12 +46,12 @@ const RUNS_MAX = 1000;
  */
 export function runTask(key: string, task: TaskInput): EffectParams {
   checked(taskSchema, task, "task");
-  return { name: TASK_EFFECT, key, params: { task: task as unknown as Json } };
+  return { name: TASK_EFFECT, key, params: { key, task: task as unknown as Json } };
 }
 
 /** Parameters of the action `effect` that cancels the task of that key with grace; its actor hears `taskFinished` all the same. Once a task. */
 export function cancelTask(key: string, reason = ""): EffectParams {
-  return { name: CANCEL_EFFECT, key: `${CANCEL_EFFECT}:${key}`, params: { task: key, reason } };
+  return { name: CANCEL_EFFECT, key: cancelKey(key), params: { key, reason } };
 }
 
 /** For `openActors({ effects: [...confinedTasks(cohort)] })`. The connection stays its caller's; it is opened again as it is needed. */
@@ -72,14 +72,14 @@ export function confinedTasks(
     safety: "keyed",
     params: taskParams,
     concurrency: CONCURRENCY,
-    run: async ({ task }, scene) => {
-      const { key, signal, journal } = scene;
+    run: async ({ key, task }, scene) => {
+      const { signal, journal } = scene;
       const backoff = new Backoff();
       for (;;) {
         try {
-          if (cancelled.has(key) && !scene.recovered) return finished(key, "", null);
+          if (cancelled.has(scene.key) && !scene.recovered) return finished(key, "", null);
           const input = checked(taskSchema, task, "task");
-          const run = await cohort.run({ title: input.title, jobs: 1, tasks: [input] }, { key: runKey(journal, key) });
+          const run = await cohort.run({ title: input.title, jobs: 1, tasks: [input] }, { key: runKey(journal, scene.key) });
           return finished(key, run.id, await resultOf(run, signal));
         } catch (error) {
           const mayPass = isCohortError(error, "TRANSPORT_CLOSED") || isCohortError(error, "DAEMON_UNREACHABLE");
@@ -94,13 +94,23 @@ export function confinedTasks(
     name: CANCEL_EFFECT,
     safety: "keyed",
     params: cancelParams,
-    run: async ({ task: key, reason }, scene) => {
+    run: async ({ key: asked, reason }, scene) => {
+      const key = cancelledKey(asked, scene.key);
       cancelled.add(key);
       await endOf(key, reason, scene);
       return null;
     },
   });
   return [task, cancel];
+}
+
+/** The key that a task's effect has: in a later incarnation of their actor both effects have its number behind their keys. For this package. */
+export function cancelledKey(asked: string, cancelling: string): string {
+  return asked + cancelling.slice(cancelKey(asked).length);
+}
+
+function cancelKey(key: string): string {
+  return `${CANCEL_EFFECT}:${key}`;
 }
 
 function finished(key: string, run: string, result: TaskResult | null): { readonly type: "taskFinished"; readonly [field: string]: Json } {

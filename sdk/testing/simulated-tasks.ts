@@ -7,7 +7,7 @@ import { z } from "zod";
 import type { Json } from "../../runtime/kernel/actions.ts";
 import { taskSchema, type Task } from "../../machines/messages/task.ts";
 import type { TaskResult, TaskStatus } from "../../machines/messages/result.ts";
-import { CANCEL_EFFECT, TASK_EFFECT } from "../actors/confined-tasks.ts";
+import { CANCEL_EFFECT, cancelledKey, TASK_EFFECT } from "../actors/confined-tasks.ts";
 import { planned, type AnyEffectKind } from "../actors/effect-kind.ts";
 
 /** How a task ended; what is left out is as of one that succeeded and said nothing. */
@@ -39,12 +39,12 @@ export function simulatedTasks(run: (task: Task, key: string) => SimulatedEnd | 
   const task = planned({
     name: TASK_EFFECT,
     safety: "keyed",
-    params: z.object({ task: taskSchema }),
-    run: async ({ task }, { key }) => {
+    params: z.object({ key: z.string(), task: taskSchema }),
+    run: async ({ key: asked, task }, { key }) => {
       const result = await begin(key, task).ended;
       return {
         type: "taskFinished",
-        key,
+        key: asked,
         run: `simulated-${key}`,
         status: result?.status ?? "cancelled",
         result: result as unknown as Json,
@@ -58,8 +58,9 @@ export function simulatedTasks(run: (task: Task, key: string) => SimulatedEnd | 
   const cancel = planned({
     name: CANCEL_EFFECT,
     safety: "keyed",
-    params: z.object({ task: z.string(), reason: z.string() }),
-    run: ({ task: key }) => {
+    params: z.object({ key: z.string(), reason: z.string() }),
+    run: ({ key: asked }, scene) => {
+      const key = cancelledKey(asked, scene.key);
       const known = running.get(key);
       if (known === undefined) running.set(key, { ended: Promise.resolve(null), cancel: () => undefined });
       known?.cancel();

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { assign, setup } from "xstate";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
-import { actions, defineActor, defineEffect, type Heard } from "../../sdk/actors.ts";
+import { actions, cancelTask, defineActor, defineEffect, runTask, type Heard, type TaskFinished } from "../../sdk/actors.ts";
 import { killEverywhere, simulatedTasks, testActors, type SimulatedEnd, type TestActors } from "../../sdk/testing.ts";
 import { EXPIRY_MS, order } from "../../examples/05-durable-workflow/order.ts";
 
@@ -92,6 +92,37 @@ describe("simulated time", () => {
     await one.cancel("changed my mind");
     expect(await one.ended()).toMatchObject({ value: "released", context: { steps: ["o1/reserve cancelled", "o1/release succeeded"] } });
     wake();
+  });
+
+  test("a machine that is restarted plans its tasks anew, and knows them by the keys that it gave", async () => {
+    const events = z.discriminatedUnion("type", [z.strictObject({ type: z.literal("break") }), z.strictObject({ type: z.literal("end") })]);
+    const house = setup({
+      types: { context: {} as { ended: string[] }, events: {} as Heard<typeof events> | TaskFinished, input: {} },
+      actions,
+    });
+    const machine = house.createMachine({
+      context: { ended: [] },
+      entry: { type: "effect", params: () => runTask("work", { title: "work", command: ["true"] }) },
+      on: {
+        break: {
+          actions: assign(() => {
+            throw new Error("broken");
+          }),
+        },
+        end: { actions: { type: "effect", params: () => cancelTask("work") } },
+        taskFinished: { actions: assign({ ended: ({ context, event }) => [...context.ended, `${event.key} ${event.status}`] }) },
+      },
+    });
+    const worker = defineActor({ kind: "worker", version: 1, machine, input: z.strictObject({}), events, restart: "transient" });
+    const outside = shop({}, () => new Promise(() => undefined));
+    await using actors = await testActors({ actors: [worker], effects: outside.tasks });
+    const one = await actors.start(worker, "w", {});
+    await expect(one.send({ type: "break" })).rejects.toThrow("broken");
+    await actors.clock.advance(60_000);
+    await one.send({ type: "end" });
+    const { context } = await one.until((state) => state.context.ended.length > 0);
+    expect(context.ended).toEqual(["work cancelled"]);
+    expect(outside.started).toEqual(["work", "work#2"]);
   });
 
   test("one seed gives one test", async () => {
