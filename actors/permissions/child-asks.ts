@@ -52,6 +52,8 @@ export class ChildAsks implements Asks {
   readonly #making: GrantMaking;
   readonly #stopping: AbortSignal;
   readonly #opening = new Map<string, Promise<Found>>();
+  /** Questions of each child that are being written down, and so are not in the table yet. */
+  readonly #written = new Map<string, number>();
 
   constructor(parts: PermissionParts, making: GrantMaking, stopping: AbortSignal) {
     this.#parts = parts;
@@ -158,25 +160,55 @@ export class ChildAsks implements Asks {
     return null;
   }
 
-  async #ask(child: SessionId, { path, mode, why }: DirectoryAsk): Promise<Found> {
+  /** A place among the questions of the child, taken before anything is waited for; given back at once. Throws GRANT_REFUSED. */
+  #place(child: string): () => void {
+    const written = this.#written.get(child) ?? 0;
+    if ((this.#parts.living.ofChild(child)?.approvals.size ?? 0) + written >= APPROVALS_PER_CHILD_MAX)
+      throw new CohortError("GRANT_REFUSED", { on: "too many of its questions wait for an answer" });
+    this.#written.set(child, written + 1);
+    let isTaken = true;
+    return () => {
+      if (!isTaken) return;
+      isTaken = false;
+      const left = (this.#written.get(child) ?? 1) - 1;
+      if (left === 0) this.#written.delete(child);
+      else this.#written.set(child, left);
+    };
+  }
+
+  async #ask(child: SessionId, ask: DirectoryAsk): Promise<Found> {
+    const giveBack = this.#place(child.name);
+    try {
+      return await this.#write(child, ask, giveBack);
+    } finally {
+      giveBack();
+    }
+  }
+
+  /** `listed`: from now on it is counted in the table. */
+  async #write(child: SessionId, { path, mode, why }: DirectoryAsk, listed: () => void): Promise<Found> {
     const { living, words, table } = this.#parts;
     const runtime = await this.#parts.runtime;
     if (table.find(child.name) === undefined) throw new CohortError("CHILD_UNKNOWN", { on: child.name });
-    if ((living.ofChild(child.name)?.approvals.size ?? 0) >= APPROVALS_PER_CHILD_MAX)
-      throw new CohortError("GRANT_REFUSED", { on: "too many of its questions wait for an answer" });
     const preAnswer = await this.#preAnswer(child, { path, mode, why });
     const target = await this.#making.target(child, path, undefined);
     try {
       const [approvalNumber, grantNumber] = await Promise.all([runtime.reserve("approvals", 1), this.#making.number()]);
-      const approval = `a${approvalNumber + 1}`;
+      const approval = `a${approvalNumber}`;
       const files = [
         words.approvalFile(child.run, approval, { path, why, reason: preAnswer === null ? "" : "answered with the run" }),
         await this.#making.file(child, `g${grantNumber}`, { path, as: target, reason: why }),
       ];
       living.addApproval(child.name, approval);
+      listed();
       const { run, index, attempt, name } = child;
       const input: ApprovalInput = { approval, run, index, attempt, child: name, mode, grantNumber, preAnswer, atMs: Date.now() };
-      await runtime.spawn(`approval:${approval}`, input, { origin: childOrigin, scope: runScope(run), files });
+      try {
+        await runtime.spawn(`approval:${approval}`, input, { origin: childOrigin, scope: runScope(run), files });
+      } catch (error) {
+        living.removeApproval(name, approval);
+        throw error;
+      }
       // It may have ended while this was written down: then nobody else tells.
       if (table.find(name) === undefined) await this.#tell(approval, { type: "childEnded" });
       return { type: "approval", id: approval };

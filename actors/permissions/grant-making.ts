@@ -16,31 +16,20 @@ import type { PermissionParts } from "./permission-parts.ts";
 
 const systemOrigin: Origin = { surface: "daemon", device: "grants" };
 const TARGET_BYTES_MAX = 100;
-const NUMBERS_BLOCK = 64;
 
 export type NewGrant = Pick<GrantInput, "mode" | "ttlMs" | "usesLeft" | "by" | "approval"> & { readonly number: number };
 
 export class GrantMaking {
   readonly #parts: PermissionParts;
   readonly #taken = new Map<string, Set<string>>();
-  /** Reserved and not yet given. */
-  #numbers = { next: 0, end: 0 };
 
   constructor(parts: PermissionParts) {
     this.#parts = parts;
   }
 
-  /** Numbers are never given twice, so that one names a grant in the warden for ever; what a restart leaves unused is skipped. */
+  /** Numbers are never given twice, so that one names a grant in the warden for ever. One by one: people read them, and wonder about gaps. */
   async number(): Promise<number> {
-    if (this.#numbers.next === this.#numbers.end) {
-      const first = await (await this.#parts.runtime).reserve("grants", NUMBERS_BLOCK);
-      // Of two blocks that were reserved at once one is skipped.
-      this.#numbers = { next: first, end: first + NUMBERS_BLOCK };
-    }
-    const { next, end } = this.#numbers;
-    this.#numbers = { next: next + 1, end };
-    // Counters begin at 0.
-    return next + 1;
+    return (await this.#parts.runtime).reserve("grants", 1);
   }
 
   /** The name that it gets under ~/mnt: the last component of its path, numbered where that is taken. Throws GRANT_REFUSED for a wish that is taken. */

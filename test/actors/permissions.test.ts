@@ -393,6 +393,36 @@ describe("grants and approvals in the system", () => {
     await bench.endRun();
   });
 
+  it("asks a person at most 16 questions of a child at a time, however many it asks at once, and goes on when they are answered", async () => {
+    const child = await bench.child();
+    const asks = Array.from({ length: 40 }, (_, at) => bench.ask(child, bench.path(`d${at}`)));
+    await bench.pending(16);
+    const refused = (
+      await Promise.all(asks.map((ask) => Promise.race([ask, new Promise<null>((resolve) => setTimeout(resolve, 300, null))])))
+    ).filter((answer) => answer !== null);
+    expect(refused).toEqual(
+      Array.from({ length: 24 }, () => ({ answer: "denied", reason: "too many of its questions wait for an answer" })),
+    );
+    const waiting = await bench.pending(16);
+    expect(waiting).toHaveLength(16);
+    await bench.answer(waiting[0] ?? "", "deny");
+    const further = bench.ask(child, bench.path("further"));
+    await until(
+      async () => !(await bench.pending(16)).includes(waiting[0] ?? "") && (await bench.pending(16)).length === 16,
+      "one more is asked",
+    );
+    await bench.endRun();
+    await further;
+  });
+
+  it("numbers grants one by one, also after a restart", async () => {
+    const child = await bench.child();
+    expect((await bench.give(child, bench.path("one"))).grant).toBe("g1");
+    await bench.stop();
+    await bench.open();
+    expect((await bench.give(await bench.running(0), bench.path("two"))).grant).toBe("g2");
+  });
+
   it("stops a task's clock while a person is waited for, in the warden too", async () => {
     const child = await bench.child({ command: ["hang"], timeoutMs: 1500 });
     const asked = bench.ask(child, bench.path());
