@@ -36,6 +36,7 @@ function bundles(): readonly Bundle[] {
     { entry: "app/cli/main.ts", output: "cohort", family: "cli" },
     { entry: "app/daemon/main.ts", output: "cohortd", family: "alone" },
     { entry: "sdk/index.ts", output: "sdk", family: "sdk" },
+    { entry: "sdk/machines.ts", output: "machines", family: "sdk" },
     { entry: "sdk/actors.ts", output: "actors", family: "sdk" },
     { entry: "sdk/testing.ts", output: "testing", family: "sdk" },
     ...workers.map((path) => ({ entry: path, output: basename(path, ".ts"), family: "alone" as const })),
