@@ -11,8 +11,11 @@ export class Changes {
   #end: Error | null = null;
 
   /** After the commit. */
-  committed({ tables: { events = [], actors = [] } }: BatchRows): void {
-    for (const [ref, wakes] of this.#waiting) if (events.includes(ref) || actors.includes(ref)) for (const wake of wakes) wake();
+  committed({ tables: { events = [], actors = [], actorStates = [] } }: BatchRows): void {
+    if (this.#waiting.size === 0) return;
+    // Whatever cell it stands in: to be woken for nothing costs a read, and is no error.
+    const told = new Set([events, actors, actorStates].flat());
+    for (const [ref, wakes] of this.#waiting) if (told.has(ref)) for (const wake of wakes) wake();
   }
 
   /** Calls `wake` after each commit that has this actor, and at the end of everything, until what it answers is called. */
