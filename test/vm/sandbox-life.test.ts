@@ -167,6 +167,22 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
     }
   });
 
+  test("leaves, with dozens of others that end at once, no more cgroups than the few that serve the next", async () => {
+    const record = readFileSync(`/run/cohort/instances/${bench.vm.identity.wardenId.slice(0, 16)}.lock`, "utf8");
+    const cgroups = (): readonly number[] =>
+      record
+        .split("\n")
+        .filter(Boolean)
+        .map((path) => readdirSync(path).filter((name) => /^s(?:\d|pare)/u.test(name)).length);
+    const names = await Promise.all(Array.from({ length: 60 }, () => bench.sandbox()));
+    expect(Math.min(...cgroups())).toBeGreaterThanOrEqual(60);
+    await Promise.all(names.map((name) => bench.destroy(name)));
+    // At most sixteen stand prepared, and for sixteen more v1's are kept.
+    const deadline = performance.now() + 10_000;
+    while (Math.max(...cgroups()) > 32 && performance.now() < deadline) await pause(50);
+    expect(Math.max(...cgroups())).toBeLessThanOrEqual(32);
+  });
+
   test("is dead after kill, frozen or not, and every command of it has an exit", async () => {
     for (const frozen of [false, true]) {
       const { name, uid, execId } = await ticking();

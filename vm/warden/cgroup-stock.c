@@ -6,14 +6,16 @@
  * Invariants:
  *   S1 Given is only what no process is in, as the kernel says for each hierarchy, and what counts from nothing: no kill and no refusal
  *      was counted, no quota was set, and nearly all memory that was charged is gone.
- *   S2 A name is one sandbox's: what is taken gets the new one, what is given loses the old one. */
+ *   S2 A name is one sandbox's: what is taken gets the new one, what is given loses the old one.
+ *   S3 More than a few are kept only until nothing was given or taken for a moment. When thousands of sandboxes end at once, the kernel
+ *      looks through the file systems of all that still live for each cgroup of memory that is removed; afterwards there are none. */
 #include "cgroup-stock.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { STOCK_MAX = 16, PATH_SIZE = SESSION_NAME_SIZE + 64, SPARE_NAME_SIZE = 24 };
+enum { KEPT_MAX = 16, REMOVED_AT_ONCE = 4, REMOVED_EVERY_MS = 4, QUIET_MS = 200, PATH_SIZE = SESSION_NAME_SIZE + 64, SPARE_NAME_SIZE = 24 };
 
 /* What the kernel frees a little later than the processes, and pages of files that only this sandbox read so far. Others count against
  * the next one's limit until the kernel needs them; more than that is not worth it. */
@@ -22,8 +24,9 @@ enum { STOCK_MAX = 16, PATH_SIZE = SESSION_NAME_SIZE + 64, SPARE_NAME_SIZE = 24 
 static struct spare {
 	char name[SPARE_NAME_SIZE];
 	struct cgroup_limits limits;
-} stock[STOCK_MAX];
+} stock[SANDBOXES_MAX];
 static size_t stocked;
+static uint64_t trim_at_ms;
 
 /* Two controllers of one hierarchy share its directory. */
 static bool is_first_of_hierarchy(const struct cgroup_set *set, size_t controller)
@@ -85,7 +88,7 @@ bool cgroup_stock_give(const struct cgroup_set *set, const char *name, const str
 {
 	static uint64_t count;
 	bool any = false;
-	if (stocked == STOCK_MAX || limits->cpu_permille != 0)
+	if (stocked == SANDBOXES_MAX || limits->cpu_permille != 0)
 		return false;
 	for (size_t i = 0; i < CONTROLLER_COUNT; i++) {
 		any = any || set->v1_fd[i] >= 0;
@@ -98,6 +101,7 @@ bool cgroup_stock_give(const struct cgroup_set *set, const char *name, const str
 		return false;
 	spare->limits = *limits;
 	stocked++;
+	trim_at_ms = boot_ms() + QUIET_MS;
 	return true;
 }
 
@@ -106,5 +110,30 @@ bool cgroup_stock_take(const struct cgroup_set *set, const char *name, struct cg
 	if (stocked == 0 || !rename_all(set, stock[stocked - 1].name, name))
 		return false;
 	*limits = stock[--stocked].limits;
+	trim_at_ms = boot_ms() + QUIET_MS;
 	return true;
+}
+
+static bool remove_spare(const struct cgroup_set *set, const char *name)
+{
+	bool gone = true;
+	for (size_t i = 0; i < CONTROLLER_COUNT; i++)
+		if (is_first_of_hierarchy(set, i) && unlinkat(set->v1_fd[i], name, AT_REMOVEDIR) != 0 && errno != ENOENT)
+			gone = false;
+	return gone;
+}
+
+uint64_t cgroup_stock_due_ms(void)
+{
+	return stocked > KEPT_MAX ? trim_at_ms : UINT64_MAX;
+}
+
+void cgroup_stock_trim(const struct cgroup_set *set, uint64_t now_ms)
+{
+	if (now_ms < cgroup_stock_due_ms())
+		return;
+	trim_at_ms = now_ms + REMOVED_EVERY_MS;
+	/* The oldest kept stay. One that is busy, though no task is in it, is tried again. */
+	for (size_t i = 0; i < REMOVED_AT_ONCE && stocked > KEPT_MAX && remove_spare(set, stock[stocked - 1].name); i++)
+		stocked--;
 }

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cgroup-stock.h"
 #include "codec.h"
 #include "jail-table.h"
 
@@ -214,6 +215,7 @@ void pool_turn(uint64_t now_ms)
 	       counts[PREPARED] + counts[PREPARING] < PREPARED_MAX)
 		if (!prepare_one(NETWORK_NONE))
 			break;
+	cgroup_stock_trim(zygote.cgroups, now_ms);
 }
 
 uint64_t pool_due_ms(void)
@@ -221,5 +223,6 @@ uint64_t pool_due_ms(void)
 	const uint32_t *counts = zygote.counts[NETWORK_NONE];
 	bool fills = !filling_stopped && uids.count + next_uids.count > 0 && counts[PREPARING] < PREPARING_AHEAD_MAX &&
 		     counts[PREPARED] + counts[PREPARING] < PREPARED_MAX;
-	return fills ? fill_at_ms : NEVER_MS;
+	uint64_t fill_ms = fills ? fill_at_ms : NEVER_MS;
+	return cgroup_stock_due_ms() < fill_ms ? cgroup_stock_due_ms() : fill_ms;
 }
