@@ -13,6 +13,7 @@ import type { RpcPeer, RpcSession } from "../../runtime/transport/server-connect
 import { API_VERSION, calls, helloSchema, streams, type CallName, type DoctorRow, type StreamName } from "../../machines/messages/api.ts";
 import type { System } from "../../actors/contract.ts";
 import { boundedEvents, boundedPage } from "./results-page.ts";
+import { answerChild } from "./child-requests.ts";
 import { answerPermission } from "./permission-requests.ts";
 import { journalRow } from "./doctor-rows.ts";
 import { answerJournal } from "./journal-requests.ts";
@@ -149,18 +150,10 @@ export class ClientSession implements RpcSession {
       case "journal.backup":
         return answerJournal(system, name, params);
       case "child.list":
-        return { children: await system.children() };
-      case "child.resize": {
-        const { child, execId, rows, columns } = parseRequest(calls[name], params);
-        await system.resizeExec(child, execId, rows, columns);
-        return {};
-      }
+      case "child.resize":
       case "child.freeze":
-        await system.freezeChild(parseRequest(calls[name], params).child);
-        return {};
       case "child.thaw":
-        await system.thawChild(parseRequest(calls[name], params).child);
-        return {};
+        return answerChild(system, name, params);
       case "grant.create":
       case "grant.list":
       case "grant.revoke":

@@ -13,9 +13,9 @@ test("who is alone with little goes on at once", () => {
 test("a flood passes a bounded amount in a turn, and each other session comes in between", async () => {
   const turns = new FairTurns();
   const passed: string[] = [];
-  let flooding = true;
+  const end = new AbortController();
   const flood = (async () => {
-    while (flooding) {
+    while (!end.signal.aborted) {
       await turns.take(TURN_BYTES_MAX);
       passed.push("flood");
     }
@@ -34,7 +34,7 @@ test("a flood passes a bounded amount in a turn, and each other session comes in
   // Not behind more than the flood's share of two turns.
   expect(passed.length - before - inOneTurn).toBeLessThan(20);
   expect(passed.filter((name) => name !== "flood")).toEqual(["a", "b", "c"]);
-  flooding = false;
+  end.abort();
   await flood;
 });
 

@@ -16,7 +16,7 @@ interface Completed {
 type Names = "runs" | "children" | "approvals" | "grants" | "files";
 
 const COMMANDS_OF: Readonly<Record<Exclude<Names, "files">, ReadonlySet<string>>> = {
-  runs: new Set(["logs", "results", "cancel", "resume", "replay", "rm"]),
+  runs: new Set(["logs", "results", "events", "cancel", "resume", "replay", "rm"]),
   children: new Set(["shell", "doctor", "grant", "freeze", "thaw"]),
   approvals: new Set(["approve", "deny"]),
   grants: new Set(["revoke", "diff", "apply", "discard", "undo"]),

@@ -68,7 +68,8 @@ function progress(view: RunView, frame: Frame): string {
 
 /** The age of its last sign of life, or how far it says it is. */
 function sign(task: RunningTask, nowMs: number): string {
-  if (task.condition.type === "working" && task.progress?.fraction != null) return `${Math.floor(task.progress.fraction * 100)}%`;
+  const fraction = task.progress?.fraction ?? null;
+  if (task.condition.type === "working" && fraction !== null) return `${Math.floor(fraction * 100)}%`;
   const quietMs = task.lastSignAtMs === null ? 0 : nowMs - task.lastSignAtMs;
   return quietMs < 2000 ? "" : `quiet ${formatDuration(quietMs)}`;
 }
