@@ -129,6 +129,7 @@ export class PreparedDefinition {
       if (row.hash !== this.hash) {
         throw new CohortError("JOURNAL_VERSION", {
           on: `${row.ref}: the definition of ${this.kind} changed, its version ${this.version} did not`,
+          hint: `give it version ${this.version + 1} and a migration from ${this.version}; nothing was changed`,
         });
       }
       return stored;
@@ -139,8 +140,20 @@ export class PreparedDefinition {
     for (let version = row.version; version < this.version; version++) {
       const step = this.#definition.migrations?.[version];
       if (step === undefined)
-        throw new CohortError("JOURNAL_VERSION", { on: `${row.ref}: no migration of ${this.kind} from version ${version}` });
-      snapshot = step(snapshot);
+        throw new CohortError("JOURNAL_VERSION", {
+          on: `${row.ref}: no migration of ${this.kind} from version ${version}`,
+          hint: `add the migration from version ${version} to ${version + 1}; nothing was changed`,
+        });
+      try {
+        snapshot = step(snapshot);
+      } catch (cause) {
+        const why = cause instanceof Error ? cause.message : String(cause);
+        throw new CohortError("JOURNAL_VERSION", {
+          on: `${row.ref}: the migration of ${this.kind} from version ${version} failed: ${why}`,
+          hint: "mend the migration; nothing was changed",
+          cause,
+        });
+      }
     }
     return snapshot;
   }

@@ -15,6 +15,17 @@ async function filled(directory: string): Promise<void> {
   await runtime.stop();
 }
 
+/** All that the tables hold, but the number of the tail's generation, which each opening may raise. */
+function rows(directory: string): readonly unknown[] {
+  const database = new DatabaseSync(join(directory, "journal.sqlite"));
+  try {
+    const tables = database.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name <> 'tail' ORDER BY name").all();
+    return tables.map(({ name }) => [name, database.prepare(`SELECT * FROM "${String(name)}"`).all()]);
+  } finally {
+    database.close();
+  }
+}
+
 describe("a journal", () => {
   it("is private: files 0600 in a directory 0700, whatever the umask and mode were", async () => {
     const directory = join(await temporaryDirectory(), "state");
@@ -94,12 +105,28 @@ describe("a definition that changed", () => {
       "without a new version",
       { ...worker, machine: createMachine({ id: "other", initial: "x", states: { x: {} } }) },
       "its version 1 did not",
+      "give it version 2 and a migration from 1; nothing was changed",
     ],
-    ["to an older version than the journal's", { ...worker, version: 0 }, "this build knows 0"],
+    ["to an older version than the journal's", { ...worker, version: 0 }, "this build knows 0", "use the version of Cohort that wrote it"],
     [
       "to a version without a migration",
       { ...worker, version: 3, migrations: { 1: (snapshot: Json) => snapshot } },
       "no migration of worker from version 2",
+      "add the migration from version 2 to 3; nothing was changed",
+    ],
+    [
+      "to a version whose migration throws",
+      {
+        ...worker,
+        version: 2,
+        migrations: {
+          1: (): Json => {
+            throw new Error("it cannot be done");
+          },
+        },
+      },
+      "worker:a: the migration of worker from version 1 failed: it cannot be done",
+      "mend the migration; nothing was changed",
     ],
     [
       "to states that the snapshot does not know",
@@ -110,15 +137,21 @@ describe("a definition that changed", () => {
         migrations: { 1: (snapshot: Json) => snapshot },
       },
       "its state is not in version 2",
+      "use the version of Cohort that wrote it",
     ],
-  ])("%s refuses to load while an actor of it lives", async (_, definition, words) => {
-    const directory = await temporaryDirectory();
-    await filled(directory);
-    const opening = open(directory, { definitions: [definition] });
-    await expect(opening).rejects.toMatchObject({ code: "JOURNAL_VERSION", message: expect.stringContaining(words) as string });
-    const unharmed = await open(directory);
-    expect(unharmed.stats().actors).toBe(1);
-  });
+  ])(
+    "%s refuses to load while an actor of it lives, says what to do, and leaves the journal as it was",
+    async (_, definition, words, hint) => {
+      const directory = await temporaryDirectory();
+      await filled(directory);
+      const before = rows(directory);
+      const opening = open(directory, { definitions: [definition] });
+      await expect(opening).rejects.toMatchObject({ code: "JOURNAL_VERSION", message: expect.stringContaining(words) as string, hint });
+      expect(rows(directory)).toEqual(before);
+      const unharmed = await open(directory);
+      expect(unharmed.stats().actors).toBe(1);
+    },
+  );
 
   it("with a migration for every step loads what they make of the snapshot", async () => {
     const directory = await temporaryDirectory();
