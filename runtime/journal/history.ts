@@ -10,7 +10,7 @@ import {
 import type { Cell } from "./batch-rows.ts";
 
 /** A page beyond this would hold up commits noticeably. */
-const PAGE_CHARS_MAX = 1024 ** 2;
+const PAGE_CHARS_MAX = 256 * 1024;
 
 const ACTORS = `WITH RECURSIVE tree (name) AS (SELECT ?1 UNION SELECT scope.name FROM scope JOIN tree ON scope.parent = tree.name)
   SELECT ref, version, hash, status, snapshot FROM actor WHERE scope IN (SELECT name FROM tree) AND ref >= ?2 ORDER BY ref LIMIT ?3`;
