@@ -18,6 +18,8 @@ import type { Journal } from "../journal/journal-port.ts";
 import { Batch, type LoggedRow } from "./batch.ts";
 
 export interface CommitterEvents {
+  /** A long delivery is half done: its batch must not be written yet. */
+  held(): boolean;
   /** Many actors live: others will join a commit that waits a little. */
   crowded(): boolean;
   /** The journal refused a key that was used before: effects of these ids must not run. Called before the batch's callbacks. */
@@ -80,7 +82,7 @@ export class Committer {
   }
 
   flush(): void {
-    if (this.#inFlight !== null || this.#failure !== null || this.#batch.empty) return;
+    if (this.#inFlight !== null || this.#failure !== null || this.#batch.empty || this.#events.held()) return;
     const waitMs = this.#waitMs();
     if (waitMs <= 0) return this.#send();
     const dueAtMs = this.#environment.monotonicMs() + waitMs;
@@ -89,7 +91,7 @@ export class Committer {
     this.#dueAtMs = dueAtMs;
     this.#timer = this.#environment.after(waitMs, () => {
       this.#timer = null;
-      if (this.#inFlight === null && this.#failure === null && !this.#batch.empty) this.#send();
+      if (this.#inFlight === null && this.#failure === null && !this.#batch.empty && !this.#events.held()) this.#send();
     });
   }
 
@@ -182,7 +184,7 @@ export class Committer {
     batch.settle();
     if (batch.logged.length > 0) this.#events.logged(batch.logged);
     // On a full disk there is always a batch in hand, empty perhaps: its commit says that there is space again.
-    if (this.#full && this.#failure === null) this.#send();
+    if (this.#full && this.#failure === null && !this.#events.held()) this.#send();
     else this.flush();
     this.#events.resumed();
   }

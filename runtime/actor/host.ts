@@ -96,6 +96,7 @@ export class Host {
   #makeCommitter(): Committer {
     const { journal, environment, loaded } = this.#parts;
     return new Committer(journal, environment, loaded.sequence, {
+      held: () => this.#loop.isWithin,
       crowded: () => this.#registry.size >= CROWD_ACTORS_MIN,
       duplicates: (ids) => this.#refuse(ids),
       logged: this.#parts.logged,
@@ -202,11 +203,11 @@ export class Host {
     return full || failure !== null || (busy && (batch.events >= BATCH_EVENTS_MAX || batch.chars >= BATCH_CHARS_MAX));
   }
 
-  #handle(delivery: Delivery): void {
+  #handle(delivery: Delivery): Iterator<void> | null {
     if (isEdge(delivery)) this.#edgeWaiting--;
     // Also before the disk is full: it may be so when this comes to be written.
     if (this.#isUrgent(delivery)) this.#committer.batch.control = true;
-    this.#steps.take(delivery);
+    return this.#steps.take(delivery);
   }
 
   #refuse(ids: readonly number[]): void {
@@ -226,7 +227,11 @@ export class Host {
   /** On a full disk: a cancellation, and what follows from it, is not held up. */
   #press(): void {
     if (!this.#committer.full || this.#committer.failure !== null) return;
-    for (const delivery of this.#mailboxes.takeWanted((waiting) => this.#isUrgent(waiting))) this.#handle(delivery);
+    for (const delivery of this.#mailboxes.takeWanted((waiting) => this.#isUrgent(waiting))) {
+      const rest = this.#handle(delivery);
+      // At once: there is little else to do on a full disk.
+      for (let more = rest !== null; more;) more = rest?.next().done === false;
+    }
     this.#committer.press();
   }
 

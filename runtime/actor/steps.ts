@@ -7,6 +7,7 @@
  * 4. What is for an earlier incarnation is a dead letter: its effects' outcomes, and what it sent itself.
  */
 import type { Effects } from "../effects/effects.ts";
+import type { ActorRef } from "../kernel/actions.ts";
 import { CohortError } from "../kernel/error.ts";
 import { EARLIER_INCARNATION, TOMBSTONE } from "../kernel/history.ts";
 import { encodeJson } from "../kernel/json.ts";
@@ -17,6 +18,9 @@ import type { Supervision } from "../supervisor/supervision.ts";
 import type { EventFacts } from "./batch.ts";
 import { isEdge, type Delivery, type EdgeDelivery, type MessageDelivery, type OutcomeDelivery } from "./delivery.ts";
 import type { World, WorldParts } from "./world.ts";
+
+/** Members of a cancelled scope that are told before the clock is looked at: about 0.1 ms. */
+const TELL_CHUNK = 64;
 
 export interface StepParts extends WorldParts {
   readonly effects: Effects;
@@ -34,16 +38,18 @@ export class Steps {
     this.#supervision = supervision;
   }
 
-  take(delivery: Delivery): void {
-    if (!isEdge(delivery)) return this.#inner(delivery);
+  /** Answers the rest of it, where it is long: all of it is one transaction. */
+  take(delivery: Delivery): Iterator<void> | null {
+    if (!isEdge(delivery)) return this.#inner(delivery) ?? null;
     try {
-      this.#edge(delivery);
+      return this.#edge(delivery) ?? null;
     } catch (error) {
       delivery.waiter.reject(error instanceof CohortError ? error : new CohortError("INTERNAL", { cause: error, on: String(error) }));
+      return null;
     }
   }
 
-  #inner(delivery: Exclude<Delivery, EdgeDelivery>): void {
+  #inner(delivery: Exclude<Delivery, EdgeDelivery>): Iterator<void> | void {
     switch (delivery.type) {
       case "message":
         return this.#message(delivery);
@@ -61,7 +67,7 @@ export class Steps {
     }
   }
 
-  #edge(delivery: EdgeDelivery): void {
+  #edge(delivery: EdgeDelivery): Iterator<void> | void {
     const { counters } = this.#parts;
     switch (delivery.type) {
       case "post":
@@ -70,8 +76,8 @@ export class Steps {
         return this.#spawn(delivery);
       case "cancelScope": {
         const { scope, mode, reason, origin, waiter } = delivery;
-        this.#cancelScope(scope, mode, reason, { cause: "scope", source: encodeJson({ ...origin }) });
-        return this.#parts.batch().answer(waiter, true);
+        this.#parts.batch().answer(waiter, true);
+        return this.#cancelScope(scope, mode, reason, { cause: "scope", source: encodeJson({ ...origin }) });
       }
       case "erase":
         return this.#erase(delivery);
@@ -110,12 +116,19 @@ export class Steps {
     if (spawned.type === "created") for (const file of files) batch.file(file);
   }
 
-  #cancelScope(scope: string, mode: CancelMode, reason: string, cause: Pick<EventFacts, "cause" | "source">): void {
+  #cancelScope(scope: string, mode: CancelMode, reason: string, cause: Pick<EventFacts, "cause" | "source">): Iterator<void> {
     const told = this.#parts.scopes.cancel(scope, mode, reason);
     const facts = { seq: this.#parts.next(), atMs: this.#parts.environment.now(), actor: `scope:${scope}`, sourceId: null } as const;
     const payload = encodeJson({ mode, reason });
     this.#parts.batch().event({ ...facts, ...cause, type: "cancelScope", payload, outcome: "applied", detail: `${told.length} told` });
-    for (const ref of told) this.#world.sendCancel(scope, ref, mode, reason);
+    return this.#tell(told, scope, mode, reason);
+  }
+
+  *#tell(told: readonly ActorRef[], scope: string, mode: CancelMode, reason: string): Generator<void> {
+    for (const [index, ref] of told.entries()) {
+      this.#world.sendCancel(scope, ref, mode, reason);
+      if (index % TELL_CHUNK === TELL_CHUNK - 1) yield;
+    }
   }
 
   #erase({ erasure, origin, waiter }: Extract<Delivery, { type: "erase" }>): void {
@@ -157,7 +170,7 @@ export class Steps {
     this.#world.give(actor, event, text, cause);
   }
 
-  #timer({ timer }: Extract<Delivery, { type: "timer" }>): void {
+  #timer({ timer }: Extract<Delivery, { type: "timer" }>): Iterator<void> | void {
     if (!timer.live) return;
     if (timer.owner.startsWith("scope:")) {
       this.#parts.timers.disarm(timer);

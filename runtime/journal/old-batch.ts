@@ -1,9 +1,9 @@
 /** A batch that an older build left in the tail, as the present tables take it. */
 import { ROW_WIDTHS, type BatchRows, type Cell } from "./batch-rows.ts";
 
-function mapped(cells: readonly Cell[] | undefined, width: number, row: (cells: readonly Cell[]) => readonly Cell[]): Cell[] {
+function mapped(cells: readonly Cell[], width: number, row: (cells: readonly Cell[]) => readonly Cell[]): Cell[] {
   const all: Cell[] = [];
-  for (let start = 0; cells !== undefined && start < cells.length; start += width) all.push(...row(cells.slice(start, start + width)));
+  for (let start = 0; start < cells.length; start += width) all.push(...row(cells.slice(start, start + width)));
   return all;
 }
 
@@ -21,7 +21,7 @@ function effect(cells: readonly Cell[]): readonly Cell[] {
 
 export function presentBatch(batch: BatchRows): BatchRows {
   if (batch.format !== undefined) return batch;
-  const { actors, effects, scopes, ...rest } = batch.tables;
+  const { actors = [], effects = [], scopes = [], ...rest } = batch.tables;
   const tables = {
     ...rest,
     actors: mapped(actors, 10, actor),

@@ -175,21 +175,20 @@ export class Mailboxes {
     this.#parts.ready();
   }
 
-  #pull(mailbox: Mailbox): void {
+  /** `written`: all that stayed behind is in the journal by now. */
+  #pull(mailbox: Mailbox, written = false): void {
     mailbox.pulling = true;
     this.#parts.pull(mailbox.receiver, mailbox.lastId, mailbox.room).then(
-      (rows) => this.#pulled(mailbox, rows),
+      (rows) => this.#pulled(mailbox, rows, written),
       (error: unknown) => this.#parts.failed(error),
     );
   }
 
-  #pulled(mailbox: Mailbox, rows: readonly OutboxRow[]): void {
+  #pulled(mailbox: Mailbox, rows: readonly OutboxRow[], written: boolean): void {
     if (rows.length === 0) {
-      // What stayed behind is not written yet.
-      this.#parts.afterCommit(() => {
-        mailbox.pulling = false;
-        if (mailbox.wantsPull) this.#pull(mailbox);
-      });
+      const on = `${mailbox.beyond} messages for ${mailbox.receiver} are not in the outbox`;
+      if (written) this.#parts.failed(new CohortError("INTERNAL", { on }));
+      else this.#parts.afterCommit(() => this.#pull(mailbox, true));
       return;
     }
     mailbox.pulling = false;
