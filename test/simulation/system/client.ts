@@ -136,7 +136,8 @@ export class Client {
           if (this.#daemon.system !== system) break;
         }
       } catch (error) {
-        if (!isCohortError(error, "CANCELLED")) this.#computer.violate(`watcher ${number} of ${run}: ${String(error)}`);
+        // A result may wait for space.
+        if (!isCohortError(error, "CANCELLED") && !isCohortError(error, "JOURNAL_FULL")) this.#computer.violate(`watcher ${number} of ${run}: ${String(error)}`);
       }
       stop.abort();
       await this.#sleep(1 + this.#random.next() * 20);

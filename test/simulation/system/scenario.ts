@@ -3,6 +3,9 @@ import { runSpecSchema, type RunSpec, type TaskInput } from "../../../machines/m
 import type { Death } from "../../../runtime/simulated/disk-gate.ts";
 import { SeededRandom } from "../../../runtime/simulated/seeded-random.ts";
 
+/** Directories of the person that children ask for; the last one is not there. */
+export const GIVEN = ["/data/one", "/data/two", "/data/one/deep", "/data/nowhere"] as const;
+
 export interface CancelPlan {
   readonly afterMs: number;
   readonly mode: "grace" | "kill";
@@ -69,6 +72,9 @@ function runPlan(random: SeededRandom, seed: number, number: number, stormMs: nu
   const spec = runSpecSchema.parse({
     title: `simulated ${number}`,
     tasks,
+    preAnswers: random.chance(0.2)
+      ? [{ path: random.pick(GIVEN), mode: random.pick(["ro", "rw"] as const), decision: random.pick(["approve", "deny"] as const) }]
+      : [],
     ...(random.chance(0.7) ? { jobs: random.between(1, 4) } : {}),
     ...(random.chance(0.1) ? { deadlineMs: random.between(50, 5000) } : {}),
     ...(random.chance(0.3) ? { halt: { when: random.pick(["soon", "now"]), failures: random.between(1, 2) } } : {}),
@@ -100,6 +106,7 @@ function task(random: SeededRandom, index: number): TaskInput {
 }
 
 function word(random: SeededRandom): string {
+  if (random.chance(0.12)) return `ask:${random.pick(["ro", "ro", "staged", "rw"])}:${random.pick(GIVEN)}`;
   switch (random.below(4)) {
     case 0:
       return `out:${random.pick([1, 100, 3000, 40_000, 300_000])}`;

@@ -6,6 +6,7 @@ import { SimulatedWarden } from "../warden/simulated-warden.ts";
 import { checkAll } from "./checks.ts";
 import { Client } from "./client.ts";
 import { Daemon, STATE } from "./daemon.ts";
+import { Person } from "./person.ts";
 import { scenarioOf, type Scenario } from "./scenario.ts";
 import { storm } from "./storm.ts";
 
@@ -47,13 +48,17 @@ async function live(computer: Computer, scenario: Scenario): Promise<void> {
   const { environment } = computer;
   const warden = new SimulatedWarden(computer);
   computer.files.makeDirectory(STATE, true);
+  computer.files.makeDirectory("/data/one/deep", true);
+  computer.files.makeDirectory("/data/two", true);
+  for (const path of ["/data", "/data/one"]) computer.files.sync(computer.files.get(path), path);
   computer.files.sync(computer.files.get("/"), "/");
   const daemon = new Daemon(computer, warden);
   const clients = scenario.runs.map((plan) => new Client(plan, computer, daemon));
   daemon.start();
   storm(scenario, computer, warden, daemon);
-  const work = Promise.all(clients.map((client) => client.carryOut()));
-  work.catch(() => {});
+  const person = new Person(computer, daemon, warden);
+  const work = Promise.all([...clients.map((client) => client.carryOut()), person.answer(() => clients.every(({ done }) => done))]);
+  work.catch((error: unknown) => computer.violate(String(error)));
   const bounds = { msMax: scenario.calmAtMs + END_MS_MAX, stepsMax: STEPS_MAX };
   const stopped = await environment.runUntil(() => computer.violations.length > 0 || clients.every(({ done }) => done), bounds);
   if (computer.violations.length > 0) return;

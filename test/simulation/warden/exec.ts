@@ -60,7 +60,6 @@ export class SimulatedExec {
   #at = 0;
   /** Of the present step. */
   #done = 0;
-  #answersSeen = 0;
   #isDeaf = false;
   #frozen = false;
   #waiting = false;
@@ -126,7 +125,7 @@ export class SimulatedExec {
       case "flaky":
         return this.facts.execution <= step.times ? this.end({ cause: "exited", code: 1, signal: 0 }) : this.#next();
       case "ask":
-        return this.#ask(step.line);
+        return this.#ask(step.mode, step.path);
       case "deaf":
         this.#isDeaf = true;
         return this.#next();
@@ -169,15 +168,12 @@ export class SimulatedExec {
     if (this.stdinFin && this.#done === this.stdin.length) this.#next();
   }
 
-  /** Answered by a line. */
-  #ask(line: string): void {
+  /** Its id is the place of its step. */
+  #ask(mode: string, path: string): void {
     if (this.#done === 0) {
       this.#done = 1;
-      this.#put("tools", Buffer.from(`${line}\n`));
+      this.#put("tools", Buffer.from(`${JSON.stringify({ id: this.#at, ask: "directory", path, mode, why: "simulated" })}\n`));
     }
-    const lines = this.toolsIn.toString("utf8").split("\n").length - 1;
-    if (lines <= this.#answersSeen) return;
-    this.#answersSeen = lines;
-    this.#next();
+    if (this.toolsIn.toString("utf8").includes(`"id":${this.#at},`)) this.#next();
   }
 }

@@ -1,6 +1,6 @@
 /**
  * What a simulated program does, as words of its command: `out:BYTES`, `err:BYTES`, `sleep:MS`, `file:NAME=BYTES`, `exit:CODE`, `signal:NUMBER`, `hang`, `deaf`
- * (ignores SIGTERM from there on), `cat` (stdin to stdout), `flaky:TIMES` (exit 1 in the first attempts), `ask:LINE` (over the tools channel, until its answer).
+ * (ignores SIGTERM from there on), `cat` (stdin to stdout), `flaky:TIMES` (exit 1 in the first attempts), `ask:MODE:PATH` (for a directory, until there is an answer).
  * Pure.
  */
 export type Step =
@@ -10,7 +10,7 @@ export type Step =
   | { readonly type: "exit"; readonly code: number }
   | { readonly type: "signal"; readonly signal: number }
   | { readonly type: "flaky"; readonly times: number }
-  | { readonly type: "ask"; readonly line: string }
+  | { readonly type: "ask"; readonly mode: string; readonly path: string }
   | { readonly type: "hang" | "deaf" | "cat" };
 
 export function stepsOf(argv: readonly string[]): readonly Step[] {
@@ -35,7 +35,7 @@ function stepOf(word: string): Step {
     case "flaky":
       return { type: "flaky", times: Number(value) };
     case "ask":
-      return { type: "ask", line: value };
+      return { type: "ask", mode: value.slice(0, value.indexOf(":")), path: value.slice(value.indexOf(":") + 1) };
     case "file": {
       const [file = "", bytes = "0"] = value.split("=");
       return { type: "file", name: file, bytes: Number(bytes) };

@@ -34,6 +34,8 @@ const LEASE_FREEZE_MS = 60_000;
 const LEASE_KILL_MS = 15 * 60_000;
 const SIGKILL = 9;
 const CHUNK_BYTES_MAX = 32_768;
+/** An archive of differences, as docs/design/staged.md has it. */
+const NOTHING_CHANGED = Buffer.from("cohort-diff 1\n\0\0");
 
 export class SimulatedWarden {
   readonly ledger = new Ledger();
@@ -223,13 +225,18 @@ export class SimulatedWarden {
     if (isTask) this.ledger.executions.push({ name, run, index: Number(task), exec, wardenId: this.wardenId });
     this.computer.trace.add("executed", `${name} ${plan.execId} ${plan.kind}`);
     if (plan.kind === "collect") return this.#collect(sandbox, exec);
+    if (plan.kind === "diff") return this.#tellAll(sandbox, exec, NOTHING_CHANGED);
     exec.freeze(sandbox.state === "frozen");
   }
 
   /** First it kills every other program. */
   #collect(sandbox: Sandbox, exec: SimulatedExec): void {
     for (const other of sandbox.execs.values()) if (other !== exec) other.kill(SIGKILL);
-    exec.out.stdout.all = sandbox.archive();
+    this.#tellAll(sandbox, exec, sandbox.archive());
+  }
+
+  #tellAll(sandbox: Sandbox, exec: SimulatedExec, bytes: Buffer): void {
+    exec.out.stdout.all = bytes;
     this.#flush(sandbox, exec, "stdout");
     exec.end({ cause: "exited", code: 0, signal: 0 });
   }
@@ -319,7 +326,11 @@ export class SimulatedWarden {
     if (offset > exec.toolsIn.length) return this.computer.violate(`a gap in the tools channel of ${name}`);
     exec.toolsIn = Buffer.concat([exec.toolsIn, bytes.subarray(exec.toolsIn.length - offset)]);
     exec.wake();
-    const { length } = exec.toolsIn;
+    this.#tellToolsTaken(name, execId, exec);
+    exec.wake();
+  }
+
+  #tellToolsTaken(name: string, execId: number, { toolsIn: { length } }: SimulatedExec): void {
     this.#connection?.tell("tools acked", (events) => events.toolsAcked?.(name, execId, length));
   }
 
@@ -394,8 +405,9 @@ export class SimulatedWarden {
   /** To a new connection: everything unacknowledged, from the acknowledged offset on. */
   #resend(): void {
     for (const sandbox of this.sandboxes.values()) {
-      for (const exec of sandbox.execs.values()) {
+      for (const [execId, exec] of sandbox.execs) {
         exec.exitSent = false;
+        if (exec.facts.plan.tools !== undefined) this.#tellToolsTaken(sandbox.plan.name, execId, exec);
         for (const stream of STREAMS) {
           exec.out[stream].sent = exec.out[stream].acked;
           this.#flush(sandbox, exec, stream);
