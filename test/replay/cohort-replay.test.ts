@@ -2,6 +2,8 @@
 import { cpSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { createMachine } from "xstate";
+import { machinesOf } from "../../app/cli/replay/machine-file.ts";
 import { CohortProcess, type Ended } from "../cli/cohort-process.ts";
 import { OwnHome, ownHomeUnavailable } from "../daemon/own-home.ts";
 
@@ -148,30 +150,61 @@ describe.skipIf(ownHomeUnavailable !== null)("cohort replay", { timeout: 90_000 
     });
   });
 
+  it("ends at the tombstones of a run that was deleted, cleanly", async () => {
+    const summary = (await cohort(["replay", "@", "--json"])).stdout.trimEnd().split("\n").at(-1) ?? "";
+    const { run } = JSON.parse(summary) as { readonly run: string };
+    const detached = await cohort(["map", "-q", "--no-cwd", "--", "true", ":::", "x"]);
+    expect(detached.status).toBe(0);
+    expect((await cohort(["rm", run])).status).toBe(0);
+    const { status, stdout, stderr } = await cohort(["replay", run]);
+    expect([status, stderr]).toEqual([0, ""]);
+    expect(stdout).toMatch(/\nchild +3 +0 +0 {2}all: ends at its tombstone\n/);
+    expect(stdout).toMatch(/\n! deleted: its events were deleted, so the replay ends at their tombstones; nothing is left to compare\n$/);
+    expect((await cohort(["replay", "@"])).stdout).toMatch(/\n✓ the same: 3 actors, /);
+  });
+
   it("says what is wrong with a file that has no machine for it", async () => {
     const wrong = async (name: string, text: string): Promise<string> => {
       const { status, stdout, stderr } = await cohort(["replay", "@", "--what-if", file(name, text)]);
       expect([name, status, stdout]).toEqual([name, 255, ""]);
       return stderr.split("\n")[0] ?? "";
     };
-    const none = "cohort: there is no machine to replay with: ";
-    expect(await wrong("empty.ts", "export {};")).toBe(`${none}empty.ts: it exports nothing`);
-    expect(await wrong("number.ts", "export const child = 7;")).toBe(`${none}number.ts: it exports child, none of them a machine`);
-    expect(await wrong("broken.ts", "export const child = ;")).toMatch(
-      /^cohort: there is no machine to replay with: broken.ts cannot be loaded: /,
+    expect(await wrong("number.ts", "export const child = 7;")).toBe(
+      "cohort: there is no machine to replay with: number.ts: it exports child, none of them a machine",
     );
-    expect(await wrong("absent-import.ts", 'import "nowhere-to-be-found";')).toMatch(
-      /absent-import.ts cannot be loaded: Cannot find package 'nowhere-to-be-found'/,
+    expect(await wrong("broken.ts", 'import "nowhere-to-be-found";')).toMatch(
+      /: broken.ts cannot be loaded: Cannot find package 'nowhere-to-be-found'/,
     );
-    const machine = 'import { createMachine } from "xstate";\n';
-    expect(await wrong("dragon.ts", `${machine}export const dragon = createMachine({});`)).toMatch(
+    expect(await wrong("dragon.ts", 'import { createMachine } from "xstate";\nexport const dragon = createMachine({});')).toMatch(
       /: no actor of a run is of kind dragon; there are run, relay, child, grant, approval$/,
     );
-    expect(await wrong("two.ts", `${machine}export const child = createMachine({});\nexport const childMachine = createMachine({});`)).toBe(
-      `${none}two.ts exports two machines of kind child`,
-    );
-    expect(await wrong("working.ts", `${machine}export const child = createMachine({ entry: () => {} });`)).toMatch(/an inline action/);
     const { status, stderr } = await cohort(["replay", "nosuchrun"]);
     expect([status, stderr.split("\n")[0]]).toEqual([255, "cohort: no such run: nosuchrun"]);
+  });
+});
+
+describe("a module with changed machines", () => {
+  const one = createMachine({ id: "child" });
+  const other = createMachine({ id: "child" });
+
+  it("names the actor by the export, by the definition's kind, or where it is the default by the machine's id", () => {
+    const found = [{ kind: "child", machine: one }];
+    for (const exported of [
+      { child: one },
+      { childMachine: one },
+      { default: one },
+      { mine: { kind: "child", machine: one } },
+      { child: one, default: one },
+    ])
+      expect([Object.keys(exported), machinesOf("x.ts", { ...exported, limit: 3 })]).toEqual([Object.keys(exported), found]);
+    expect(machinesOf("x.ts", { run: one, child: other }).map(({ kind }) => kind)).toEqual(["run", "child"]);
+  });
+
+  it("is refused with the reason when it has none, or two of a kind", () => {
+    expect(() => machinesOf("x.ts", {})).toThrow("there is no machine to replay with: x.ts: it exports nothing");
+    expect(() => machinesOf("x.ts", { child: { transition: 1 }, run: null })).toThrow(
+      "x.ts: it exports child, run, none of them a machine",
+    );
+    expect(() => machinesOf("x.ts", { child: one, childMachine: other })).toThrow("x.ts exports two machines of kind child");
   });
 });

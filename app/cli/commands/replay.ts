@@ -1,5 +1,6 @@
 /** `cohort replay`: the journal of a run through the machines again, here; with --what-if also through changed ones. */
-import type { ActorReplayed } from "../../../sdk/index.ts";
+import { isCohortError } from "../../../runtime/kernel/error.ts";
+import type { ActorReplayed, Cohort } from "../../../sdk/index.ts";
 import { loadMachines } from "../replay/machine-file.ts";
 import { Tally } from "../replay/tally.ts";
 import { writeNow } from "../report.ts";
@@ -57,11 +58,25 @@ function summary(run: string, tally: Tally, kinds: readonly string[]): unknown {
   };
 }
 
+/** A deleted run is listed nowhere, but its whole id leads to its tombstones. */
+async function namedRun(
+  cohort: Cohort,
+  written: string,
+): Promise<{ readonly run: string; readonly title: string; readonly lives: boolean }> {
+  try {
+    const { run, title, status } = await findRun(cohort, written);
+    return { run, title, lives: status === "running" || status === "cancelling" };
+  } catch (error) {
+    if (!isCohortError(error, "RUN_UNKNOWN") || !/^[a-z0-9]{4,32}$/.test(written)) throw error;
+    return { run: written, title: "", lives: false };
+  }
+}
+
 export function replayCommand(written: string, options: ReplayOptions): Promise<number> {
   return withCohort(async (cohort) => {
     const changed = options.whatIf === undefined ? [] : await loadMachines(options.whatIf);
     const kinds = changed.map(({ kind }) => kind);
-    const { run: id, title, status } = await findRun(cohort, written);
+    const { run: id, title, lives } = await namedRun(cohort, written);
     const json = options.json === true;
     const tally = new Tally();
     for await (const replayed of cohort.attach(id).replay({ changed })) {
@@ -70,8 +85,8 @@ export function replayCommand(written: string, options: ReplayOptions): Promise<
     }
     if (json) writeNow(1, jsonLine(summary(id, tally, kinds)));
     else {
-      const lives = status === "running" || status === "cancelling" ? ", which goes on: up to here" : "";
-      writeNow(1, `run ${shortRun(id)}${title === "" ? "" : ` “${neutraliseLine(title)}”`}${lives}\n\n${page(tally, kinds)}`);
+      const upToHere = lives ? ", which goes on: up to here" : "";
+      writeNow(1, `run ${shortRun(id)}${title === "" ? "" : ` “${neutraliseLine(title)}”`}${upToHere}\n\n${page(tally, kinds)}`);
     }
     return tally.proven && tally.sum(({ departures }) => departures) === 0 ? 0 : EXIT_STATUS_DEPARTS;
   });
