@@ -48,12 +48,12 @@ export function openDatabase(directory: string): DatabaseSync {
   createPrivate(file);
   const database = new DatabaseSync(file, { timeout: 0 });
   try {
+    // Exclusive before WAL: the lock is held for good, and the index of the log lives in memory, where a full disk cannot SIGBUS.
+    database.exec("PRAGMA locking_mode = EXCLUSIVE");
     // What is deleted is overwritten: in pages that stay and in those that become free.
     database.exec("PRAGMA secure_delete = ON");
     // Before the first table: free pages can be given back a few at a time.
     database.exec("PRAGMA auto_vacuum = INCREMENTAL");
-    // Exclusive before WAL: the lock is held for good, and the index of the log lives in memory, where a full disk cannot SIGBUS.
-    database.exec("PRAGMA locking_mode = EXCLUSIVE");
     database.exec("PRAGMA journal_mode = WAL");
     database.exec("PRAGMA synchronous = FULL");
     database.exec("PRAGMA cache_size = -65536");
