@@ -11,7 +11,7 @@ import type { LoadedState } from "../journal/batch-rows.ts";
 import type { ActorRef } from "../kernel/actions.ts";
 import type { Environment } from "../kernel/environment.ts";
 import { CohortError, isCohortError } from "../kernel/error.ts";
-import { BATCH_CHARS_MAX, BATCH_EVENTS_MAX, CROWD_ACTORS_MIN, EDGE_ACTOR_MAX, EDGE_QUEUE_MAX } from "../kernel/limits.ts";
+import { BATCH_CHARS_MAX, BATCH_EVENTS_MAX, CROWD_ACTORS_MIN, EDGE_ACTOR_MAX, EDGE_CONTROL_MAX, EDGE_QUEUE_MAX } from "../kernel/limits.ts";
 import type { RuntimeLog } from "../log/runtime-log.ts";
 import { Mailboxes } from "../mailbox/mailboxes.ts";
 import { Scopes } from "../scopes/scopes.ts";
@@ -192,8 +192,10 @@ export class Host {
   #refusal(asked: EdgeRequest, receiver: string): CohortError | null {
     if (this.#stopped !== null) return this.#stopped;
     if (this.#committer.failure !== null) return this.#committer.failure;
-    if (this.#committer.full && !this.#isUrgent(asked)) return new CohortError("JOURNAL_FULL");
-    if (this.#edgeWaiting >= EDGE_QUEUE_MAX) return new CohortError("MAILBOX_FULL", { on: `${EDGE_QUEUE_MAX} requests` });
+    const urgent = this.#isUrgent(asked);
+    if (this.#committer.full && !urgent) return new CohortError("JOURNAL_FULL");
+    const most = EDGE_QUEUE_MAX + (urgent ? EDGE_CONTROL_MAX : 0);
+    if (this.#edgeWaiting >= most) return new CohortError("MAILBOX_FULL", { on: `${most} requests` });
     if (this.#mailboxes.edges(receiver) < EDGE_ACTOR_MAX) return null;
     return new CohortError("MAILBOX_FULL", { on: `${EDGE_ACTOR_MAX} requests for ${receiver}` });
   }

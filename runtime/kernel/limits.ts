@@ -8,6 +8,8 @@ export const EDGE_QUEUE_MAX = 8192;
 
 /** Of those, as many for one actor: a flooded one leaves room for requests to others. */
 export const EDGE_ACTOR_MAX = 1024;
+/** Room beyond all of them for what ends or takes back something: a flood must not refuse its own cancellation. */
+export const EDGE_CONTROL_MAX = 1024;
 
 /** Messages of one receiver in memory; what is beyond stays in the journal's outbox until it has drained. Half a batch: pulling pays, and 10,000 such mailboxes fit. */
 export const MAILBOX_WINDOW = 256;

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import type { Delivery, MessageDelivery } from "../../runtime/actor/delivery.ts";
 import { EndedRefs } from "../../runtime/actor/ended-refs.ts";
 import type { ActorRef } from "../../runtime/kernel/actions.ts";
-import { EDGE_ACTOR_MAX, MAILBOX_WINDOW, VISIT_EVENTS_MAX } from "../../runtime/kernel/limits.ts";
+import { EDGE_ACTOR_MAX, EDGE_QUEUE_MAX, MAILBOX_WINDOW, VISIT_EVENTS_MAX } from "../../runtime/kernel/limits.ts";
 import { Mailbox } from "../../runtime/mailbox/mailbox.ts";
 import { kind, ORIGIN, Stage } from "./fixture/family.ts";
 import { worker } from "./fixture/opened.ts";
@@ -175,6 +175,21 @@ describe("the edge", () => {
     await stage.settle(Promise.all(quiet));
     expect(await stage.heard("leaf:flooded")).toHaveLength(EDGE_ACTOR_MAX);
     expect(await stage.heard("leaf:quiet")).toHaveLength(100);
+    await stage.end();
+  });
+
+  it("that is full takes a cancellation all the same, and it does not wait for the flood", async () => {
+    const stage = new Stage([kind("leaf")]);
+    await stage.open();
+    const refs = Array.from({ length: EDGE_QUEUE_MAX / EDGE_ACTOR_MAX }, (_, index): ActorRef => `leaf:${index}`);
+    for (const ref of refs) await stage.spawn(ref, {}, { scope: "flood" });
+    const posts = refs.flatMap((ref) => Array.from({ length: EDGE_ACTOR_MAX }, () => stage.runtime.post(ref, { type: "add" }, ORIGIN)));
+    const flood = Promise.allSettled(posts);
+    await expect(stage.settle(stage.runtime.reserve("n", 1))).rejects.toMatchObject({ code: "MAILBOX_FULL" });
+    await stage.settle(stage.runtime.cancelScope("flood", "grace", "enough", ORIGIN));
+    const results = await stage.settle(flood);
+    expect(results.filter(({ status }) => status === "fulfilled").length).toBeLessThan(EDGE_QUEUE_MAX / 4);
+    expect(stage.runtime.stats().actors).toBe(0);
     await stage.end();
   });
 });
