@@ -12,7 +12,11 @@ const { kind, version, hash } = new PreparedDefinition(worker);
 
 /** A commit of format 2, with the widths that its rows had. */
 function oldBatch(sequence: number): unknown {
-  const snapshot = JSON.stringify({ value: "working", context: { self: "worker:a", count: 40, heard: [], createdAtMs: 0 }, status: "active" });
+  const snapshot = JSON.stringify({
+    value: "working",
+    context: { self: "worker:a", count: 40, heard: [], createdAtMs: 0 },
+    status: "active",
+  });
   return {
     sequence,
     tables: {
