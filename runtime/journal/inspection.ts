@@ -25,7 +25,7 @@ export interface TailFacts {
 
 function pragma(statements: Statements, name: string): number {
   const row = statements.one<Record<string, number>>(`PRAGMA ${name}`);
-  return Number(Object.values(row ?? {})[0] ?? 0);
+  return Object.values(row ?? {})[0] ?? 0;
 }
 
 function count(statements: Statements, table: string): number {

@@ -23,6 +23,8 @@ export class Statements {
     return this.get(sql).all(...cells) as Row[];
   }
 
+  /** Of a query that has one row or none. */
+  // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- As of all(): the shape of a row is known to who wrote the query.
   one<Row>(sql: string, ...cells: SQLInputValue[]): Row | undefined {
     return this.get(sql).get(...cells) as Row | undefined;
   }

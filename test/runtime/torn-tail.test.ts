@@ -23,7 +23,7 @@ function put(store: JournalStore, sequence: number): void {
 
 /** The number of the last batch that is there; all of its parts are, and all before it. */
 function last(store: JournalStore): number {
-  const sequence = Number(store.load().sequence);
+  const { sequence } = store.load();
   const log = store.readLog("log", 0, 100) as { cursor: number }[];
   const walk = store.upkeep("walk", { from: walkStart, limit: 1000 });
   expect([store.get("numbers", "last"), log.map(({ cursor }) => cursor), walk.events, walk.problems]).toEqual([
