@@ -45,7 +45,7 @@ export interface EventFacts {
   readonly seq: number;
   readonly atMs: number;
   readonly actor: string;
-  readonly cause: "post" | "message" | "timer" | "effect" | "spawn" | "scope" | "supervision" | "deleted";
+  readonly cause: "post" | "message" | "timer" | "effect" | "spawn" | "scope" | "supervision" | "migration" | "deleted";
   /** Who: the origin as JSON, the sender's ref, the effect's name. */
   readonly source: string | null;
   readonly sourceId: number | null;

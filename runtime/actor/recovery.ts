@@ -3,7 +3,8 @@ import type { LoadedState } from "../journal/batch-rows.ts";
 import type { PendingEffect } from "../effects/effects.ts";
 import type { ActorRef } from "../kernel/actions.ts";
 import { CohortError } from "../kernel/error.ts";
-import { decodeJson } from "../kernel/json.ts";
+import { MIGRATED } from "../kernel/history.ts";
+import { decodeJson, encodeJson } from "../kernel/json.ts";
 import { messageOf } from "../mailbox/mailboxes.ts";
 import type { PreparedDefinition } from "./definition.ts";
 import type { Actor } from "./registry.ts";
@@ -42,10 +43,19 @@ function restoreActors(loaded: LoadedState, parts: WorldParts): void {
     };
     parts.registry.add(actor);
     parts.scopes.join(row.scope, null, actor.ref, null);
+    if (actor.snapshot !== null && row.version !== prepared.version) recordMigration(actor, row.version, parts);
   }
   // Rows come in the order of spawning, which is that of siblings; a child may stand before a parent that began again.
   for (const actor of parts.registry.live()) if (actor.parent !== null) parts.registry.get(actor.parent)?.children?.add(actor);
   parts.registry.load(loaded.ended);
+}
+
+/** Its states in the journal are from here on those of another version. */
+function recordMigration(actor: Actor, from: number, { batch, next, environment }: WorldParts): void {
+  const payload = encodeJson({ from, to: actor.definition.version });
+  const facts = { seq: next(), atMs: environment.now(), actor: actor.ref, ...MIGRATED, source: null, sourceId: null };
+  batch().actor(actor);
+  batch().event({ ...facts, payload, outcome: "applied", detail: null });
 }
 
 function redeliver(loaded: LoadedState, parts: WorldParts): void {

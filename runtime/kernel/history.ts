@@ -49,5 +49,8 @@ export const TOMBSTONE = { cause: "deleted", type: "tombstone" } as const;
 /** Begins an incarnation from its input, as a spawn does; what else has this cause leaves the machine alone. */
 export const RESTART = { cause: "supervision", type: "restart" } as const;
 
+/** A later build took the actor up, and migrated its state: `from` and `to` in its payload are versions. */
+export const MIGRATED = { cause: "migration", type: "migrated" } as const;
+
 /** Why an event was not given to a machine: its incarnation was over. */
 export const EARLIER_INCARNATION = "for an earlier incarnation";

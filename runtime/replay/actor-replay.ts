@@ -2,13 +2,14 @@
  * Gives one actor's journaled events to its machine again, and says whether it goes the way that the journal tells: the outcome of each event, the state
  * wherever the journal has its hash, and the end. Pure: the same rows and definitions give the same verdict.
  * 1. The first difference counts; what comes behind it follows from it.
- * 2. A verdict never says more than was compared: another version of the machine, events that were deleted, and a start that is gone have names of their own.
+ * 2. Of an actor that a later build took up, states are compared from its migration on; before it they are those of another version.
+ * 3. A verdict never says more than was compared: another version of the machine, events that were deleted, and a start that is gone have names of their own.
  */
 import type { PreparedDefinition } from "../actor/definition.ts";
 import type { Json } from "../kernel/actions.ts";
 import { isCohortError } from "../kernel/error.ts";
 import { stateHash } from "../kernel/state-hash.ts";
-import { TOMBSTONE, type JournaledActor, type JournaledEvent } from "../kernel/history.ts";
+import { MIGRATED, TOMBSTONE, type JournaledActor, type JournaledEvent } from "../kernel/history.ts";
 import { ReplayedActor, type ReplayedStatus, type Step } from "./replayed-actor.ts";
 import { changesBetween, type Change } from "./snapshot-diff.ts";
 import { WhatIf, type Departure } from "./what-if.ts";
@@ -33,7 +34,7 @@ export interface Divergence {
 export type Verdict =
   /** Every outcome, every state that the journal knows the hash of, and the end. */
   | { readonly type: "same" }
-  /** Written by another version; migrated, its last state is the replay's. */
+  /** Written by another version, at its end or up to when a later build took it up: migrated, its state was the replay's there, and from there on. */
   | { readonly type: "migrated"; readonly version: number }
   /** Written by a version from which no migration leads to this one: it was replayed, and can be compared with nothing. */
   | { readonly type: "other-version"; readonly version: number; readonly reason: string }
@@ -67,7 +68,8 @@ type First = Omit<Divergence, "changes">;
 export class ActorReplay {
   readonly #actor: string;
   readonly #kind: string;
-  readonly #sameVersion: boolean;
+  #sameVersion: boolean;
+  #migratedFrom: number | null = null;
   readonly #replayed: ReplayedActor | null;
   readonly #whatIf: WhatIf | null;
   #events = 0;
@@ -98,6 +100,7 @@ export class ActorReplay {
     const step = replayed.give(event);
     this.#last = event;
     this.#events++;
+    if (event.cause === MIGRATED.cause) this.#begin(JSON.parse(event.payload) as { readonly from: number; readonly to: number }, replayed);
     this.#whatIf?.give(event, step, replayed.state);
     if (this.#first !== null) return;
     if (step.outcome !== event.outcome) this.#differs("outcome", event, event.outcome, step.outcome, detailOf(step) ?? event.detail);
@@ -105,6 +108,13 @@ export class ActorReplay {
     this.#states++;
     const hash = stateHash(replayed.state);
     if (hash !== event.stateHash) this.#differs("state", event, event.stateHash, hash, detailOf(step));
+  }
+
+  /** What was compared up to here were states of another version. */
+  #begin({ from, to }: { readonly from: number; readonly to: number }, { definition }: ReplayedActor): void {
+    [this.#first, this.#states] = [null, 0];
+    this.#sameVersion = to === definition.version;
+    this.#migratedFrom = from;
   }
 
   #differs(what: First["what"], { seq, atMs, type }: JournaledEvent, expected: string, actual: string, detail: string | null): void {
@@ -127,7 +137,7 @@ export class ActorReplay {
 
   #verdict(row: JournaledActor): Verdict {
     const [replayed, last] = [this.#replayed, this.#last];
-    if (this.#over !== null && (this.#over.type !== "deleted" || this.#first === null)) return this.#over;
+    if (this.#over !== null && (this.#over.type !== "deleted" || this.#first === null || !this.#sameVersion)) return this.#over;
     if (row.snapshot === "" && last === null) return { type: "deleted", seq: null };
     if (replayed === null || last === null) return { type: "cut" };
     if (this.#over !== null) return departs(this.#first, []);
@@ -140,6 +150,7 @@ export class ActorReplay {
     if (expected !== actual) this.#differs("end", last, expected, actual, null);
     else if (!endsAlike(row.status, replayed.status)) this.#differs("end", last, row.status, replayed.status, null);
     else if (!this.#sameVersion) return { type: "migrated", version };
+    else if (this.#first === null && this.#migratedFrom !== null) return { type: "migrated", version: this.#migratedFrom };
     return departs(this.#first, changesBetween(JSON.parse(known) as Json, JSON.parse(replayed.state) as Json));
   }
 }

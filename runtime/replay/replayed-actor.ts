@@ -10,7 +10,7 @@ import { readOperations, type Operation } from "../actor/operations.ts";
 import type { ActorEvent, Json } from "../kernel/actions.ts";
 import { CohortError } from "../kernel/error.ts";
 import { isObject } from "../kernel/json.ts";
-import { EARLIER_INCARNATION, RESTART, type JournaledEvent } from "../kernel/history.ts";
+import { EARLIER_INCARNATION, MIGRATED, RESTART, type JournaledEvent } from "../kernel/history.ts";
 
 export type Step =
   | { readonly outcome: "applied"; readonly operations: readonly Operation[] }
@@ -45,6 +45,7 @@ export class ReplayedActor {
   }
 
   give(event: JournaledEvent): Step {
+    if (event.cause === MIGRATED.cause) return { outcome: "applied", operations: [] };
     const isBeginning = begins(event);
     if (isBeginning) [this.#status, this.#snapshot] = ["active", null];
     else if (event.cause === RESTART.cause) {
