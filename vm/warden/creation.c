@@ -155,13 +155,12 @@ static int claim(struct jail *jail, const struct create_request *request, const 
 	bool limits_change = memcmp(&cgroup_limits, &plan->cgroup_limits, sizeof(cgroup_limits)) != 0;
 	limits.open_files_max = limits.open_files_max < plan->limits.open_files_max ? limits.open_files_max : plan->limits.open_files_max;
 	if (mounts_name(plan, jail->sealed_fd, fault) != 0 || name_host(jail, plan->name, fault) != 0 || resize_scratch(jail, &limits, fault) != 0 ||
-	    cgroup_change_limits(zygote.cgroups, plan->cgroup, &plan->cgroup_limits, &cgroup_limits, fault) != 0)
+	    jail_change_limits(jail, &cgroup_limits, fault) != 0)
 		return -1;
 	close_fd(&jail->sealed_fd);
 	if (limits.disk_kind == DISK_EXT4 && replace_disk(jail, given_fds[create_fd_count(request) - 1], fault) != 0)
 		return -1;
 	plan->limits = limits;
-	plan->cgroup_limits = cgroup_limits;
 	for (uint32_t i = 0; i < request->mount_count; i++) {
 		if (grants_attach(jail, i + 1, &request->mounts[i], given_fds[i], 0, fault) != 0)
 			return -1;

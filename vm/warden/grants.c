@@ -55,12 +55,7 @@ static int change_memory(struct jail *jail, int64_t bytes, struct fault *fault)
 {
 	struct cgroup_limits changed = jail->plan.cgroup_limits;
 	changed.memory_bytes += (uint64_t)bytes;
-	if (bytes == 0)
-		return 0;
-	if (cgroup_change_limits(zygote.cgroups, jail->plan.cgroup, &jail->plan.cgroup_limits, &changed, fault) != 0)
-		return -1;
-	jail->plan.cgroup_limits = changed;
-	return 0;
+	return bytes == 0 ? 0 : jail_change_limits(jail, &changed, fault);
 }
 
 static int attach(struct jail *jail, struct grant *grant, int mount_fd, struct fault *fault)

@@ -41,6 +41,17 @@ void jail_retry_later(struct jail *jail, uint64_t now_ms)
 	jail->retry_delay_ms = jail->retry_delay_ms * 2 > RETRY_MS_MAX ? RETRY_MS_MAX : jail->retry_delay_ms * 2;
 }
 
+int jail_change_limits(struct jail *jail, const struct cgroup_limits *limits, struct fault *fault)
+{
+	struct cgroup_limits *now = &jail->plan.cgroup_limits;
+	if (cgroup_change_limits(zygote.cgroups, jail->plan.cgroup, now, limits, fault) != 0) {
+		jail->limits_unsure = true;
+		return -1;
+	}
+	*now = *limits;
+	return 0;
+}
+
 void jail_kill(struct jail *jail, enum death_reason reason)
 {
 	if (jail->state == DYING || jail->state == CLEARING)
@@ -72,8 +83,9 @@ static bool try_remove(struct jail *jail, uint64_t now_ms)
 {
 	const char *name = jail->plan.name;
 	/* A proxied one's has a limit of its own (cgroup_bound_tcp). */
-	uint64_t left = jail->plan.network == NETWORK_NONE ? cgroup_let_go(zygote.cgroups, jail->plan.cgroup, &jail->plan.cgroup_limits)
-							   : cgroup_remove(zygote.cgroups, jail->plan.cgroup);
+	bool serves_again = jail->plan.network == NETWORK_NONE && !jail->limits_unsure;
+	uint64_t left = serves_again ? cgroup_let_go(zygote.cgroups, jail->plan.cgroup, &jail->plan.cgroup_limits)
+				     : cgroup_remove(zygote.cgroups, jail->plan.cgroup);
 	/* Its place at the relay counts as one more. */
 	left += jail_relay_is_closed(jail) ? 0 : 1;
 	if (left > 0 && now_ms < jail->give_up_at_ms) {

@@ -26,6 +26,7 @@ struct jail {
 	struct jail_grants grants;
 	bool frozen;                    /* all of it, its init too, is to stand still: by the lease, or on the way to standing still on request */
 	bool claimed;                   /* it has a session's name */
+	bool limits_unsure;             /* a change of them failed half way */
 	bool create_pending, announced, killed, destroy_pending, freeze_pending;
 	uint32_t create_seq, destroy_seq, freeze_seq;
 	enum death_reason kill_reason;
@@ -69,6 +70,8 @@ void inits_reap(int signal_fd);
 /* It was reaped: nothing of its pid namespace is left. */
 void jail_on_init_end(struct jail *jail, int wait_status, uint64_t now_ms);
 void jail_kill(struct jail *jail, enum death_reason reason);
+/* Those of its cgroups; the plan says afterwards what stands. */
+int jail_change_limits(struct jail *jail, const struct cgroup_limits *limits, struct fault *fault);
 /* This one and jail_freeze answer the codec later, unless the fault says that they could not begin. */
 void jail_destroy(struct jail *jail, uint32_t seq, struct fault *fault);
 /* A little longer each time. */
