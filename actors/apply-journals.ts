@@ -44,6 +44,14 @@ export class ApplyJournals {
     throw new CohortError("APPLY_FAILED", { on: `${request.target} is not there any more` });
   }
 
+  /** What `apply` would report; nothing is written, and there is nothing to forget. */
+  async check(place: ApplyPlace, request: Omit<ApplyRequest, "journal">): Promise<ApplyReport> {
+    const report = await runApply(await installedApply(), { ...request, journal: place.journal, check: true });
+    await this.forget(place);
+    if (report.result === "target-gone") throw new CohortError("APPLY_FAILED", { on: `${request.target} is not there any more` });
+    return report;
+  }
+
   /** Finishes or takes back what a crash left, and tells how it went; null when there was nothing. Then `forget`. */
   async settle(place: ApplyPlace): Promise<ApplyReport | null> {
     if (!(await this.names()).includes(place.name)) return null;

@@ -17,6 +17,7 @@ import type {
 } from "../machines/messages/api.ts";
 import type { ApprovalAnswer, ApprovalSummary } from "../machines/messages/approval.ts";
 import type { GrantApplied, GrantCreate, GrantDiff, GrantSummary } from "../machines/messages/grant.ts";
+import type { ApplyOptions } from "./staged-diffs.ts";
 import type { ContentRequest } from "./content-reader.ts";
 import type { ChildSummary, RunSummary, TaskResult } from "../machines/messages/result.ts";
 
@@ -69,7 +70,7 @@ export interface Grants {
   /** Resolves with the proof. */
   revoke(grant: string, discard: boolean, origin: Origin): Promise<GrantSummary>;
   diff(grant: string, patch: boolean): Promise<GrantDiff>;
-  apply(grant: string, accept: readonly string[], only: readonly string[] | undefined, origin: Origin): Promise<GrantApplied>;
+  apply(grant: string, options: ApplyOptions, origin: Origin): Promise<GrantApplied>;
   discard(grant: string, origin: Origin): Promise<GrantSummary>;
   /** Of a directory that was given for writing: what was overwritten or deleted comes back. */
   undo(grant: string): Promise<GrantApplied>;

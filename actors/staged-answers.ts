@@ -6,6 +6,8 @@ import type { StagedEntry } from "../vm/staged-archive.ts";
 
 /** Of those that were not applied. */
 const REST_MAX = 1000;
+/** As many as a diff shows. */
+const PLANNED_MAX = 5000;
 const protectedNames = new Set(PROTECTED_NAMES);
 
 const reasonTexts: Readonly<Record<ApplyReason, string>> = {
@@ -100,5 +102,6 @@ export function appliedOf(grant: string, entries: readonly StagedEntry[], report
   const rest = entries.flatMap((entry) => outcomeOf(entry, report) ?? []);
   const statuses = [...report.entries.values()];
   const count = (wanted: string): number => statuses.filter(({ status }) => status === wanted).length;
-  return { grant, applied: count("applied"), held: count("held"), rest: rest.slice(0, REST_MAX) };
+  const planned = entries.flatMap(({ number, path }) => (report.entries.get(number)?.status === "planned" ? [path] : []));
+  return { grant, applied: count("applied"), held: count("held"), rest: rest.slice(0, REST_MAX), planned: planned.slice(0, PLANNED_MAX) };
 }

@@ -21,7 +21,7 @@ import type { AuxiliaryExecs } from "./auxiliary-execs.ts";
 import { hasCode, syncDirectory, type Content } from "./content.ts";
 import { appliedOf, diffEntry, isBelow } from "./staged-answers.ts";
 import { collectDiff } from "./staged-collection.ts";
-import type { StagedDiffs, StagedGrant } from "./staged-diffs.ts";
+import type { ApplyOptions, StagedDiffs, StagedGrant } from "./staged-diffs.ts";
 import { freshState, readState, writeState, type StagedRecord } from "./staged-state.ts";
 import { UndoCopies } from "./undo-copies.ts";
 import type { VmLink } from "./vm-link.ts";
@@ -92,7 +92,7 @@ export class StagedChanges implements StagedDiffs {
     });
   }
 
-  apply(staged: StagedGrant, accept: readonly string[], only: readonly string[] | undefined): Promise<GrantApplied> {
+  apply(staged: StagedGrant, { accept, only, check }: ApplyOptions): Promise<GrantApplied> {
     return this.#inTurn(staged, async () => {
       const { state, archive, listing } = await this.#held(staged);
       if (listing.truncated) throw new CohortError("STAGED_INCOMPLETE", { on: staged.path });
@@ -100,15 +100,17 @@ export class StagedChanges implements StagedDiffs {
       const chosen = only === undefined ? left : left.filter(({ path }) => only.some((above) => isBelow(path, above)));
       const unknown = only?.find((path) => !left.some((entry) => isBelow(entry.path, path)));
       if (unknown !== undefined) throw new CohortError("REQUEST_INVALID", { on: `nothing changed at ${JSON.stringify(unknown)}` });
-      const report = await this.#journals.apply(this.#place(staged), {
+      const request = {
         target: staged.path,
         archive,
         accept,
         only: chosen.map(({ number }) => number),
         waive: chosen.filter((entry) => isWaived(entry, state)).map(({ number }) => number),
         conflicts: "all-or-nothing",
-        check: false,
-      });
+        check,
+      } as const;
+      if (check) return appliedOf(staged.grant, chosen, await this.#journals.check(this.#place(staged), request));
+      const report = await this.#journals.apply(this.#place(staged), request);
       await this.#remember(staged, state, listing.entries, report);
       await this.#journals.forget(this.#place(staged));
       return appliedOf(staged.grant, chosen, report);

@@ -13,6 +13,15 @@ export interface StagedGrant {
   readonly stagedBytes: number;
 }
 
+export interface ApplyOptions {
+  /** Protected names that are applied, too. */
+  readonly accept: readonly string[];
+  /** These paths and what lies below them; default: all. */
+  readonly only?: readonly string[] | undefined;
+  /** Nothing is written. */
+  readonly check: boolean;
+}
+
 export interface StagedDiffs {
   /**
    * The child's differences, made durable beside its run's content in place of what was collected before; the child goes on afterwards. Idempotent:
@@ -22,7 +31,7 @@ export interface StagedDiffs {
   collect(staged: StagedGrant, signal: AbortSignal): Promise<void>;
   /** Of what was collected. Rejects with CONTENT_GONE when nothing is. */
   diff(staged: StagedGrant, patch: boolean): Promise<GrantDiff>;
-  apply(staged: StagedGrant, accept: readonly string[], only: readonly string[] | undefined): Promise<GrantApplied>;
+  apply(staged: StagedGrant, options: ApplyOptions): Promise<GrantApplied>;
   discard(staged: StagedGrant): Promise<void>;
   /** What is known of it on the disk. */
   state(staged: StagedGrant): Promise<"none" | "held" | "applied" | "discarded">;

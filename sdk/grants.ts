@@ -48,9 +48,13 @@ export class Grants {
 
   /**
    * Writes what was shown by `diff` to the source, as this person. Nothing is written while anything conflicts. `accept`: protected names to be
-   * applied, too; `only`: these paths and what lies below them. Doing it again finishes what was cut off.
+   * applied, too; `only`: these paths and what lies below them; `check`: nothing is written, `planned` says what would be. Doing it again
+   * finishes what was cut off.
    */
-  async apply(grant: string, options: { readonly accept?: string[]; readonly only?: string[] } = {}): Promise<GrantApplied> {
+  async apply(
+    grant: string,
+    options: { readonly accept?: string[]; readonly only?: string[]; readonly check?: boolean } = {},
+  ): Promise<GrantApplied> {
     return this.#link.call("grant.apply", { grant, ...options }, { repeatable: true, timeoutMs: STAGED_TIMEOUT_MS });
   }
 

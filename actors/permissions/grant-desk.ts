@@ -4,7 +4,7 @@ import { CohortError, isCohortError } from "../../runtime/kernel/error.ts";
 import type { GrantRow } from "../../machines/messages/grant-events.ts";
 import type { GrantApplied, GrantCreate, GrantDiff, GrantSummary, StagedState } from "../../machines/messages/grant.ts";
 import type { GrantList, Grants } from "../contract.ts";
-import type { StagedGrant } from "../staged-diffs.ts";
+import type { ApplyOptions, StagedGrant } from "../staged-diffs.ts";
 import { isSandboxGone } from "../warden-refusal.ts";
 import type { GrantMaking } from "./grant-making.ts";
 import { checkWanted, cleanPath } from "./path-rules.ts";
@@ -77,11 +77,11 @@ export class GrantDesk implements Grants {
   }
 
   /** Of a living child what was shown last, so that what a person saw and what is applied are one; what it does from then on is in the next diff. */
-  async apply(grant: string, accept: readonly string[], only: readonly string[] | undefined, _origin: Origin): Promise<GrantApplied> {
+  async apply(grant: string, options: ApplyOptions, _origin: Origin): Promise<GrantApplied> {
     const row = await this.#stagedRow(grant);
     const staged = await this.#staged(row);
     if (row.state === "active" && (await this.#parts.diffs.state(staged)) !== "held") await this.#collect(staged);
-    return this.#parts.diffs.apply(staged, accept, only);
+    return this.#parts.diffs.apply(staged, options);
   }
 
   async discard(grant: string, origin: Origin): Promise<GrantSummary> {

@@ -1,7 +1,7 @@
 /** The program `cohort`. */
 import { readFileSync } from "node:fs";
 import { CommanderError } from "commander";
-import { EXIT_STATUS_ERROR, EXIT_STATUS_USAGE } from "./follow/exit-status.ts";
+import { EXIT_STATUS_ERROR } from "./follow/exit-status.ts";
 import { buildProgram } from "./program.ts";
 import { reportError, writeNow } from "./report.ts";
 import { neutraliseText } from "./text/neutralise.ts";
@@ -49,7 +49,7 @@ async function main(argv: readonly string[]): Promise<number> {
       writeNow(1, `${JSON.stringify({ type: "error", error: { code: "USAGE", message, hint: "see cohort --help" } })}\n`);
     else if (error.code === "commander.help" && topic === undefined) writeNow(2, program.helpInformation());
     else writeNow(2, neutraliseText(`cohort: ${message.split("\n").join("\n  ")}\n  hint: see cohort --help, or cohort COMMAND --help\n`));
-    return EXIT_STATUS_USAGE;
+    return EXIT_STATUS_ERROR;
   }
 }
 

@@ -1,7 +1,7 @@
 /** How errors are told: a sentence and a hint for people, one object for programs. */
 import { writeSync } from "node:fs";
 import { CohortError } from "../../runtime/kernel/error.ts";
-import { EXIT_STATUS_ERROR, EXIT_STATUS_USAGE } from "./follow/exit-status.ts";
+import { EXIT_STATUS_ERROR } from "./follow/exit-status.ts";
 import { withOwnPath } from "./own-program.ts";
 import { jsonLine, neutraliseLine } from "./text/neutralise.ts";
 
@@ -50,5 +50,5 @@ export function reportError(error: unknown, json: boolean): number {
     if (process.env["COHORT_DEBUG"] === "1" && error instanceof Error)
       writeNow(2, `${(error.stack ?? "").split("\n").map(neutraliseLine).join("\n")}\n`);
   }
-  return told.code === "USAGE" ? EXIT_STATUS_USAGE : EXIT_STATUS_ERROR;
+  return EXIT_STATUS_ERROR;
 }

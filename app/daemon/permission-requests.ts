@@ -22,8 +22,8 @@ export async function answerPermission(system: System, name: PermissionCall, par
       return grants.diff(grant, patch);
     }
     case "grant.apply": {
-      const { grant, accept, only } = parseRequest(calls[name], params);
-      return grants.apply(grant, accept, only, origin);
+      const { grant, ...options } = parseRequest(calls[name], params);
+      return grants.apply(grant, options, origin);
     }
     case "grant.discard":
       return grants.discard(parseRequest(calls[name], params).grant, origin);

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import type { HistoryPage } from "../../runtime/kernel/history.ts";
 import { approvalAnswerSchema, type ApprovalSummary } from "./approval.ts";
-import { grantCreateSchema, grantIdSchema, type GrantApplied, type GrantDiff, type GrantSummary } from "./grant.ts";
+import { CHILD_EXPECTED, grantCreateSchema, grantIdSchema, type GrantApplied, type GrantDiff, type GrantSummary } from "./grant.ts";
 import { backupSchema, journalQuestionSchema, type JournalState, type RunDeleted, type VerifyItem } from "./journal.ts";
 import { runSpecSchema } from "./task.ts";
 import type { ChildSummary, RunEvent, RunSummary, TaskResult } from "./result.ts";
@@ -19,9 +19,9 @@ export const originSchema = z.strictObject({
 /** A poller that waits longer had better watch. */
 export const POLL_WAIT_MS_MAX = 60_000;
 
-const run = z.string().regex(/^[a-z0-9]{4,32}$/);
+const run = z.string().regex(/^[a-z0-9]{4,32}$/, "expected the id of a run: 4 to 32 small letters and digits");
 const index = z.number().int().min(0);
-const child = z.string().regex(/^[a-z][a-z0-9-]{0,62}$/);
+const child = z.string().regex(/^[a-z][a-z0-9-]{0,62}$/, CHILD_EXPECTED);
 const cursor = z.number().int().min(0);
 
 /** First request of each connection; nothing else is answered before it. The token stands in the state directory, 0600. */
@@ -84,6 +84,8 @@ export const calls = {
     grant: grantIdSchema,
     accept: z.array(z.string().max(255)).max(100).default([]),
     only: z.array(z.string().max(4095)).max(1000).optional(),
+    /** Nothing is written: the answer is what would become of it. */
+    check: z.boolean().default(false),
   }),
   "grant.discard": z.strictObject({ grant: grantIdSchema }),
   /** Brings back what stood in a directory before it was given for writing, once the grant has ended; what was added stays. */

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { grantModeSchema, reasonSchema, ttlMsSchema } from "./grant.ts";
 
-export const approvalIdSchema = z.string().regex(/^a[1-9][0-9]{0,9}$/);
+export const approvalIdSchema = z.string().regex(/^a[1-9][0-9]{0,9}$/, "expected the id of a question, as a3");
 
 /** Nobody answered for this long: denied. */
 export const APPROVAL_EXPIRY_MS = 24 * 3_600_000;

@@ -9,7 +9,13 @@ export const grantModeSchema = z.enum(["ro", "staged", "rw"]);
 export type GrantMode = z.infer<typeof grantModeSchema>;
 
 /** g17: given to a living child. serene-vibrant-newton.2: a staged mount of its task, which has a diff like any other. */
-export const grantIdSchema = z.string().regex(/^(g[1-9][0-9]{0,9}|[a-z][a-z0-9-]{0,62}\.[1-9][0-9]?)$/);
+export const grantIdSchema = z
+  .string()
+  .regex(
+    /^(g[1-9][0-9]{0,9}|[a-z][a-z0-9-]{0,62}\.[1-9][0-9]?)$/,
+    "expected the id of a grant, as g17, or as CHILD.1 for a mount of its task",
+  );
+export const CHILD_EXPECTED = "expected the name of a child, as cohort ps lists it";
 
 export const GRANT_TTL_MS_DEFAULT = 30 * 60_000;
 export const GRANT_TTL_MS_MAX = 30 * 24 * 3_600_000;
@@ -20,14 +26,16 @@ export const grantPathSchema = z
   .string()
   .startsWith("/")
   .max(4095)
-  .regex(/^[^\0]*$/)
+  .regex(/^[^\0]*$/, "expected a path without a NUL character")
   .describe("Absolute path of a directory or file on this machine, without .. and without symbolic links");
-export const grantTargetSchema = z.string().regex(/^(?!\.)[^/\0]{1,127}$/);
+export const grantTargetSchema = z
+  .string()
+  .regex(/^(?!\.)[^/\0]{1,127}$/, "expected one name without a slash, and without a dot at its beginning");
 export const ttlMsSchema = z.number().int().min(1000).max(GRANT_TTL_MS_MAX);
 export const reasonSchema = z.string().max(2000);
 
 export const grantCreateSchema = z.strictObject({
-  child: z.string().regex(/^[a-z][a-z0-9-]{0,62}$/),
+  child: z.string().regex(/^[a-z][a-z0-9-]{0,62}$/, CHILD_EXPECTED),
   path: grantPathSchema,
   /** Name under ~/mnt; default: the last component of the path, numbered where it is taken. */
   as: grantTargetSchema.optional(),
@@ -138,4 +146,6 @@ export interface GrantApplied {
   readonly held: number;
   /** Whatever was not applied, each with its reason. */
   readonly rest: readonly AppliedEntry[];
+  /** Of a check: paths of what would be applied, the first of very many. */
+  readonly planned: readonly string[];
 }

@@ -19,7 +19,7 @@ export const mountSchema = z
     path: z.string().startsWith("/").max(4095).describe("Absolute path of a directory or file on this machine"),
     as: z
       .string()
-      .regex(/^(?!\.\.?$)[^/\0]{1,127}$/)
+      .regex(/^(?!\.\.?$)[^/\0]{1,127}$/, "expected one name without a slash")
       .optional()
       .describe("Name under ~/mnt in the sandbox; default: the last component of path"),
     mode: grantModeSchema.default("ro"),
@@ -53,7 +53,12 @@ export const taskSchema = z
     title: z.string().min(1).max(500),
     engine: z.literal("command").default("command"),
     command: z.array(z.string().max(131_072)).min(1).max(8000).describe("Program and arguments; no shell is involved"),
-    env: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), z.string().max(131_072)).default({}),
+    env: z
+      .record(
+        z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "expected the name of a variable: letters, digits and _"),
+        z.string().max(131_072),
+      )
+      .default({}),
     stdin: z
       .string()
       .max(16 * 1024 ** 2)

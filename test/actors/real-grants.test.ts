@@ -100,7 +100,7 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
     await bench.system.cancelRun(run, "kill", "", origin);
     await bench.results(run);
     expect(readFileSync(join(path, "file"), "utf8")).toBe("given\n");
-    const applied = await bench.system.grants.apply(grant.grant, [], undefined, origin);
+    const applied = await bench.system.grants.apply(grant.grant, { accept: [], check: false }, origin);
     expect(applied.rest.map(({ outcome }) => outcome)).toContain("protected");
     expect(readFileSync(join(path, "file"), "utf8")).toBe("given\nmore\n");
     expect(readFileSync(join(path, "added"), "utf8")).toBe("new\n");
@@ -118,7 +118,7 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
       { grant, by: "task", staged: "held", end: "child-ended" },
     ]);
     expect((await bench.system.grants.diff(grant, false)).entries).toMatchObject([{ path: "file", change: "deleted" }]);
-    await bench.system.grants.apply(grant, [], undefined, origin);
+    await bench.system.grants.apply(grant, { accept: [], check: false }, origin);
     expect(existsSync(join(path, "file"))).toBe(false);
   }, 60_000);
 

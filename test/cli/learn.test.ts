@@ -1,8 +1,8 @@
 /** `cohort learn`: what a command missed, as a task file that shows no more than that. */
-import { chmodSync, chownSync, mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { OwnHome, ownHomeUnavailable } from "../daemon/own-home.ts";
+import { eventually, OwnHome, ownHomeUnavailable } from "../daemon/own-home.ts";
 import { CohortProcess } from "./cohort-process.ts";
 import { namedPaths } from "../../app/cli/learn/evidence.ts";
 import { profileOf, type Machine } from "../../app/cli/learn/profile.ts";
@@ -111,6 +111,14 @@ describe("the least profile", () => {
   });
 });
 
+function commandOf(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8");
+  } catch {
+    return "";
+  }
+}
+
 describe.skipIf(ownHomeUnavailable !== null)("cohort learn", { timeout: 90_000 }, () => {
   let home: OwnHome;
   let work = "";
@@ -144,5 +152,18 @@ describe.skipIf(ownHomeUnavailable !== null)("cohort learn", { timeout: 90_000 }
     const again = await cohort(["learn", /cohort logs (?<run>\w+)/u.exec(learned.stderr)?.groups?.["run"] ?? ""]);
     expect(again.stdout).toContain(`{ path: "${data}", as: "data", mode: ro }`);
     expect((await cohort(["run", "-", "--check"], again.stdout)).status).toBe(0);
+  });
+
+  it("cancels what it runs on Ctrl-C, and ends when nothing of it runs any more", async () => {
+    const sleeping = (): number =>
+      readdirSync("/proc").filter((pid) => /^\d+$/.test(pid) && commandOf(pid) === ["sleep", "6271", ""].join("\0")).length;
+    const learning = new CohortProcess(["learn", "--", "sleep", "6271"], { home: home.directory, cwd: work });
+    await eventually(() => sleeping() === 1, "it runs", 30_000);
+    learning.signal("SIGINT");
+    const ended = await learning.ended();
+    expect([ended.status, ended.stdout, sleeping()]).toEqual([130, "", 0]);
+    expect(ended.stderr).toMatch(
+      /^cohort: cancelling: .*\ncohort: it was cancelled, and nothing of it runs any more; cohort learn \w+ proposes from what it wrote\n$/,
+    );
   });
 });

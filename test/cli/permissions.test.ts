@@ -1,5 +1,5 @@
 /** What children ask for and hold, over the command line, the real supervisor, warden and children. */
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -12,6 +12,7 @@ import { CohortProcess, cohortWords, type Ended, type StartOptions } from "./coh
 
 /** Each look is a process of its own. */
 const WAIT_MS = 40_000;
+const SAID = "cohort: a task asks you something, and waits for the answer: cohort approvals (said once)\n";
 
 if (ownHomeUnavailable !== null) console.log(`skipped: ${ownHomeUnavailable}`);
 
@@ -89,7 +90,8 @@ describe.skipIf(ownHomeUnavailable !== null)("what children ask for and hold", {
       stdout: "",
       stderr: expect.stringMatching(/^cohort: a\d+: [a-z-]+ may read \/tmp\/\S+\/data for 1h \(g\d+\)\n$/),
     });
-    expect(await running.ended()).toEqual({ status: 0, stdout: "from the person\n", stderr: "" });
+    const { stderr, ...rest } = await running.ended();
+    expect([rest, stderr.replace(SAID, "")]).toEqual([{ status: 0, stdout: "from the person\n" }, ""]);
     // The same answer again is none.
     expect((await cohort(["approve", approval.approval, "--ttl", "1h"])).status).toBe(0);
     expect(await cohort(["deny", approval.approval])).toMatchObject({ status: 255, stderr: expect.stringContaining(approval.approval) });
@@ -100,13 +102,14 @@ describe.skipIf(ownHomeUnavailable !== null)("what children ask for and hold", {
     const running = start(["map", "-q", "--shell", "--", ask(data), ":::", "x"]);
     const { approval } = await asked();
     await cohort(["deny", approval, "--reason", "not today"]);
-    expect(await running.ended()).toEqual({ status: 1, stdout: "", stderr: "cohort-child: denied: not today\n" });
+    const { stderr, ...rest } = await running.ended();
+    expect([rest, stderr.replace(SAID, "")]).toEqual([{ status: 1, stdout: "" }, "cohort-child: denied: not today\n"]);
     const granted = await cohort(["map", "-q", "--grant", data, "--shell", "--", ask(data), ":::", "x"]);
-    expect([granted.status, granted.stdout]).toEqual([0, "from the person\n"]);
+    expect(granted).toEqual({ status: 0, stdout: "from the person\n", stderr: "" });
     const denied = await cohort(["map", "-q", "--grant", data, "--deny", data, "--shell", "--", ask(data), ":::", "x"]);
     expect([denied.status, denied.stderr]).toEqual([1, expect.stringContaining("cohort-child: denied")]);
     expect(await cohort(["map", "--grant", "nowhere:rw", "--", "true", ":::", "x"])).toMatchObject({
-      status: 2,
+      status: 255,
       stderr: expect.stringMatching(/--grant nowhere:rw: .*nowhere does not exist/),
     });
   });
@@ -149,9 +152,26 @@ describe.skipIf(ownHomeUnavailable !== null)("what children ask for and hold", {
     expect(shown).toMatch(/\.git\/config {2}\(protected\)/);
     expect(text(await cohort(["diff", "@", "--patch"]))).toContain("+changed");
     const tried = await cohort(["apply", "@", "--dry-run"]);
-    expect(tried.stderr).toMatch(/would be applied to .*; nothing was written\n$/);
+    expect([tried.status, tried.stderr]).toEqual([
+      1,
+      expect.stringMatching(
+        /^cohort: \S+: 4 changes would be applied to \S+ \(nothing was written\); 1 change left out:\n.*✗ \.git\/config: protected/,
+      ),
+    ]);
     expect(readFileSync(join(data, "fixture"), "utf8")).toBe("from the person\n");
-    await cohort(["apply", "@", "--only", "new"]);
+    // What the trial says is what happens then.
+    for (const only of ["new", "./new/", join(data, "new")]) {
+      const part = await cohort(["apply", "@", "--only", only, "--dry-run"]);
+      expect([part.status, text(part).match(/new(\/file)?$/gm)]).toEqual([0, ["new/file"]]);
+      expect(part.stderr).toMatch(/^cohort: \S+: 2 changes would be applied to \S+ \(nothing was written\)\n$/);
+    }
+    for (const rest of [["--dry-run"], []])
+      expect(await cohort(["apply", "@", "--only", "absent", ...rest])).toMatchObject({
+        status: 255,
+        stderr: expect.stringContaining('nothing changed at "absent"'),
+      });
+    const part = await cohort(["apply", "@", "--only", "new"]);
+    expect([part.status, part.stderr]).toEqual([0, expect.stringMatching(/: 2 changes applied to \S+\n$/)]);
     expect([existsSync(join(data, "new/file")), existsSync(join(data, "old"))]).toEqual([true, true]);
     const applied = await cohort(["apply", "@"]);
     expect(applied.status).toBe(1);
@@ -166,10 +186,54 @@ describe.skipIf(ownHomeUnavailable !== null)("what children ask for and hold", {
     expect(readFileSync(join(data, "fixture"), "utf8")).toBe("changed\n");
   });
 
+  it("several grants are taken back each for itself: a bad one keeps none of the others, and ends with 255", async () => {
+    const running = start(["map", "-q", "--shell", "--", ": {}; while [ ! -e ~/go ]; do sleep 0.05; done", ":::", "x"]);
+    const name = await child();
+    const [one, other] = [text(await cohort(["grant", name, data])).trim(), text(await cohort(["grant", name, work, "--as", "w"])).trim()];
+    const words = [...cohortWords, "grants"].map((word) => `'${word}'`).join(" ");
+    const listed = execFileSync("script", ["-qec", `stty cols 80; ${words}`, "/dev/null"], {
+      env: { PATH: process.env["PATH"], HOME: home.directory, COHORT_HOME: home.directory, TERM: "xterm", LANG: "C.UTF-8" },
+    })
+      .toString()
+      .replaceAll("\r", "");
+    expect(listed.split("\n").filter((line) => line.length > 80)).toEqual([]);
+    expect(listed).toMatch(new RegExp(`^${one} +ro +active +\\S+ +[a-z0-9]{8}/0 +/tmp/.*data$`, "m"));
+    const revoked = await cohort(["revoke", "g999999", one, "nonsense!", other]);
+    expect(revoked.status).toBe(255);
+    expect(revoked.stderr).toContain("no such grant: g999999");
+    expect(revoked.stderr).toContain("expected the id of a grant, as g17");
+    expect(revoked.stderr).not.toContain("/^");
+    expect(revoked.stderr).toMatch(new RegExp(`${one}: taken back\n[^]*${other}: taken back\n$`));
+    await cohort(["cancel", "@"]);
+    await running.ended();
+  });
+
+  it("a run that is followed quietly says once that it waits for an answer", async () => {
+    const running = start(["map", "-q", "--shell", "--", ask(data, "--why tests"), ":::", "x"]);
+    const { approval } = await asked();
+    await cohort(["deny", approval]);
+    const ended = await running.ended();
+    expect(ended.stderr.split(SAID)).toHaveLength(2);
+  });
+
+  it("the logs of a run hold what living tasks wrote so far", async () => {
+    const script = "echo from {}; [ {} = 1 ] || { while [ ! -e ~/go ]; do sleep 0.05; done; }";
+    const running = start(["map", "-q", "-j2", "--shell", "--", script, ":::", "1", "2"]);
+    await eventually(async () => text(await cohort(["logs", "@"])) === "from 1\nfrom 2\n", "both are there", WAIT_MS);
+    expect((await cohort(["logs", "@"])).stderr).toMatch(/^cohort: .* goes on; so far it wrote:\n$/);
+    await cohort(["cancel", "@"]);
+    await running.ended();
+  });
+
   it("a frozen child stands still until it is thawed", async () => {
     const running = start(["map", "-q", "--shell", "--", ": {}; while [ ! -e ~/go ]; do sleep 0.05; done; echo went", ":::", "x"]);
     const name = await child();
     expect((await cohort(["freeze", name])).stderr).toContain(`${name} stands still`);
+    expect(text(await cohort(["ps"]))).toMatch(new RegExp(`${name} .* frozen `));
+    expect(await cohort(["shell", name, "--", "true"])).toMatchObject({
+      status: 255,
+      stderr: expect.stringMatching(/the child stands still, and starts nothing.*\n {2}hint: let it go on: cohort thaw CHILD\n/),
+    });
     expect((await cohort(["thaw", name])).stderr).toBe(`cohort: ${name} goes on\n`);
     await cohort(["shell", name, "--", "/bin/sh", "-c", "touch ~/go"]);
     expect((await running.ended()).stdout).toBe("went\n");

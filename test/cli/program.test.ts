@@ -27,7 +27,7 @@ function cohort(args: readonly string[], input = ""): { readonly status: number 
 }
 
 describe("the program", () => {
-  it("tells wrong use with status 2, a sentence and a hint, and starts nothing", () => {
+  it("tells wrong use with status 255, which counts no tasks, a sentence and a hint, and starts nothing", () => {
     const wrong: readonly (readonly [readonly string[], RegExp])[] = [
       [["mpa"], /unknown command 'mpa'[^]*Did you mean map\?[^]*hint: /],
       [["map", "--jbos", "3", "--", "echo"], /unknown option '--jbos'[^]*Did you mean --jobs\?/],
@@ -41,7 +41,7 @@ describe("the program", () => {
     ];
     for (const [args, expected] of wrong) {
       const told = cohort(args);
-      expect([told.status, told.stdout]).toEqual([2, ""]);
+      expect([told.status, told.stdout]).toEqual([255, ""]);
       expect(told.stderr).toMatch(/^cohort: /);
       expect(told.stderr).toMatch(expected);
     }
@@ -68,7 +68,7 @@ describe("the program", () => {
       stderr: "cohort: 1 task, no problem found\n",
     });
     expect(cohort(["nonsense", "--json"])).toMatchObject({
-      status: 2,
+      status: 255,
       stdout: expect.stringMatching(/^\{"type":"error","error":\{"code":"USAGE"/) as string,
     });
   });
@@ -114,7 +114,7 @@ describe("the program", () => {
     ];
     const help = cohort(["--help"]);
     expect([help.status, commands.filter((command) => !help.stdout.includes(`  ${command} `))]).toEqual([0, []]);
-    expect(cohort([]).status).toBe(2);
+    expect(cohort([]).status).toBe(255);
     const script = cohort(["completion", "bash"]).stdout;
     expect(spawnSync("bash", ["-n"], { input: script }).status).toBe(0);
     const completed = spawnSync(

@@ -49,3 +49,27 @@ test("a page of large results is cut, and the next one begins behind it", () => 
   expect(first.next).toBe(first.results.at(-1)?.cursor);
   expect(boundedPage({ results: results.slice(0, 5), next: 99 })).toEqual({ results: results.slice(0, 5), next: 99 });
 });
+
+test("what a field should be is told in words, never as a pattern", () => {
+  const wrong: readonly [keyof typeof calls, Record<string, unknown>][] = [
+    ["run.get", { run: "../etc" }],
+    ["child.freeze", { child: "No Child" }],
+    ["grant.revoke", { grant: "no grant" }],
+    ["grant.create", { child: "No Child", path: "/a\0b", as: "../x" }],
+    ["approval.answer", { approval: "17", decision: "deny" }],
+    [
+      "run.start",
+      { spec: { title: "t", tasks: [{ title: "t", command: ["true"], env: { "a b": "" }, mounts: [{ path: "/a", as: "a/b" }] }] } },
+    ],
+  ];
+  for (const [name, params] of wrong) {
+    let message = "";
+    try {
+      parseRequest(calls[name], params);
+    } catch (error) {
+      message = String(error);
+    }
+    expect([name, message]).toEqual([name, expect.stringMatching(/: expected [a-z]/)]);
+    expect(message).not.toContain("/^");
+  }
+});

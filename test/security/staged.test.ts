@@ -118,7 +118,7 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
     // Its sandbox is gone: what it left is not.
     await bench.destroy(name);
     expect(await changes.state(staged)).toBe("held");
-    expect(await changes.apply(staged, [], undefined)).toEqual({ grant: staged.grant, applied: 17, held: 0, rest: [] });
+    expect(await changes.apply(staged, { accept: [], check: false })).toEqual({ grant: staged.grant, applied: 17, held: 0, rest: [], planned: [] });
     expect(await changes.state(staged)).toBe("applied");
     const after: Tree = readTree(source);
     expect(Object.keys(after).toSorted()).toEqual([
@@ -152,7 +152,7 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
       `mkfifo fifo && ln -s /etc/passwd absolute && ln -s ../../etc escaping && ln -s a/../../x winding && echo evil >> .git/config && mkdir -p .git/hooks && echo '#!/bin/sh' > .git/hooks/post-commit && chmod 755 .git/hooks/post-commit && echo x > .envrc && mkdir sub && echo x > sub/.Bashrc && ${odd.map((name) => `echo odd > "${name}"`).join(" && ")} && echo fine > fine`,
     );
     await changes.collect(staged, signal);
-    const { rest, held } = await changes.apply(staged, [], undefined);
+    const { rest, held } = await changes.apply(staged, { accept: [], check: false });
     expect(held).toBe(0);
     expect(Object.fromEntries(rest.map(({ path, outcome }) => [path, outcome]))).toEqual({
       ".envrc": "protected",
@@ -172,7 +172,7 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
         .toSorted(),
     ).toEqual([".git", "plain", "fine", "sub", "a\nb", "\u001b[31m", "\u00ff", "x".repeat(255)].toSorted());
     // Named, they are applied.
-    expect((await changes.apply(staged, [".envrc"], undefined)).applied).toBe(1);
+    expect((await changes.apply(staged, { accept: [".envrc"], check: false })).applied).toBe(1);
     expect(existsSync(join(source, ".envrc"))).toBe(true);
   });
 
@@ -182,7 +182,7 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
     await child("! mknod dev c 1 3 2>/dev/null && echo x > s && ! chmod u+s s 2>/dev/null && mv tools moved");
     const list = await entries();
     expect(list.find(({ path }) => path === "moved/suid")?.detail).toBe("a set-user-id or set-group-id file");
-    await changes.apply(staged, [], undefined);
+    await changes.apply(staged, { accept: [], check: false });
     expect(existsSync(join(source, "moved/suid"))).toBe(false);
   });
 
@@ -209,7 +209,7 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
       rmSync(join(source, "deleted"));
       writeFileSync(join(source, "made"), "person");
     });
-    const { applied, held, rest } = await changes.apply(staged, [], undefined);
+    const { applied, held, rest } = await changes.apply(staged, { accept: [], check: false });
     expect([applied, held]).toEqual([0, 1]);
     expect(rest.map(({ path, outcome }) => `${outcome} ${path}`).toSorted()).toEqual([
       "conflict deleted",
@@ -219,7 +219,7 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
     ]);
     expect(readFileSync(join(source, "other"), "utf8")).toBe("4");
     // The person chooses what does not conflict.
-    expect((await changes.apply(staged, [], ["other"])).applied).toBe(1);
+    expect((await changes.apply(staged, { accept: [], only: ["other"], check: false })).applied).toBe(1);
     expect(readFileSync(join(source, "other"), "utf8")).toBe("child\n");
   });
 
@@ -242,21 +242,21 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
     const name = await child("echo 2 >> a && echo 0 > counter");
     const running = bench.sh(name, "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); echo $i >> mnt/data/counter; [ -e stop ] && exit 0; done");
     await changes.collect(staged, signal);
-    expect(await changes.apply(staged, [], undefined)).toMatchObject({ applied: 2, rest: [] });
+    expect(await changes.apply(staged, { accept: [], check: false })).toMatchObject({ applied: 2, rest: [] });
     await bench.sh(name, "echo 3 >> mnt/data/a");
     await changes.collect(staged, signal);
     // Not in what was shown, so not applied now.
     await bench.sh(name, "echo 4 >> mnt/data/a");
-    expect(await changes.apply(staged, [], undefined)).toMatchObject({ held: 0, rest: [] });
+    expect(await changes.apply(staged, { accept: [], check: false })).toMatchObject({ held: 0, rest: [] });
     expect(readFileSync(join(source, "a"), "utf8")).toBe("1\n2\n3\n");
     await changes.collect(staged, signal);
-    expect(await changes.apply(staged, [], ["a"])).toMatchObject({ applied: 1, rest: [] });
+    expect(await changes.apply(staged, { accept: [], only: ["a"], check: false })).toMatchObject({ applied: 1, rest: [] });
     expect(readFileSync(join(source, "a"), "utf8")).toBe("1\n2\n3\n4\n");
     // It was stopped for each diff, and went on.
     const seen = readFileSync(join(source, "counter"), "utf8");
     await new Promise((resolve) => setTimeout(resolve, TICK_MS));
     await changes.collect(staged, signal);
-    await changes.apply(staged, [], undefined);
+    await changes.apply(staged, { accept: [], check: false });
     expect(readFileSync(join(source, "counter"), "utf8").length).toBeGreaterThan(seen.length);
     await bench.sh(name, "touch stop");
     expect((await running).exit.code).toBe(0);
@@ -287,7 +287,7 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
     const before = ticks();
     await new Promise((resolve) => setTimeout(resolve, TICK_MS * 3));
     expect(ticks()).toBe(before);
-    expect(await changes.apply(staged, [], undefined)).toMatchObject({ applied: 1, rest: [] });
+    expect(await changes.apply(staged, { accept: [], check: false })).toMatchObject({ applied: 1, rest: [] });
     expect(readFileSync(join(source, "count"), "utf8").length).toBe(sizes[0]);
     await bench.vm.thaw(name);
     await bench.events.until("another tick", () => ticks() > before);
@@ -298,7 +298,7 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
     asPerson(() => linkSync(join(source, "a"), join(source, "b")));
     await child("echo child > a && ln a c");
     expect(brief(await entries())).toEqual(["modified file a", "added file c"]);
-    await changes.apply(staged, [], undefined);
+    await changes.apply(staged, { accept: [], check: false });
     expect(["a", "b", "c"].map((path) => readFileSync(join(source, path), "utf8"))).toEqual(["child\n", "shared", "child\n"]);
   });
 
@@ -308,7 +308,7 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
     const { isIncomplete, entries: shown } = await changes.diff(staged, false);
     expect(isIncomplete).toBe(true);
     expect(shown.at(-1)?.detail).toBe("too deep");
-    await expect(changes.apply(staged, [], undefined)).rejects.toMatchObject({ code: "STAGED_INCOMPLETE" });
+    await expect(changes.apply(staged, { accept: [], check: false })).rejects.toMatchObject({ code: "STAGED_INCOMPLETE" });
     expect(readdirSync(source)).toEqual([]);
   });
 
@@ -320,7 +320,7 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
     await changes.collect(staged, signal);
     const { isIncomplete, entriesMore } = await changes.diff(staged, false);
     expect([isIncomplete, entriesMore > 10_000]).toEqual([true, true]);
-    await expect(changes.apply(staged, [], undefined)).rejects.toMatchObject({ code: "STAGED_INCOMPLETE" });
+    await expect(changes.apply(staged, { accept: [], check: false })).rejects.toMatchObject({ code: "STAGED_INCOMPLETE" });
   });
 
   test("that is full is ENOSPC for the child, and what fits is applied", async () => {
@@ -331,7 +331,7 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
     );
     expect(Number(stdout)).toBeLessThanOrEqual(STAGED_BYTES);
     await changes.collect(staged, signal);
-    expect((await changes.apply(staged, [], undefined)).applied).toBe(1);
+    expect((await changes.apply(staged, { accept: [], check: false })).applied).toBe(1);
   });
 
   test("that is discarded is gone, and stays so", async () => {
@@ -341,7 +341,7 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
     await changes.discard(staged);
     expect(await changes.state(staged)).toBe("discarded");
     await expect(changes.diff(staged, false)).rejects.toMatchObject({ code: "CONTENT_GONE" });
-    await expect(changes.apply(staged, [], undefined)).rejects.toMatchObject({ code: "CONTENT_GONE" });
+    await expect(changes.apply(staged, { accept: [], check: false })).rejects.toMatchObject({ code: "CONTENT_GONE" });
     await changes.collect(staged, signal);
     expect(await changes.state(staged)).toBe("discarded");
     expect(readFileSync(join(source, "a"), "utf8")).toBe("a");

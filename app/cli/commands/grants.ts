@@ -1,13 +1,15 @@
 /** `cohort grant`, `grants` and `revoke`, `freeze` and `thaw`: what living children hold, and whether they move. */
 import type { GrantMode, GrantSummary } from "../../../machines/messages/grant.ts";
 import { CohortError } from "../../../runtime/kernel/error.ts";
+import type { Cohort } from "../../../sdk/index.ts";
 import { realDirectory } from "../map/mounts.ts";
-import { writeNow } from "../report.ts";
+import { reportError, writeNow } from "../report.ts";
 import { chooseChild, findRun, withCohort } from "../session.ts";
 import { stdoutColumns } from "../terminal.ts";
 import { formatSpan } from "../text/measure.ts";
 import { jsonLine, neutraliseLine } from "../text/neutralise.ts";
 import { table, type Column } from "../text/table.ts";
+import { shortRun } from "../view/run-view.ts";
 import { grantState, killedText, leftText, middleCut, modeText } from "../view/permission-text.ts";
 import { ttlOf } from "./approvals.ts";
 import type { JsonOption } from "./machine.ts";
@@ -29,17 +31,30 @@ export interface GrantsOptions extends JsonOption {
 
 const LISTED_MAX = 1000;
 
-function columnsOf(nowMs: number, width: number): readonly Column<GrantSummary>[] {
-  // What the other columns leave, so that the end of a path is seen.
-  const room = Math.max(16, width - 62);
-  return [
+const PATH_COLUMNS_MIN = 16;
+/** Below it the name of the child gives way to its task: a path says more. */
+const WIDE_COLUMNS = 100;
+const GAP_COLUMNS = 2;
+
+function columnsOf(grants: readonly GrantSummary[], nowMs: number, width: number): readonly Column<GrantSummary>[] {
+  const others: readonly Column<GrantSummary>[] = [
     { title: "grant", cell: (grant) => grant.grant, columnsMax: 28 },
     { title: "mode", cell: (grant) => grant.mode },
     { title: "state", cell: grantState },
     { title: "left", align: "right", cell: (grant) => leftText(grant, nowMs) },
-    { title: "child", cell: (grant) => grant.child, columnsMax: 26 },
-    { title: "path", cell: (grant) => middleCut(neutraliseLine(grant.path), room) },
+    width < WIDE_COLUMNS
+      ? { title: "task", cell: (grant) => `${shortRun(grant.run)}/${grant.index}` }
+      : { title: "child", cell: (grant) => grant.child, columnsMax: 26 },
   ];
+  // What the others leave: the path is cut in its middle, so that its end is seen.
+  const taken = others.map(({ title, cell, columnsMax = Infinity }) =>
+    Math.min(
+      columnsMax,
+      grants.reduce((widest, grant) => Math.max(widest, cell(grant).length), title.length),
+    ),
+  );
+  const room = Math.max(PATH_COLUMNS_MIN, width - taken.reduce((sum, columns) => sum + columns + GAP_COLUMNS, 0));
+  return [...others, { title: "path", cell: (grant) => middleCut(neutraliseLine(grant.path), room) }];
 }
 
 export function grantsCommand(options: GrantsOptions): Promise<number> {
@@ -52,7 +67,7 @@ export function grantsCommand(options: GrantsOptions): Promise<number> {
         2,
         options.all === true ? "cohort: there was no grant yet\n" : "cohort: no child holds a grant now; --all shows ended ones\n",
       );
-    else writeNow(1, table(grants, columnsOf(Date.now(), stdoutColumns()), stdoutColumns()));
+    else writeNow(1, table(grants, columnsOf(grants, Date.now(), stdoutColumns()), stdoutColumns()));
     return 0;
   });
 }
@@ -102,34 +117,44 @@ export function grantCommand(written: string, path: string, options: GrantComman
   });
 }
 
-export function revokeCommand(ids: readonly string[], options: JsonOption & { readonly discard?: boolean }): Promise<number> {
+type RevokeOptions = JsonOption & { readonly discard?: boolean };
+
+/** 0: it is taken back, and nothing is lost. */
+async function revokeOne(cohort: Cohort, id: string, before: GrantSummary | undefined, options: RevokeOptions): Promise<number> {
+  const living = before !== undefined && before.state !== "ended";
+  if (living) {
+    const kept =
+      before.staged !== "live" ? "" : options.discard === true ? "; what it changed is thrown away" : "; what it changed is kept";
+    writeNow(
+      2,
+      `cohort: ${id}: taking ${neutraliseLine(before.path)} from ${before.child}: a process that holds on to it is killed${kept}\n`,
+    );
+  }
+  const grant = await cohort.grants.revoke(id, { discard: options.discard === true });
+  if (options.json === true) {
+    writeNow(1, jsonLine(grant));
+    return 0;
+  }
+  const killed = killedText(grant);
+  writeNow(2, `cohort: ${id}: ${living ? "taken back" : `had ended already: ${grantState(grant)}`}${killed === "" ? "" : `; ${killed}`}\n`);
+  if (grant.staged === "held") writeNow(2, `cohort: what it changed: cohort diff ${id}, then apply or discard it\n`);
+  if (!living || grant.staged !== "lost") return 0;
+  writeNow(2, `cohort: ${id}: what it changed could not be collected, and is lost\n`);
+  return 1;
+}
+
+/** Each for itself: one that cannot be taken back keeps none of the others. 0 all · 1 something was lost · 255 one was refused. */
+export function revokeCommand(ids: readonly string[], options: RevokeOptions): Promise<number> {
   return withCohort(async (cohort) => {
     let status = 0;
     const known = options.json === true ? [] : await cohort.grants.list({ ended: true, limit: LISTED_MAX });
     for (const id of ids) {
-      const before = known.find(({ grant }) => grant === id);
-      const living = before !== undefined && before.state !== "ended";
-      if (living) {
-        const kept =
-          before.staged !== "live" ? "" : options.discard === true ? "; what it changed is thrown away" : "; what it changed is kept";
-        writeNow(
-          2,
-          `cohort: ${id}: taking ${neutraliseLine(before.path)} from ${before.child}: a process that holds on to it is killed${kept}\n`,
-        );
-      }
-      const grant = await cohort.grants.revoke(id, { discard: options.discard === true });
-      if (options.json === true) writeNow(1, jsonLine(grant));
-      else {
-        const killed = killedText(grant);
-        writeNow(
-          2,
-          `cohort: ${id}: ${living ? "taken back" : `had ended already: ${grantState(grant)}`}${killed === "" ? "" : `; ${killed}`}\n`,
-        );
-        if (living && grant.staged === "lost") {
-          status = 1;
-          writeNow(2, `cohort: ${id}: what it changed could not be collected, and is lost\n`);
-        }
-        if (grant.staged === "held") writeNow(2, `cohort: what it changed: cohort diff ${id}, then apply or discard it\n`);
+      try {
+        const before = known.find(({ grant }) => grant === id);
+        status = Math.max(status, await revokeOne(cohort, id, before, options));
+      } catch (error) {
+        if (!(error instanceof CohortError)) throw error;
+        status = Math.max(status, reportError(error, options.json === true));
       }
     }
     return status;

@@ -7,6 +7,7 @@ import type { RunSpecInput } from "../../../machines/messages/task.ts";
 import type { Run } from "../../../sdk/index.ts";
 import { CohortError } from "../../../runtime/kernel/error.ts";
 import { namedPaths } from "../learn/evidence.ts";
+import { Interrupts } from "../follow/interrupts.ts";
 import { profileOf, type Profile } from "../learn/profile.ts";
 import { chooseMounts, type MountChoice } from "../map/mounts.ts";
 import { writeNow } from "../report.ts";
@@ -100,12 +101,26 @@ async function learnedFrom(run: Run, title: string, command: readonly string[] |
 }
 
 /** One word without `--` that names a run is a run. */
-export function learnCommand(words: readonly string[], options: LearnOptions, isCommand: boolean): Promise<number> {
+export async function learnCommand(words: readonly string[], options: LearnOptions, isCommand: boolean): Promise<number> {
+  const interrupts = new Interrupts((text) => writeNow(2, `cohort: ${text}\n`));
+  try {
+    return await learnInterruptibly(words, options, isCommand ? interrupts : null);
+  } catch (error) {
+    // Ctrl-C on a terminal reaches the starting cohortd, too: that it did not start is then no news.
+    if (interrupts.exitStatus !== null) return interrupts.exitStatus;
+    throw error;
+  } finally {
+    interrupts.close();
+  }
+}
+
+/** Null: nothing is run. */
+function learnInterruptibly(words: readonly string[], options: LearnOptions, interrupts: Interrupts | null): Promise<number> {
   const [first] = words;
   if (first === undefined)
     throw new CohortError("USAGE", { on: "nothing to learn from", hint: "cohort learn -- COMMAND, or cohort learn RUN" });
   return withCohort(async (cohort) => {
-    if (!isCommand) {
+    if (interrupts === null) {
       const summary = await findRun(cohort, splitTarget(first).run);
       const nothing: MountChoice = { mounts: [], cwd: undefined };
       writeNow(1, taskFile(await learnedFrom(cohort.attach(summary.run), summary.title, null, nothing)));
@@ -116,7 +131,15 @@ export function learnCommand(words: readonly string[], options: LearnOptions, is
     const task = { title, command: [...words], mounts: [...choice.mounts], ...(choice.cwd === undefined ? {} : { cwd: choice.cwd }) };
     const spec: RunSpecInput = { title: `learn: ${title}`, tasks: [task] };
     const run = await cohort.run(spec);
+    interrupts.attach(run);
     await run.finished();
+    if (interrupts.exitStatus !== null) {
+      writeNow(
+        2,
+        `cohort: it was cancelled, and nothing of it runs any more; cohort learn ${run.id.slice(0, 8)} proposes from what it wrote\n`,
+      );
+      return interrupts.exitStatus;
+    }
     const learned = await learnedFrom(run, title, words, choice);
     const [result] = learned.results;
     writeNow(2, `cohort: it ended as ${result?.status ?? "unknown"}; cohort logs ${run.id.slice(0, 8)}/0 shows what it wrote\n`);

@@ -1,7 +1,7 @@
 /** `cohort logs`: what tasks wrote, byte by byte to a pipe, made harmless for a terminal. */
 import { isatty } from "node:tty";
-import type { TaskResult } from "../../../machines/messages/result.ts";
-import type { Run } from "../../../sdk/index.ts";
+import type { ChildSummary, TaskResult } from "../../../machines/messages/result.ts";
+import type { Cohort, Run } from "../../../sdk/index.ts";
 import { OutputRecords } from "../follow/json-output.ts";
 import { Outlet } from "../follow/outlet.ts";
 import { outputOf } from "../follow/output-order.ts";
@@ -52,13 +52,24 @@ function writeRefusals(result: TaskResult): void {
   if (line !== "") writeNow(2, `cohort: ${neutraliseLine(result.title)}: ${line}\n`);
 }
 
-async function allTasks(run: Run, options: LogsOptions, sinks: Sinks): Promise<void> {
+/** Of the run, that are not among these: what they wrote so far is as much a part of its logs. */
+async function livingTasks(cohort: Cohort, run: Run, shown: ReadonlySet<number>): Promise<readonly ChildSummary[]> {
+  const children = await cohort.children();
+  return children
+    .filter((child) => child.run === run.id && child.state !== "starting" && !shown.has(child.index))
+    .toSorted((one, other) => one.index - other.index);
+}
+
+async function allTasks(cohort: Cohort, run: Run, options: LogsOptions, sinks: Sinks): Promise<void> {
+  const shown = new Set<number>();
   const results = options.follow === true ? run.results() : resultsByNow(run);
   if (options.json === true) {
     for await (const result of results) {
+      shown.add(result.index);
       await oneTask(run, result.index, { json: true, attempt: result.attempt }, sinks);
       if (sinks.stdout.broken) return;
     }
+    for (const { index, attempt } of await livingTasks(cohort, run, shown)) await oneTask(run, index, { json: true, attempt }, sinks);
     return;
   }
   const refused: TaskResult[] = [];
@@ -71,10 +82,16 @@ async function allTasks(run: Run, options: LogsOptions, sinks: Sinks): Promise<v
     after: () => {},
   });
   for await (const result of results) {
+    shown.add(result.index);
     outlet.output(outputOf(result));
     if (result.deniedTimes > 0 && refused.length < REFUSALS_SHOWN_MAX) refused.push(result);
     await outlet.ready();
     if (sinks.stdout.broken) break;
+  }
+  for (const { index, attempt, title } of sinks.stdout.broken ? [] : await livingTasks(cohort, run, shown)) {
+    await outlet.drained();
+    outlet.note(`cohort: ${neutraliseLine(title)} goes on; so far it wrote:\n`);
+    outlet.output({ index, attempt, title, stdout: null, stderr: null });
   }
   await outlet.drained();
   for (const result of refused) writeRefusals(result);
@@ -91,7 +108,7 @@ export function logsCommand(written: string, options: LogsOptions): Promise<numb
     const { run: id } = await findRun(cohort, target.run);
     const run = cohort.attach(id);
     const sinks = { stdout: new Sink(1, () => {}), stderr: new Sink(2, () => {}) };
-    if (target.index === null) await allTasks(run, options, sinks);
+    if (target.index === null) await allTasks(cohort, run, options, sinks);
     else await oneTask(run, target.index, options, sinks);
     if (target.index !== null && options.json !== true) await refusalsOf(run, target.index);
     return sinks.stdout.broken ? EXIT_STATUS_BROKEN_PIPE : 0;

@@ -96,61 +96,68 @@ function restLines(rest: readonly AppliedEntry[], style: Style): string {
     .join("");
 }
 
-function reportApplied(applied: GrantApplied, verb: string, where: string, json: boolean): number {
+const changes = (count: number): string => (count === 1 ? "1 change" : `${count} changes`);
+
+/** `applied`: with what it says of the place. */
+function reportApplied({ grant, applied, held, rest }: GrantApplied, verb: string, where: string): number {
   const style = describeTerminal(process.env).stderrStyle;
-  if (json) writeNow(1, jsonLine(applied));
-  else {
-    const held = applied.held > 0 ? `, ${applied.held} held back with them` : "";
-    const left = applied.rest.length === 0 ? "" : `, ${applied.rest.length} not${held}:`;
-    writeNow(2, `cohort: ${applied.grant}: ${applied.applied} ${verb} ${where}${left}\n${restLines(applied.rest, style)}`);
-  }
-  return applied.rest.length === 0 ? 0 : 1;
+  const done = applied === 0 && rest.length > 0 ? "nothing" : changes(applied);
+  const heldBack = held > 0 ? `, and ${changes(held)} held back by ${rest.length === 1 ? "it" : "them"}` : "";
+  const left = rest.length === 0 ? "" : `; ${changes(rest.length)} left out${heldBack}:`;
+  writeNow(2, `cohort: ${grant}: ${done} ${verb} ${where}${left}\n${restLines(rest, style)}`);
+  return statusOf(rest);
 }
 
-const isChosen = (path: string, only: readonly string[]): boolean =>
-  only.length === 0 || only.some((one) => path === one || path.startsWith(`${one.replace(/\/+$/, "")}/`));
+const statusOf = (rest: readonly AppliedEntry[]): number => (rest.length === 0 ? 0 : 1);
 
-/** What apply would do, from the diff: it writes nothing. */
-function dryRun(diff: GrantDiff, options: ApplyOptions): number {
-  const accepted = options.acceptProtected ?? [];
-  const chosen = diff.entries.filter(({ path }) => isChosen(path, options.only ?? []));
-  const isHeldBack = (entry: DiffEntry): boolean => entry.isProtected && !entry.path.split("/").some((part) => accepted.includes(part));
-  const conflicts = chosen.filter((entry) => entry.conflict && !isHeldBack(entry));
-  const applied = conflicts.length > 0 ? [] : chosen.filter((entry) => !isHeldBack(entry));
-  if (options.json === true) {
-    const heldBack = chosen.filter(isHeldBack);
-    writeNow(1, jsonLine({ grant: diff.grant, dryRun: true, wouldApply: applied, conflicts, protected: heldBack }));
-    return 0;
+/** What apply would do, decided by what decides it then; nothing is written. */
+async function dryRun(cohort: Cohort, grant: string, asked: Asked, json: boolean): Promise<number> {
+  const diff = await cohort.grants.diff(grant);
+  const checked = await cohort.grants.apply(grant, { ...asked(diff.path), check: true });
+  const planned = new Set(checked.planned);
+  const wouldApply = diff.entries.filter(({ path }) => planned.has(path));
+  if (json) {
+    writeNow(1, jsonLine({ grant, dryRun: true, wouldApply, held: checked.held, rest: checked.rest }));
+    return statusOf(checked.rest);
   }
   const style = describeTerminal(process.env).stdoutStyle;
-  const shown = conflicts.length > 0 ? conflicts : applied;
-  writeNow(1, shown.map((entry) => `${entryLine(entry, style)}\n`).join(""));
-  writeNow(
-    2,
-    conflicts.length > 0
-      ? `cohort: ${diff.grant}: nothing would be applied: ${conflicts.length} changed here, too\n`
-      : `cohort: ${diff.grant}: ${countsOf(applied)} would be applied to ${neutraliseLine(diff.path)}; nothing was written\n`,
+  writeNow(1, wouldApply.map((entry) => `${entryLine(entry, style)}\n`).join(""));
+  const more = checked.planned.length - wouldApply.length;
+  if (more > 0) writeNow(1, `  … and ${more} more\n`);
+  return reportApplied(
+    { ...checked, applied: checked.planned.length },
+    "would be applied to",
+    `${neutraliseLine(diff.path)} (nothing was written)`,
   );
-  return 0;
 }
 
-/** 0 all of it · 1 something was not applied. */
+type Asked = (source: string) => { accept?: string[]; only?: string[] };
+
+/** `--only` may name a path as it stands in the diff, or where it would be written. */
+function askedOf({ acceptProtected, only }: ApplyOptions): Asked {
+  return (source) => ({
+    ...(acceptProtected === undefined ? {} : { accept: [...acceptProtected] }),
+    ...(only === undefined ? {} : { only: only.map((one) => (one.startsWith(`${source}/`) ? one.slice(source.length + 1) : one)) }),
+  });
+}
+
+/** 0 all of it · 1 something was not applied, or would not be. */
 export function applyCommand(written: string, options: ApplyOptions): Promise<number> {
   return withCohort(async (cohort) => {
     let status = 0;
+    const asked = askedOf(options);
     for (const grant of await stagedOf(cohort, written)) {
       if (options.dryRun === true) {
-        status = Math.max(status, dryRun(await cohort.grants.diff(grant), options));
+        status = Math.max(status, await dryRun(cohort, grant, asked, options.json === true));
         continue;
       }
       // Not looked at anew: of a child that lives what was shown last is applied, and nothing that it did since.
-      const path = neutraliseLine((await grantOf(cohort, grant))?.path ?? "");
+      const source = (await grantOf(cohort, grant))?.path ?? "";
+      const path = neutraliseLine(source);
       if (options.json !== true) writeNow(2, `cohort: ${grant}: writing to ${path}, as you, what cohort diff showed\n`);
-      const applied = await cohort.grants.apply(grant, {
-        ...(options.acceptProtected === undefined ? {} : { accept: [...options.acceptProtected] }),
-        ...(options.only === undefined ? {} : { only: [...options.only] }),
-      });
-      status = Math.max(status, reportApplied(applied, "applied to", path, options.json === true));
+      const applied = await cohort.grants.apply(grant, asked(source));
+      if (options.json === true) writeNow(1, jsonLine(applied));
+      status = Math.max(status, options.json === true ? statusOf(applied.rest) : reportApplied(applied, "applied to", path));
     }
     return status;
   });
@@ -180,6 +187,9 @@ export function undoCommand(grant: string, options: JsonOption): Promise<number>
   return withCohort(async (cohort) => {
     const path = neutraliseLine((await grantOf(cohort, grant))?.path ?? "its directory");
     if (options.json !== true) writeNow(2, `cohort: ${grant}: bringing back what stood in ${path} before; what was added stays\n`);
-    return reportApplied(await cohort.grants.undo(grant), "brought back in", path, options.json === true);
+    const undone = await cohort.grants.undo(grant);
+    if (options.json !== true) return reportApplied(undone, "brought back in", path);
+    writeNow(1, jsonLine(undone));
+    return statusOf(undone.rest);
   });
 }

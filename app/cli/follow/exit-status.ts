@@ -5,8 +5,8 @@ import type { RunEnd } from "../view/run-view.ts";
 /** More failed tasks than this cannot be told apart. */
 const FAILED_COUNTED_MAX = 100;
 const EXIT_STATUS_MANY = 101;
+/** Everything that is not about tasks, a wrong command line too: a number from 1 to 101 is always one of tasks. */
 export const EXIT_STATUS_ERROR = 255;
-export const EXIT_STATUS_USAGE = 2;
 
 export interface Ending {
   readonly end: RunEnd;

@@ -17,6 +17,7 @@ import { Outlet } from "./outlet.ts";
 import { OutputOrder, outputOf } from "./output-order.ts";
 import { Questions } from "./questions.ts";
 import { Sink } from "./sink.ts";
+import { WaitingWord } from "./waiting-word.ts";
 
 export interface FollowOptions {
   readonly title: string;
@@ -68,12 +69,14 @@ async function followForPeople(following: Following, listChildren: ListChildren,
     after: () => live?.comeBack(),
   });
   const order = new OutputOrder(options.output === "ordered", HELD_CHARS_MAX);
+  const waiting = options.quiet ? new WaitingWord((text) => outlet.note(text)) : null;
   live?.start();
   questions?.listen(run.id);
   try {
     for await (const { event } of run.events()) {
       const line = live === null && !options.quiet ? plainLine(event, view) : null;
       view.apply(event);
+      waiting?.heard(event);
       if (event.type === "task-finished") {
         troubles.push(...(await options.onResult(event.result)));
         if (options.output !== "none") for (const output of order.finished(outputOf(event.result))) outlet.output(output);
@@ -84,6 +87,7 @@ async function followForPeople(following: Following, listChildren: ListChildren,
     for (const output of order.rest()) outlet.output(output);
     await outlet.drained();
   } finally {
+    waiting?.close();
     questions?.close();
     live?.close();
   }
