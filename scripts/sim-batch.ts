@@ -4,14 +4,16 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Batch, Verdict } from "../test/simulation/verdict.ts";
 
-/** The longest seed takes seconds: this is a loop without an end. */
+/** The longest seed takes seconds (with all deaths, minutes): this is a loop without an end. */
 const SILENCE_MS_MAX = 120_000;
+const SILENCE_EXHAUSTIVE_MS_MAX = 900_000;
 
 export interface BatchOptions extends Pick<Batch, "from" | "count"> {
   /** Of the tree whose code is simulated. */
   readonly root: string;
   readonly jobs: number;
   readonly twice?: boolean;
+  readonly exhaustive?: boolean;
   readonly print?: (line: string) => void;
   /** False: enough. */
   readonly verdict: (verdict: Verdict) => boolean;
@@ -19,10 +21,10 @@ export interface BatchOptions extends Pick<Batch, "from" | "count"> {
 
 /** Resolves when every seed has its verdict, or one said that it is enough. Rejects when a process fails. */
 export async function runBatch(options: BatchOptions): Promise<void> {
-  const { from, count, jobs, twice = false, print } = options;
+  const { from, count, jobs, twice = false, exhaustive = false, print } = options;
   const workers = Array.from({ length: Math.min(jobs, count) }, (_, job) => {
     const share = Math.ceil((count - job) / jobs);
-    return runWorker(options, { from: from + job, count: share, step: jobs, twice, print: print !== undefined });
+    return runWorker(options, { from: from + job, count: share, step: jobs, twice, exhaustive, print: print !== undefined });
   });
   const stop = (): void => workers.forEach((worker) => worker.stop());
   try {
@@ -48,14 +50,15 @@ function runWorker({ root, verdict, print }: BatchOptions, batch: Batch): Worker
   let errors = "";
   let last = batch.from - batch.step;
   let stopped = false;
+  const silenceMs = batch.exhaustive ? SILENCE_EXHAUSTIVE_MS_MAX : SILENCE_MS_MAX;
   const stop = (): void => {
     stopped = true;
     child.kill("SIGKILL");
   };
   const silence = setTimeout(() => {
-    errors += `seed ${last + batch.step} did not end within ${SILENCE_MS_MAX} ms`;
+    errors += `seed ${last + batch.step} did not end within ${silenceMs} ms`;
     child.kill("SIGKILL");
-  }, SILENCE_MS_MAX);
+  }, silenceMs);
   child.stderr.setEncoding("utf8").on("data", (text: string) => {
     errors = (errors + text).slice(-8000);
   });

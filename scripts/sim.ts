@@ -6,7 +6,7 @@ import { unreached } from "../test/simulation/coverage.ts";
 import type { Verdict } from "../test/simulation/verdict.ts";
 import { runBatch } from "./sim-batch.ts";
 
-const USAGE = "usage: npm run sim -- [--seeds N] [--from SEED] [--jobs N] [--twice] [--json] | --seed SEED";
+const USAGE = "usage: npm run sim -- [--seeds N] [--from SEED] [--jobs N] [--twice] [--exhaustive] [--json] | --seed SEED";
 const JOBS_MAX = 2;
 const PROGRESS_MS = 5000;
 const FAILURES_SHOWN_MAX = 20;
@@ -14,7 +14,7 @@ const TRACE_LINES = 25;
 
 const root = dirname(import.meta.dirname);
 
-function options(): { from: number; count: number; jobs: number; twice: boolean; json: boolean; replay: boolean } {
+function options(): { from: number; count: number; jobs: number; twice: boolean; exhaustive: boolean; json: boolean; replay: boolean } {
   const { values } = parseArgs({
     options: {
       seeds: { type: "string", default: "200" },
@@ -22,6 +22,7 @@ function options(): { from: number; count: number; jobs: number; twice: boolean;
       seed: { type: "string" },
       jobs: { type: "string", default: String(Math.min(JOBS_MAX, availableParallelism())) },
       twice: { type: "boolean", default: false },
+      exhaustive: { type: "boolean", default: false },
       json: { type: "boolean", default: false },
     },
   });
@@ -31,6 +32,7 @@ function options(): { from: number; count: number; jobs: number; twice: boolean;
     count: replay ? 1 : Number(values.seeds),
     jobs: Number(values.jobs),
     twice: values.twice,
+    exhaustive: values.exhaustive,
     json: values.json,
     replay,
   };
@@ -61,7 +63,7 @@ function sayCounts(counts: Readonly<Record<string, number>>): void {
 }
 
 async function main(): Promise<number> {
-  const { from, count, jobs, twice, json, replay } = options();
+  const { from, count, jobs, twice, exhaustive, json, replay } = options();
   const startedMs = performance.now();
   const counts: Record<string, number> = {};
   const failed: Verdict[] = [];
@@ -81,7 +83,7 @@ async function main(): Promise<number> {
     return true;
   };
   try {
-    await runBatch({ root, from, count, jobs, twice, verdict, ...(replay ? { print: say } : {}) });
+    await runBatch({ root, from, count, jobs, twice, exhaustive, verdict, ...(replay ? { print: say } : {}) });
   } finally {
     clearInterval(progress);
   }

@@ -60,7 +60,14 @@ function serve(): void {
     return;
   }
   port.postMessage({ id: 0, ok: true, value: null } satisfies WorkerAnswer);
-  let quiet: NodeJS.Timeout | null = null;
+  let quiet: NodeJS.Timeout | undefined;
+  const restIn = (ms: number): void => {
+    clearTimeout(quiet);
+    quiet = setTimeout(() => {
+      const againMs = store.rest();
+      if (againMs !== null) restIn(againMs);
+    }, ms).unref();
+  };
   port.on("message", (request: WorkerRequest) => {
     try {
       port.postMessage({ id: request.id, ok: true, value: answer(store, request) } satisfies WorkerAnswer);
@@ -70,8 +77,7 @@ function serve(): void {
     if (request.type === "commit" || request.type === "upkeep") {
       // Durable already, and answered: nobody waits for this.
       if (request.type === "commit") store.apply();
-      if (quiet === null) quiet = setTimeout(() => store.rest(), CHECKPOINT_IDLE_MS).unref();
-      else quiet.refresh();
+      restIn(CHECKPOINT_IDLE_MS);
     }
     if (request.type === "close") port.close();
   });

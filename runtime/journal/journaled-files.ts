@@ -6,7 +6,7 @@
  * 2. Writing the same again, as a replay does, gives the same file.
  * 3. Files are 0600, their directories 0700.
  */
-import { closeSync, constants, fdatasyncSync, fsyncSync, mkdirSync, openSync, writeSync } from "node:fs";
+import { closeSync, constants, fdatasyncSync, fsyncSync, ftruncateSync, mkdirSync, openSync, writeSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import type { FileWrite } from "../contract.ts";
 import { CohortError } from "../kernel/error.ts";
@@ -33,6 +33,8 @@ export class JournaledFiles implements BatchFiles {
   write({ path, offset, bytes, fresh }: FileWrite): void {
     const file = this.#file(path, fresh);
     for (let written = 0; written < bytes.length;) written += writeSync(file, bytes, written, bytes.length - written, offset + written);
+    // Only now: what a replay writes again must not go from a full disk that has no room to bring it back.
+    if (fresh) ftruncateSync(file, offset + bytes.length);
   }
 
   sync(): void {
@@ -56,8 +58,7 @@ export class JournaledFiles implements BatchFiles {
     this.#open.delete(path);
     if (this.#open.size >= OPEN_FILES_MAX) this.sync();
     const whole = join(this.#directory, path);
-    const truncate = fresh ? constants.O_TRUNC : 0;
-    const file = openMaking(whole, constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW | truncate);
+    const file = openMaking(whole, constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW);
     this.#open.set(path, file);
     for (let at = dirname(path); ; at = dirname(at)) {
       this.#directories.add(join(this.#directory, at));

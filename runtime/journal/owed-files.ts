@@ -16,6 +16,11 @@ export class OwedFiles implements BatchFiles {
     this.#files = files;
   }
 
+  /** Some file has not what the tail has. */
+  get owes(): boolean {
+    return this.#owed.length > 0;
+  }
+
   /** Throws where the disk is full. */
   write(file: FileWrite): void {
     if (this.#owed.some(({ path }) => path === file.path)) this.#pay();

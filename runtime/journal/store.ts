@@ -10,7 +10,7 @@
 import { join } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
 import { deserialize } from "node:v8";
-import type { CohortError } from "../kernel/error.ts";
+import { CohortError } from "../kernel/error.ts";
 import { CHECKPOINT_RETRY_MS, TAIL_BYTES_FULL, TAIL_BYTES_MAX, TAIL_RESERVE_BYTES } from "../kernel/limits.ts";
 import type { BatchRows, CommitAnswer, LoadedState, OutboxRow } from "./batch-rows.ts";
 import { writeBackup } from "./backup-file.ts";
@@ -85,20 +85,22 @@ export class JournalStore {
       this.#rows = new RowWriter(this.#statements);
       const generation = this.#statements.one<{ generation: number }>("SELECT generation FROM tail")?.generation;
       this.#tail = new JournalTail(openTail(), Number(generation), reserveBytes);
-      this.#replay();
+      this.#replay("with files");
       this.checkpoint();
+      // Whoever reads those files would take them for whole, and write where something else belongs.
+      if (this.#files.owes) throw new CohortError("JOURNAL_FULL", { on: "files that the tail has wait for space" });
       this.#tail.prepare();
     } catch (error) {
       throw journalError(error);
     }
   }
 
-  /** What a crash, or a full disk, kept out of the database. */
-  #replay(): void {
+  /** What a crash, or a full disk, kept out of the database. Files lose nothing by the latter. */
+  #replay(what: "with files" | "rows"): void {
     this.#database.exec("BEGIN IMMEDIATE");
     for (const payload of this.#tail.records()) {
       const batch = presentBatch(deserialize(payload) as BatchRows);
-      for (const file of batch.files) this.#files.writeOrOwe(file);
+      if (what === "with files") for (const file of batch.files) this.#files.writeOrOwe(file);
       this.#rows.write(batch);
     }
   }
@@ -162,9 +164,11 @@ export class JournalStore {
     }
   }
 
-  /** When nothing is asked for a while. */
-  rest(): void {
+  /** When nothing is asked for a while. Answers after how long it is to be asked again: the disk was full, and nobody else may come to look; null: never. */
+  rest(): number | null {
     if (this.#monotonicMs() >= this.#fullUntilMs) this.checkpoint();
+    const leftMs = this.#fullUntilMs - this.#monotonicMs();
+    return leftMs > 0 && this.#broken === null ? leftMs : null;
   }
 
   #mustCheckpoint(): void {
@@ -179,7 +183,7 @@ export class JournalStore {
       this.#epoch++;
       this.#giveBack();
       // The tail has all of it.
-      this.#replay();
+      this.#replay("rows");
       throw error;
     } finally {
       this.#changed = false;

@@ -144,9 +144,15 @@ export class SimulatedJournal implements Journal {
   #applied(): void {
     if (this.#closed || this.#disk.gate.dead) return;
     this.#store.apply();
+    this.#restIn(CHECKPOINT_IDLE_MS);
+  }
+
+  #restIn(ms: number): void {
     this.#quiet?.();
-    this.#quiet = this.#environment.after(CHECKPOINT_IDLE_MS, () => {
-      if (!this.#closed && !this.#disk.gate.dead) this.#store.rest();
+    this.#quiet = this.#environment.after(ms, () => {
+      if (this.#closed || this.#disk.gate.dead) return;
+      const againMs = this.#store.rest();
+      if (againMs !== null) this.#restIn(againMs);
     });
   }
 }

@@ -4,8 +4,9 @@ import type { Batch } from "./verdict.ts";
 
 replaceGlobals();
 const { simulate } = await import("./simulate.ts");
+const { simulateEachDeath } = await import("./exhaustive.ts");
 
-const { from, count, step, twice, print } = JSON.parse(process.argv[2] ?? "{}") as Batch;
+const { from, count, step, twice, exhaustive, print } = JSON.parse(process.argv[2] ?? "{}") as Batch;
 let present = from;
 process.on("unhandledRejection", (error) => {
   process.stderr.write(`seed ${present}: an unhandled rejection: ${error instanceof Error ? String(error.stack) : String(error)}\n`);
@@ -14,7 +15,7 @@ process.on("unhandledRejection", (error) => {
 const options = print ? { print: (line: string) => void process.stdout.write(`${line}\n`) } : {};
 for (let done = 0; done < count; done++) {
   present = from + done * step;
-  const verdict = await simulate(present, options);
+  const verdict = exhaustive ? await simulateEachDeath(present) : await simulate(present, options);
   const again = twice ? await simulate(present, options) : verdict;
   if (again.hash !== verdict.hash)
     process.stdout.write(

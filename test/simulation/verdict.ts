@@ -7,6 +7,8 @@ export interface Batch {
   readonly step: number;
   /** Each a second time, to see that it repeats. */
   readonly twice: boolean;
+  /** In place of the faults of a seed, a death at each operation of the disk. */
+  readonly exhaustive: boolean;
   /** The whole trace. */
   readonly print: boolean;
 }

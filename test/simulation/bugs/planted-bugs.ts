@@ -87,8 +87,8 @@ export const plantedBugs: readonly PlantedBug[] = [
     file: "actors/session.ts",
     edits: [
       {
-        find: "const batch = this.#queue.splice(0);",
-        put: "const batch = this.#queue.splice(0);\n      for (const { chunk, ackOffset } of batch) this.#ports.ack(chunk.stream, ackOffset);",
+        find: "const batch = this.#takeTurn();",
+        put: "const batch = this.#takeTurn();\n      for (const { chunk, ackOffset } of batch) this.#ports.ack(chunk.stream, ackOffset);",
       },
     ],
     seedsMax: 300,

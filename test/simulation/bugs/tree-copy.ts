@@ -10,8 +10,9 @@ const FOLDERS = ["runtime", "machines", "actors", "vm", "test/simulation"];
 export class TreeCopy {
   readonly root = mkdtempSync(join(tmpdir(), "cohort-bugs-"));
 
-  constructor() {
-    for (const folder of FOLDERS) {
+  /** `more`: folders besides those that a simulation needs. */
+  constructor(more: readonly string[] = []) {
+    for (const folder of [...FOLDERS, ...more]) {
       cpSync(join(ROOT, folder), join(this.root, folder), { recursive: true, filter: (path) => !path.endsWith("vm/warden") });
     }
     cpSync(join(ROOT, "package.json"), join(this.root, "package.json"));

@@ -39,6 +39,11 @@ export function writeSync(descriptor: number, bytes: Uint8Array, offset: number,
   return length;
 }
 
+export function ftruncateSync(descriptor: number, size: number): void {
+  const { path, node } = fileOf(descriptor);
+  if (node.bytes.size !== size) computer().files.truncate(node, size, path);
+}
+
 export function fsyncSync(descriptor: number): void {
   const found = opened.get(descriptor);
   if (found !== undefined) computer().files.sync(found.node, found.path);

@@ -23,7 +23,12 @@ interface Plan {
   readonly alarms: number;
   readonly works: number;
   readonly fells: boolean;
-  readonly deaths: readonly { readonly atMs: number; readonly operations: number; readonly place: "before" | "within" | "after"; readonly death: Death }[];
+  readonly deaths: readonly {
+    readonly atMs: number;
+    readonly operations: number;
+    readonly place: "before" | "within" | "after";
+    readonly death: Death;
+  }[];
   readonly fullAtMs: number | null;
   readonly slowness: number;
 }
@@ -71,7 +76,15 @@ export async function simulateRuntime(seed: number, options: SimulateOptions = {
     computer.dispose();
   }
   const { trace, violations } = computer;
-  return { seed, world: "runtime", violations, hash: trace.hash, counts: trace.counts, steps: computer.environment.steps, last: trace.last(60) };
+  return {
+    seed,
+    world: "runtime",
+    violations,
+    hash: trace.hash,
+    counts: trace.counts,
+    steps: computer.environment.steps,
+    last: trace.last(60),
+  };
 }
 
 async function live(computer: Computer, plan: Plan): Promise<void> {
@@ -140,7 +153,9 @@ async function ask(workload: Workload, plan: Plan, asked: Asked): Promise<void> 
   const served = await workload.post("ping:left", { type: "ball", count: 1 });
   workload.computer.trace.add("served", served);
   await workload.spawn("tree:t", { path: "t", depth: plan.depth, width: plan.width });
-  const senders = Array.from({ length: plan.senders }, (_, sender) => send(workload, random.fork(`sender ${sender}`), `sender-${sender}`, plan, asked));
+  const senders = Array.from({ length: plan.senders }, (_, sender) =>
+    send(workload, random.fork(`sender ${sender}`), `sender-${sender}`, plan, asked),
+  );
   await Promise.all([...senders, setAlarms(workload, plan, asked), work(workload, plan, asked), fell(workload, plan)]);
 }
 

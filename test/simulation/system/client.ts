@@ -137,7 +137,8 @@ export class Client {
         }
       } catch (error) {
         // A result may wait for space.
-        if (!isCohortError(error, "CANCELLED") && !isCohortError(error, "JOURNAL_FULL")) this.#computer.violate(`watcher ${number} of ${run}: ${String(error)}`);
+        if (!isCohortError(error, "CANCELLED") && !isCohortError(error, "JOURNAL_FULL"))
+          this.#computer.violate(`watcher ${number} of ${run}: ${String(error)}`);
       }
       stop.abort();
       await this.#sleep(1 + this.#random.next() * 20);
@@ -146,7 +147,7 @@ export class Client {
   }
 
   #saw(cursor: number, event: RunEvent): void {
-    const text = canonicalJson(event);
+    const text = canonicalJson(withoutLateWords(event));
     const known = this.seen[cursor - 1];
     if (known === undefined) {
       this.seen[cursor - 1] = text;
@@ -158,4 +159,10 @@ export class Client {
   #sleep(ms: number): Promise<void> {
     return new Promise((resolve) => this.#computer.environment.after(ms, resolve));
   }
+}
+
+/** What a person or the warden says of a grant may be written down after its end was told. */
+function withoutLateWords(event: RunEvent): RunEvent {
+  if (event.type === "grant-ended") return { ...event, detail: "" };
+  return event.type === "approval-answered" ? { ...event, reason: "" } : event;
 }

@@ -54,7 +54,14 @@ export class Person {
   async #give(system: System): Promise<void> {
     const [child] = (await this.#ask("children", () => system.children())) ?? [];
     if (child === undefined || child.child === "") return;
-    const request = { child: child.child, path: this.#random.pick(GIVEN), mode: "ro", ttlMs: 60_000, uses: 1, reason: "simulated" } as const;
+    const request = {
+      child: child.child,
+      path: this.#random.pick(GIVEN),
+      mode: "ro",
+      ttlMs: 60_000,
+      uses: 1,
+      reason: "simulated",
+    } as const;
     await this.#ask("grant", () => system.grants.create({ ...request, acceptUnprotected: false, acceptHome: false }, ORIGIN));
   }
 

@@ -1,0 +1,40 @@
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { runBatch, type BatchOptions } from "../../scripts/sim-batch.ts";
+import { unreached } from "../simulation/coverage.ts";
+
+const ROOT = join(import.meta.dirname, "..", "..");
+const JOBS = 2;
+const SEEDS = 3000;
+const EXHAUSTED = 3;
+/** Only bugs of a machine, and disks that stay full for minutes, lead there. */
+const NEVER = ["event run.actorFailed", "event run.effectFailed", "event grant.effectFailed", "event relay.denied"];
+
+async function failing(
+  options: Pick<BatchOptions, "from" | "count" | "exhaustive">,
+  counts: Record<string, number> = {},
+): Promise<string[]> {
+  const found: string[] = [];
+  await runBatch({
+    root: ROOT,
+    jobs: JOBS,
+    ...options,
+    verdict: (one) => {
+      for (const [name, count] of Object.entries(one.counts)) counts[name] = (counts[name] ?? 0) + count;
+      return found.push(...one.violations.map((violation) => `npm run sim -- --seed ${one.seed}: ${violation}`)) < 10;
+    },
+  });
+  return found;
+}
+
+describe("many simulations", () => {
+  it(`are clean with ${SEEDS} seeds, and reach every state and event of the machines`, { timeout: 1_200_000 }, async () => {
+    const counts: Record<string, number> = {};
+    expect(await failing({ from: 1001, count: SEEDS }, counts)).toEqual([]);
+    expect(unreached(counts).filter((name) => !NEVER.includes(name))).toEqual([]);
+  });
+
+  it("survive each death of some short scenarios", { timeout: 1_200_000 }, async () => {
+    expect(await failing({ from: 1, count: EXHAUSTED, exhaustive: true })).toEqual([]);
+  });
+});
