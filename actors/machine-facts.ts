@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { DoctorRow } from "../machines/messages/api.ts";
+import { packetFilterFact } from "./packet-filter-fact.ts";
 
 /** What the warden asks of a hierarchy (vm/warden/cgroup-set.c). */
 const CONTROLLERS = ["memory", "pids", "cpu"] as const;
@@ -138,6 +139,21 @@ function coreRow(root: string): DoctorRow {
     : rowOf("core_pattern", "ok", `not piped: ${pattern === "" ? "no core files" : pattern}`);
 }
 
+/** The second layer around a child with a network: behind it stands that its namespace has loopback alone, and no route. */
+function packetFilterRow(root: string, release: string): DoctorRow {
+  const fact = packetFilterFact(root, release);
+  if (fact !== "absent" && fact !== "unknown") return rowOf("nftables", "ok", fact);
+  return rowOf(
+    "nftables",
+    "degraded",
+    fact === "absent" ? "this kernel has no nf_tables" : "this kernel does not tell whether it has nf_tables",
+    {
+      instead: "a network namespace with loopback alone, and no route out of it",
+      cost: "children with network proxied have no packet filter behind that",
+    },
+  );
+}
+
 /** What other machines have and the layers do not stand on: absent, something else does its work. */
 function optionalRows(root: string): readonly DoctorRow[] {
   const yama = readText(join(root, "proc/sys/kernel/yama/ptrace_scope"));
@@ -169,6 +185,7 @@ export function machineRows(cores: number, memoryBytes: number, root = "/"): rea
     killRow(root, mounts, kernel),
     landlockRow(root, kernel),
     coreRow(root),
+    packetFilterRow(root, release),
     ...optionalRows(root),
   ];
 }

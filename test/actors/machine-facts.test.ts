@@ -2,6 +2,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { gzipSync } from "node:zlib";
 import { afterEach, expect, test } from "vitest";
 import { machineRows } from "../../actors/machine-facts.ts";
 
@@ -28,6 +29,7 @@ const modern = {
   "proc/self/mountinfo": V2,
   "sys/fs/cgroup/cgroup.controllers": "cpuset cpu io memory hugetlb pids\n",
   "sys/fs/cgroup/system.slice/cgroup.kill": "",
+  "boot/config-6.12.41-amd64": "CONFIG_NETFILTER=y\nCONFIG_NF_TABLES=m\n",
   "sys/kernel/security/lsm": "lockdown,capability,landlock,yama,apparmor",
 };
 
@@ -45,6 +47,7 @@ test("a machine with cgroup v2 and Landlock has all that is needed", () => {
     "cgroup.kill": "ok: v2 at /sys/fs/cgroup",
     landlock: "ok: ABI 6 by the kernel's version; enabled",
     core_pattern: "ok: not piped: core",
+    nftables: "ok: a module, loaded when it is needed",
     "session disk": "ok: a tmpfs of its own for each child",
     yama: "ok: absent",
     apparmor: "ok: absent",
@@ -104,4 +107,19 @@ test("this machine's own tree is read", () => {
   const rows = machineRows(2, 1024 ** 3);
   expect(rows.map(({ check }) => check)).toEqual(Object.keys(report(modern)));
   expect(rows[0]?.detail).toMatch(/^Linux \d+\.\d+/);
+});
+
+test("whether there is nf_tables is read where this kernel says it, and is degraded where there is none", () => {
+  const { "boot/config-6.12.41-amd64": _, ...silent } = modern;
+  const told = (files: Readonly<Record<string, string>>): string | undefined => report({ ...silent, ...files })["nftables"];
+  expect(told({ "sys/module/nf_tables/refcnt": "1" })).toBe("ok: loaded");
+  expect(told({ "lib/modules/6.12.41-amd64/modules.builtin": "kernel/net/netfilter/nf_tables.ko\n" })).toBe("ok: built in");
+  expect(told({ "lib/modules/6.12.41-amd64/modules.dep": "kernel/net/netfilter/x.ko:\n" })).toBe("degraded: this kernel has no nf_tables");
+  expect(told({})).toBe("degraded: this kernel does not tell whether it has nf_tables");
+  const root = machine(silent);
+  writeFileSync(join(root, "proc/config.gz"), gzipSync("# CONFIG_NF_TABLES is not set\n"));
+  expect(machineRows(2, 1024 ** 3, root).find(({ check }) => check === "nftables")).toMatchObject({
+    status: "degraded",
+    cost: "children with network proxied have no packet filter behind that",
+  });
 });
