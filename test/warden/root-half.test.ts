@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { existsSync, mkdirSync, readFileSync, readdirSync, symlinkSync, writeFileSync, chownSync, chmodSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { layerNames } from "../../vm/wire/layers.ts";
 import { absence, machineSafety, type Layer } from "./absent-layers.ts";
 import { RootHalf } from "./root-half.ts";
@@ -35,6 +35,7 @@ async function hold(socket: string): Promise<{ warden: ReturnType<RootHalf["star
 
 describe.skipIf(!isRoot)("the root half of the warden", () => {
   beforeAll(() => root.build(), 120_000);
+  afterEach(() => root.endAll());
   afterAll(() => root.remove());
 
   test("a sandbox is created, runs programs confined, collects, freezes, dies with a reason and is destroyed with proof", async () => {

@@ -10,6 +10,7 @@ import { absentLayersLinkFlags, absentLayersSource } from "./absent-layers.ts";
 const run = promisify(execFile);
 const COMPILE_TIMEOUT_MS = 120_000;
 const RUN_TIMEOUT_MS = 50_000;
+const END_TIMEOUT_MS = 10_000;
 const sources = join(import.meta.dirname, "../../vm/warden");
 
 type Environment = Readonly<Record<string, string>>;
@@ -24,6 +25,7 @@ export class RootHalf {
   readonly directory = mkdtempSync(join(tmpdir(), "root-half-"));
   readonly #objects = new Map<string, string>();
   readonly #flags = [`@${join(sources, "cflags.txt")}`, `-I${sources}`];
+  readonly #started: ReturnType<typeof spawn>[] = [];
   #runs = 0;
 
   async build(): Promise<void> {
@@ -71,10 +73,26 @@ export class RootHalf {
     options: { readonly mount?: string; readonly program?: string; readonly socket?: string; readonly env?: Environment } = {},
   ): ReturnType<typeof spawn> {
     const env = { ...options.env, COHORT_DRIVER: scenario, COHORT_DRIVER_MOUNT: options.mount ?? "" };
-    return spawn(join(this.directory, options.program ?? "driver"), [...this.arguments(options.socket)], {
+    const warden = spawn(join(this.directory, options.program ?? "driver"), [...this.arguments(options.socket)], {
       env,
       stdio: ["ignore", "pipe", "pipe"],
     });
+    this.#started.push(warden);
+    return warden;
+  }
+
+  /** After each test, however it went: a driver that still runs is ended, and sweeps what it made; one that does not listen is killed. */
+  async endAll(): Promise<void> {
+    const living = this.#started.splice(0).filter(({ exitCode, signalCode }) => exitCode === null && signalCode === null);
+    await Promise.all(
+      living.map(async (warden) => {
+        const closed = once(warden, "close");
+        warden.kill("SIGTERM");
+        const timer = setTimeout(() => warden.kill("SIGKILL"), END_TIMEOUT_MS);
+        await closed;
+        clearTimeout(timer);
+      }),
+    );
   }
 
   async run(
