@@ -88,8 +88,8 @@ export class CohortSystem implements System {
     return this.#admission.start(spec, key, origin);
   }
 
-  resumeRun(run: string, origin: Origin): Promise<RunStarted> {
-    return this.#admission.resume(run, origin);
+  resumeRun(run: string, key: string | undefined, origin: Origin): Promise<RunStarted> {
+    return this.#admission.resume(run, key, origin);
   }
 
   async cancelRun(run: string, mode: "grace" | "kill", reason: string, origin: Origin): Promise<void> {

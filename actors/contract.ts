@@ -104,7 +104,7 @@ export interface System {
   freezeChild(child: string): Promise<void>;
   thawChild(child: string): Promise<void>;
   startRun(spec: RunSpec, key: string | undefined, origin: Origin): Promise<RunStarted>;
-  resumeRun(run: string, origin: Origin): Promise<RunStarted>;
+  resumeRun(run: string, key: string | undefined, origin: Origin): Promise<RunStarted>;
   cancelRun(run: string, mode: "grace" | "kill", reason: string, origin: Origin): Promise<void>;
   /** For good. Rejects with RUN_LIVES, or REQUEST_INVALID where staged changes would be lost and `discard` is not said. */
   deleteRun(run: string, discard: boolean, origin: Origin): Promise<RunDeleted>;

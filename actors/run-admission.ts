@@ -142,7 +142,7 @@ export class RunAdmission {
   }
 
   /** A new run of those tasks that did not succeed. */
-  async resume(run: string, origin: Origin): Promise<RunStarted> {
+  async resume(run: string, key: string | undefined, origin: Origin): Promise<RunStarted> {
     const { content } = this.#parts;
     const row = await this.#journal.row(run);
     if (row.finishedAtMs === null)
@@ -164,7 +164,7 @@ export class RunAdmission {
         tasks,
         resumes: { run, indexes },
       },
-      undefined,
+      key,
       origin,
     );
   }

@@ -114,12 +114,13 @@ export class Cohort {
     return new Run(this.#link, run, false);
   }
 
-  /** Starts a new run of those tasks that did not succeed. Not repeated after a lost connection: then look at `runs()`. Rejects with RUN_UNKNOWN. */
-  async resume(run: string): Promise<Run> {
+  /** Starts a new run of those tasks that did not succeed; once, whatever becomes of the connection, and with a key once for ever. Rejects with RUN_UNKNOWN. */
+  async resume(run: string, options: Pick<RunOptions, "key"> = {}): Promise<Run> {
+    const key = options.key ?? onceKey();
     const started = await this.#withWarden(() =>
-      this.#link.call("run.resume", { run }, { repeatable: false, timeoutMs: START_TIMEOUT_MS }),
+      this.#link.call("run.resume", { run, key }, { repeatable: true, timeoutMs: START_TIMEOUT_MS }),
     );
-    return new Run(this.#link, started.run, started.created);
+    return new Run(this.#link, started.run, options.key === undefined || started.created);
   }
 
   /**

@@ -132,8 +132,11 @@ function addRuns(program: Command, status: SetStatus): void {
       .summary("run again what did not succeed")
       .description("Starts a new run of those tasks of an earlier one that did not succeed.")
       .argument("<run>")
+      .option("--run-key <key>", "the same key again shows the earlier run, and starts none")
       .addHelpText("after", runNote),
-  ).action(async (run: string, options: ShowOptions) => status(await (await import("./commands/run.ts")).resumeCommand(run, options)));
+  ).action(async (run: string, options: ShowOptions & { runKey?: string }) =>
+    status(await (await import("./commands/run.ts")).resumeCommand(run, options)),
+  );
   program
     .command("shell")
     .summary("open a shell in a living child")

@@ -116,9 +116,10 @@ export class ClientSession implements RpcSession {
         return system.startRun(spec, key, this.#origin);
       }
       case "run.resume": {
-        const { run } = parseRequest(calls[name], params);
+        const { run, key } = parseRequest(calls[name], params);
         await this.#context.requireWarden();
-        return system.resumeRun(run, this.#origin);
+        signal.throwIfAborted();
+        return system.resumeRun(run, key, this.#origin);
       }
       case "run.get":
         return system.run(parseRequest(calls[name], params).run);

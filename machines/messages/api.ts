@@ -19,6 +19,8 @@ export const originSchema = z.strictObject({
 /** A poller that waits longer had better watch. */
 export const POLL_WAIT_MS_MAX = 60_000;
 
+/** Of one run for ever: asked for again with it, the same is answered, and nothing is started. */
+const runKey = z.string().min(1).max(200);
 const run = z.string().regex(/^[a-z0-9]{4,32}$/, "expected the id of a run: 4 to 32 small letters and digits");
 const index = z.number().int().min(0);
 const child = z.string().regex(/^[a-z][a-z0-9-]{0,62}$/, CHILD_EXPECTED);
@@ -30,7 +32,7 @@ export const helloSchema = z.strictObject({ version: z.number().int(), token: z.
 /** Calls: one request, one answer. */
 export const calls = {
   hello: helloSchema,
-  "run.start": z.strictObject({ spec: runSpecSchema, key: z.string().min(1).max(200).optional() }),
+  "run.start": z.strictObject({ spec: runSpecSchema, key: runKey.optional() }),
   "run.get": z.strictObject({ run }),
   "run.list": z.strictObject({ limit: z.number().int().min(1).max(1000).default(100) }),
   "run.results": z.strictObject({ run, after: cursor.default(0), limit: z.number().int().min(1).max(1000).default(1000) }),
@@ -57,7 +59,7 @@ export const calls = {
   /** A copy of the journal as one new file. */
   "journal.backup": backupSchema,
   /** Starts a new run of those tasks that did not succeed. */
-  "run.resume": z.strictObject({ run }),
+  "run.resume": z.strictObject({ run, key: runKey.optional() }),
   "child.list": z.strictObject({}),
   "child.resize": z.strictObject({
     child,

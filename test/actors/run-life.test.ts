@@ -229,12 +229,23 @@ describe("a run in the system", () => {
   it("resumes with the tasks that did not succeed", async () => {
     const run = await bench.start([{ command: ["true"] }, { command: ["exit", "1"] }, { command: ["true"] }, { command: ["exit", "2"] }]);
     await bench.results(run);
-    const resumed = await bench.system.resumeRun(run, origin);
+    const resumed = await bench.system.resumeRun(run, undefined, origin);
     const results = await bench.results(resumed.run);
     expect(results.map(({ index, title, exitCode }) => [index, title, exitCode])).toEqual([
       [0, "task 1", 1],
       [1, "task 3", 2],
     ]);
+  });
+
+  it("resumes once under a key, however often it is asked", async () => {
+    const run = await bench.start([{ command: ["true"] }, { command: ["exit", "1"] }]);
+    await bench.results(run);
+    const asked = await Promise.all([1, 2].map(() => bench.system.resumeRun(run, "again", origin)));
+    asked.push(await bench.system.resumeRun(run, "again", origin));
+    expect(asked.map(({ created }) => created)).toEqual([true, false, false]);
+    expect(new Set(asked.map((one) => one.run)).size).toBe(1);
+    expect((await bench.system.runs(10)).length).toBe(2);
+    await bench.results(asked[0]?.run ?? "");
   });
 
   it("refuses what two fields together make impossible, and runs nothing", async () => {

@@ -202,6 +202,27 @@ tasks:
     expect(runSpecSchema.safeParse(spec).success).toBe(true);
   });
 
+  it("answers what its tasks may ask for, in the order in which it stands there; a no is for both names of a link, and for what is not there yet", () => {
+    const answers = (text: string): unknown => parse(`preAnswers: ${text}\ntasks: [{command: [x]}]\n`).preAnswers;
+    expect(
+      answers(
+        "[{path: link, decision: deny}, {path: data, decision: approve, mode: staged, ttl: 2h}, {path: later/x, decision: deny, mode: rw}]",
+      ),
+    ).toEqual([
+      { path: join(base, "link"), mode: "ro", decision: "deny" },
+      { path: join(base, "data"), mode: "ro", decision: "deny" },
+      { path: join(base, "data"), mode: "staged", decision: "approve", ttlMs: 7_200_000 },
+      { path: join(base, "later/x"), mode: "rw", decision: "deny" },
+    ]);
+    expect(
+      problems("preAnswers: [{path: later, decision: approve}, {path: data, decision: maybe}]\ntasks: [{command: [x]}]\n"),
+    ).toHaveLength(1);
+    expect(problems("preAnswers: [{path: later, decision: approve}]\ntasks: [{command: [x]}]\n")).toEqual([
+      expect.stringMatching(/^1:21 preAnswers\[0\]\.path: .*later does not exist$/),
+    ]);
+    expect(parse("tasks: [{command: [x]}]\n").preAnswers).toBeUndefined();
+  });
+
   it("may be JSON, may use anchors and merge keys", () => {
     expect(parse('{"tasks": [{"command": ["a", 1]}], "$schema": "x"}').tasks).toMatchObject([{ command: ["a", "1"] }]);
     expect(parse("tasks:\n  - &t {command: [a], retries: 3}\n  - {<<: *t, title: b}\n").tasks).toMatchObject([

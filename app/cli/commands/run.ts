@@ -22,10 +22,10 @@ export async function runCommand(file: string, options: RunCommandOptions): Prom
   );
 }
 
-export function resumeCommand(written: string, options: ShowOptions): Promise<number> {
+export function resumeCommand(written: string, options: ShowOptions & { readonly runKey?: string }): Promise<number> {
   return startAndFollow(options, async (cohort) => {
     const earlier = await findRun(cohort, written);
-    const run = await cohort.resume(earlier.run);
+    const run = await cohort.resume(earlier.run, options.runKey === undefined ? {} : { key: options.runKey });
     const { counts, title } = await run.summary();
     return { run, title, total: counts.total, titleOf: () => undefined, haltsAtFirst: false };
   });

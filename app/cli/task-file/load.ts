@@ -83,15 +83,16 @@ export function parseTaskFile(text: string, file: string, title: string, resolve
 
 /** Paths are relative to the directory of the file. */
 export function resolverFor(directory: string, home: string | undefined): ResolveMount {
-  return (written) => {
+  return (written, mayBeAbsent = false) => {
     const absolute = path.resolve(
       directory,
       written === "~" || written.startsWith("~/") ? path.join(home ?? "~", written.slice(1)) : written,
     );
     try {
-      return { path: realpathSync(absolute), name: path.basename(absolute) };
+      return { path: realpathSync(absolute), name: path.basename(absolute), absolute };
     } catch (error) {
       const code = error instanceof Error && "code" in error ? String(error.code) : "";
+      if (mayBeAbsent && code === "ENOENT") return { path: absolute, name: path.basename(absolute), absolute };
       throw new Error(
         code === "ENOENT"
           ? `${absolute} does not exist`

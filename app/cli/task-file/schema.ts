@@ -113,6 +113,18 @@ const shared = {
 
 const defaults = z.strictObject(shared).describe("For every task that does not say otherwise; env and limits are merged, mounts are added");
 
+const preAnswer = z
+  .strictObject({
+    path: z.string().min(1).max(4095).describe("Of this path and everything below it; relative to this file"),
+    mode: z
+      .enum(["ro", "staged", "rw"])
+      .default("ro")
+      .describe("approve: for what asks for this or less; deny: for this or more (ro < staged < rw); default ro"),
+    decision: z.enum(["approve", "deny"]).describe("What is answered, without asking anybody"),
+    ttl: duration("How long it may keep what is approved; default 30m").optional(),
+  })
+  .describe("An answer given before anybody asks");
+
 const task = z
   .strictObject({
     title: z.string().min(1).max(500).optional().describe("Shown in lists; default: the command"),
@@ -144,6 +156,7 @@ export const taskFileSchema = z
       )
       .optional()
       .describe("What failures do to the rest of the run"),
+    preAnswers: z.array(preAnswer).max(100).optional().describe("Answers to what tasks may ask for; the first that fits counts"),
     defaults: defaults.optional(),
     tasks: z.array(task).min(1).max(RUN_TASKS_MAX),
   })

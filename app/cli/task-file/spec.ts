@@ -5,10 +5,15 @@ import type { FieldPath, Problem } from "./problem.ts";
 import type { TaskDefaults, TaskEntry, TaskFile } from "./schema.ts";
 
 /** Answers the real path and the name that was written last in it, or throws an Error whose message says why not. */
-export type ResolveMount = (written: string) => { readonly path: string; readonly name: string };
+/** `absolute`: as it is written, links and all; what is only spoken of may be absent, and is then its own path. */
+export type ResolveMount = (
+  written: string,
+  mayBeAbsent?: boolean,
+) => { readonly path: string; readonly name: string; readonly absolute: string };
 
 type MountEntry = NonNullable<TaskEntry["mounts"]>[number];
 type LimitEntries = NonNullable<TaskEntry["limits"]>;
+type PreAnswerInput = NonNullable<RunSpecInput["preAnswers"]>[number];
 type MountInput = NonNullable<TaskInput["mounts"]>[number];
 
 const TITLE_CHARS_MAX = 500;
@@ -58,6 +63,20 @@ function mountsOf(
     }
   }
   return mounts;
+}
+
+/** A no is for both names of a link, and also for what does not exist yet. */
+function preAnswersOf(entries: NonNullable<TaskFile["preAnswers"]>, resolve: ResolveMount, problems: Problem[]): PreAnswerInput[] {
+  return entries.flatMap(({ path: written, mode, decision, ttl }, at) => {
+    try {
+      const { path, absolute } = resolve(written, decision === "deny");
+      const paths = decision === "deny" ? new Set([absolute, path]) : [path];
+      return [...paths].map((one) => ({ path: one, mode, decision, ...(ttl !== undefined && { ttlMs: ttl }) }));
+    } catch (error) {
+      problems.push({ path: ["preAnswers", at, "path"], at: "value", message: error instanceof Error ? error.message : String(error) });
+      return [];
+    }
+  });
 }
 
 function commandOf(entry: TaskEntry, shell: boolean, path: FieldPath, problems: Problem[]): string[] {
@@ -134,6 +153,7 @@ export function specOf(
       });
     return taskOf(entry, defaults, index, mounts, problems);
   });
+  const preAnswers = preAnswersOf(file.preAnswers ?? [], resolve, problems);
   const halt = file.halt === undefined ? undefined : typeof file.halt === "string" ? { when: file.halt } : file.halt;
   return {
     spec: {
@@ -141,6 +161,7 @@ export function specOf(
       ...(file.jobs !== undefined && { jobs: file.jobs }),
       ...(file.deadline !== undefined && { deadlineMs: file.deadline }),
       ...(halt !== undefined && { halt }),
+      ...(preAnswers.length > 0 && { preAnswers }),
       tasks,
     },
     problems,
