@@ -8,24 +8,22 @@ export interface Used {
   readonly cohortd: number;
   readonly warden: number;
   readonly bench: number;
-  readonly everything: number;
+  readonly children: number;
 }
 
-/** Seconds since each began; `everything` is the whole machine. */
+/** Seconds since each began. Not the machine's own count, which samples: work that begins with a tick of the clock escapes it. */
 export function processorSeconds(daemonPid: number): Used {
-  const used = { cohortd: 0, warden: 0, bench: 0 };
+  const used = { cohortd: 0, warden: 0, bench: 0, children: 0 };
   for (const name of readdirSync("/proc")) {
     if (!/^\d+$/.test(name)) continue;
     const stat = statOf(name);
     if (stat === null) continue;
     if (Number(name) === daemonPid) used.cohortd += stat.seconds;
     else if (Number(name) === process.pid) used.bench += stat.seconds;
+    else if (stat.command === "busy-child") used.children += stat.seconds;
     else if (stat.command.startsWith("cohort-")) used.warden += stat.seconds;
   }
-  const [, user = 0, nice = 0, system = 0, , , interrupts = 0, soft = 0] = (readFileSync("/proc/stat", "utf8").split("\n")[0] ?? "")
-    .split(/\s+/)
-    .map(Number);
-  return { ...used, everything: (user + nice + system + interrupts + soft) / TICKS_PER_SECOND };
+  return used;
 }
 
 function statOf(pid: string): { readonly command: string; readonly seconds: number } | null {

@@ -44,7 +44,7 @@ interface Level {
   readonly cohortdCores: number;
   readonly wardenCores: number;
   readonly benchCores: number;
-  readonly machineCores: number;
+  readonly childrenCores: number;
   readonly transcriptBytesPerSecond: number;
 }
 
@@ -139,7 +139,7 @@ async function measureLevel(underTest: CohortUnderTest, directory: string, size:
     cohortdCores: cores("cohortd"),
     wardenCores: cores("warden"),
     benchCores: cores("bench"),
-    machineCores: cores("everything"),
+    childrenCores: cores("children"),
     transcriptBytesPerSecond: size.children * CHUNK_BYTES * (1000 / TICK_MS),
   };
 }
@@ -225,7 +225,7 @@ function summarize(measured: readonly (readonly [RelaySize, Level])[], headline:
     figures[`${name}WriteP99Ms`] = percentile(level.writeMs, 99);
     figures[`${name}DueP50Ms`] = percentile(level.dueMs, 50);
     figures[`${name}DueP99Ms`] = percentile(level.dueMs, 99);
-    for (const key of ["loopDelayP99Ms", "cohortdCores", "wardenCores", "benchCores", "machineCores", "transcriptBytesPerSecond"] as const)
+    for (const key of ["loopDelayP99Ms", "cohortdCores", "wardenCores", "benchCores", "childrenCores", "transcriptBytesPerSecond"] as const)
       figures[`${name}${key[0]?.toUpperCase() ?? ""}${key.slice(1)}`] = level[key];
   }
   figures["resultP50Ms"] = percentile(resultMs, 50);
@@ -247,6 +247,7 @@ function summarize(measured: readonly (readonly [RelaySize, Level])[], headline:
       "power loss: a byte reaches its subscriber after write(2) to the transcript; a result after fdatasync of transcript and journal",
       "how late a child's own timer fires where processors are busy: DueMs has it, WriteMs begins at the write",
       "other benches or tests on the machine: wardenCores counts every process of any warden",
+      "the kernel's own threads, which write pages to the disk",
     ],
   };
 }

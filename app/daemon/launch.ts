@@ -161,6 +161,8 @@ function daemonEnvironment(account: Account, paths: StatePaths, environment: Env
     USER: account.name,
     // Private to the account: compiled code that others may write would be code that others run.
     NODE_COMPILE_CACHE: `${paths.directory}/compile-cache`,
+    // Of Node's four threads for files as many may wait for the disk at once: an output behind them reached its reader late.
+    UV_THREADPOOL_SIZE: "16",
   };
   for (const name of PASSED) {
     const value = environment[name];
