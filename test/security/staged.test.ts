@@ -118,7 +118,13 @@ describe.skipIf(wardenUnavailable !== null)(TITLE, () => {
     // Its sandbox is gone: what it left is not.
     await bench.destroy(name);
     expect(await changes.state(staged)).toBe("held");
-    expect(await changes.apply(staged, { accept: [], check: false })).toEqual({ grant: staged.grant, applied: 17, held: 0, rest: [], planned: [] });
+    expect(await changes.apply(staged, { accept: [], check: false })).toEqual({
+      grant: staged.grant,
+      applied: 17,
+      held: 0,
+      rest: [],
+      planned: [],
+    });
     expect(await changes.state(staged)).toBe("applied");
     const after: Tree = readTree(source);
     expect(Object.keys(after).toSorted()).toEqual([

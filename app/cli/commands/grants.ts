@@ -47,10 +47,10 @@ function columnsOf(grants: readonly GrantSummary[], nowMs: number, width: number
       : { title: "child", cell: (grant) => grant.child, columnsMax: 26 },
   ];
   // What the others leave: the path is cut in its middle, so that its end is seen.
-  const taken = others.map(({ title, cell, columnsMax = Infinity }) =>
+  const taken = others.map((column) =>
     Math.min(
-      columnsMax,
-      grants.reduce((widest, grant) => Math.max(widest, cell(grant).length), title.length),
+      column.columnsMax ?? Infinity,
+      grants.reduce((widest, grant) => Math.max(widest, column.cell(grant).length), column.title.length),
     ),
   );
   const room = Math.max(PATH_COLUMNS_MIN, width - taken.reduce((sum, columns) => sum + columns + GAP_COLUMNS, 0));
