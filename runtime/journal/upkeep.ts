@@ -1,4 +1,4 @@
-/** What is asked of a journal besides commits and the reads of the runtime: inspection, deletion, retention, backup. Each is a slice of some milliseconds, but a backup. */
+/** What is asked of a journal besides commits and the reads of the runtime: inspection, deletion, retention, backup. Each is a slice of some milliseconds, but a backup and a purge, which write what they must: a quarter of a second after 60 MiB. */
 import type { JournalQuestions } from "../kernel/inspection.ts";
 import { CohortError } from "../kernel/error.ts";
 import { walkChain } from "./chain-check.ts";
