@@ -68,7 +68,7 @@ export class Content {
       return [{ path: join(head.run, ASKED), offset: 0, bytes: small.block.bytes, fresh: true }];
     }
     const directory = this.runDirectory(head.run);
-    return explainFull(async () => {
+    return explainFull("the content of a new run", async () => {
       await rm(directory, { recursive: true, force: true });
       await mkdir(directory, { mode: 0o700 });
       const written = await writeAsked(this.#askedPath(head.run), head, tasks);
@@ -213,12 +213,12 @@ export function hasCode(error: unknown, code: string): boolean {
   return error instanceof Error && "code" in error && error.code === code;
 }
 
-async function explainFull<T>(write: () => Promise<T>): Promise<T> {
+/** Gives a full disk the name that whoever asked can understand. */
+export async function explainFull<T>(on: string, write: () => Promise<T>): Promise<T> {
   try {
     return await write();
   } catch (error) {
-    if (hasCode(error, "ENOSPC") || hasCode(error, "EDQUOT"))
-      throw new CohortError("JOURNAL_FULL", { on: "the content of a new run", cause: error });
+    if (hasCode(error, "ENOSPC") || hasCode(error, "EDQUOT")) throw new CohortError("JOURNAL_FULL", { on, cause: error });
     throw error;
   }
 }

@@ -9,7 +9,7 @@
 import { mkdir, open, readFile, rename } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { FileWrite } from "../../runtime/contract.ts";
-import { hasCode, syncDirectory, type Content } from "../content.ts";
+import { explainFull, hasCode, syncDirectory, type Content } from "../content.ts";
 
 export interface GrantWords {
   readonly path: string;
@@ -68,7 +68,7 @@ export class PermissionContent {
   }
 
   async addToApproval(run: string, approval: string, added: Pick<ApprovalWords, "reason">): Promise<void> {
-    await this.#add(run, approval, added);
+    await explainFull(`the reason of ${approval}`, () => this.#add(run, approval, added));
     this.#keep(`${run}/${approval}`, { ...(await this.approval(run, approval)), ...added });
   }
 

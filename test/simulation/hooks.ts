@@ -21,6 +21,7 @@ const REPLACED: readonly { readonly within: string; readonly modules: Readonly<R
       "node:crypto": replacement("crypto"),
       "../runtime/log/runtime-log.ts": replacement("runtime-log"),
       "../runtime/runtime.ts": replacement("watched-runtime"),
+      "../vm/apply-process.ts": replacement("apply-process"),
     },
   },
   // What reads /proc and /sys is about the real machine.

@@ -5,13 +5,17 @@ import type { Daemon } from "./daemon.ts";
 import type { Fault, Scenario } from "./scenario.ts";
 
 export function storm({ faults, calmAtMs }: Scenario, computer: Computer, warden: SimulatedWarden, daemon: Daemon): void {
+  let isCalm = false;
   for (const fault of faults) {
     computer.environment.after(fault.atMs, () => {
+      // Timers come late.
+      if (isCalm) return;
       computer.trace.add(`fault ${fault.type}`, JSON.stringify(fault));
       carryOut(fault, computer, warden, daemon);
     });
   }
   computer.environment.after(calmAtMs, () => {
+    isCalm = true;
     computer.gate.planned = null;
     warden.failures = 0;
     computer.trace.add("calm");
