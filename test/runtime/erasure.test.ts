@@ -100,7 +100,7 @@ describe("a scope that is deleted", () => {
   });
 
   it("whose deletion a crash cut off at any of its steps is gone after the next start", async () => {
-    const directory = await temporaryDirectory();
+    const directory = join(await temporaryDirectory(), "journal");
     const runtime = await opened(directory);
     await ended(runtime, "gone", SECRET);
     const copies: string[] = [];
