@@ -94,8 +94,11 @@ export class ResultFile {
     try {
       file = await open(this.#content.resultsPath(run), "r");
     } catch (error) {
-      if (hasCode(error, "ENOENT")) throw new CohortError("CONTENT_GONE", { on: `results of run ${run}`, cause: error });
-      throw error;
+      if (!hasCode(error, "ENOENT")) throw error;
+      // Deleted is what the whole run is.
+      if (existsSync(this.#content.runDirectory(run)))
+        throw new CohortError("JOURNAL_FULL", { on: `results of run ${run} wait for space` });
+      throw new CohortError("CONTENT_GONE", { on: `results of run ${run}`, cause: error });
     }
     try {
       const found: Buffer[] = [];

@@ -18,6 +18,8 @@ export class Sandbox {
   readonly uid: number;
   readonly execs = new Map<number, SimulatedExec>();
   readonly grants = new Map<number, SimulatedGrant>();
+  /** Ids of grants that had not come when they were revoked. */
+  readonly revokedBefore = new Set<number>();
   /** In ~/out. */
   readonly files = new Map<string, Buffer>();
   state: "building" | "alive" | "frozen" | "dead" = "building";

@@ -76,6 +76,7 @@ export class SimulatedWarden {
     }
     this.down = true;
     this.disconnect();
+    this.#latest?.replaced();
     for (const cancel of this.#lease) cancel();
     this.computer.environment.after(ms, () => {
       this.down = false;
@@ -362,8 +363,11 @@ export class SimulatedWarden {
   grant(name: string, plan: GrantPlan): GrantInfo {
     const sandbox = this.alive(name);
     const known = sandbox.grants.get(plan.grantId);
-    if (known !== undefined && known.end !== null) throw new CohortError("GRANT_ENDED", { on: `GRANT_ENDED: ${plan.grantId} in ${name}` });
+    if (sandbox.revokedBefore.has(plan.grantId) || (known !== undefined && known.end !== null))
+      throw new CohortError("GRANT_ENDED", { on: `GRANT_ENDED: ${plan.grantId} in ${name}` });
     if (known !== undefined) return known.info;
+    if ([...sandbox.grants.values()].some((other) => other.end === null && other.plan.target === plan.target))
+      throw new CohortError("MOUNT_REFUSED", { on: `MOUNT_TARGET_INVALID: ${plan.target} is taken` });
     const expire = (): void => void this.revoke(name, plan.grantId, "expired");
     const expiry = plan.ttlMs === 0 ? (): void => {} : this.computer.environment.after(plan.ttlMs, expire);
     const info = { mountId: 100 + plan.grantId, copied: false, copyPartial: false, protectionPartial: false };
@@ -375,6 +379,8 @@ export class SimulatedWarden {
     const sandbox = this.sandboxes.get(name);
     const grant = sandbox?.grants.get(grantId);
     const nothing = { processesKilled: 0, childKilled: false };
+    // One that overtakes its grant counts.
+    if (grant === undefined) sandbox?.revokedBefore.add(grantId);
     if (sandbox === undefined || grant === undefined || grant.end !== null) return nothing;
     grant.expiry();
     const found = { processesKilled: this.random.below(2), childKilled: this.random.chance(0.1) };
