@@ -109,7 +109,7 @@ export class SimulatedJournal implements Journal {
   #ask<T>(act: () => T, isCommit = false): Promise<T> {
     if (this.#closed) return Promise.reject(new CohortError("INTERNAL", { on: "the journal is closed" }));
     return new Promise<T>((resolve, reject) => {
-      this.#waiting.push({ isCommit, act, resolve: resolve as (value: unknown) => void, reject });
+      this.#waiting.push({ isCommit, act, resolve, reject });
       this.#serve();
     });
   }

@@ -211,6 +211,7 @@ describe.skipIf(ownHomeUnavailable !== null)("what children ask for and hold", {
   it("a run that is followed quietly says once that it waits for an answer", async () => {
     const running = start(["map", "-q", "--shell", "--", ask(data, "--why tests"), ":::", "x"]);
     const { approval } = await asked();
+    await eventually(() => running.stderr.includes(SAID), "it says that it waits");
     await cohort(["deny", approval]);
     const ended = await running.ended();
     expect(ended.stderr.split(SAID)).toHaveLength(2);

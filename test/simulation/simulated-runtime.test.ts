@@ -9,7 +9,7 @@ import { SimulatedEnvironment } from "../../runtime/simulated/simulated-environm
 const ORIGIN: Origin = { surface: "test", device: "simulated" };
 
 const counter = setup({
-  types: {} as { context: { total: number }; events: { type: "add" } | { type: "wait"; at: number } | { type: "timer" } },
+  types: { context: {} as { total: number }, events: {} as { type: "add" } | { type: "wait"; at: number } | { type: "timer" } },
   actions: runtimeActions,
 }).createMachine({
   context: { total: 0 },

@@ -80,7 +80,7 @@ export const plantedBugs: readonly PlantedBug[] = [
     file: "actors/session.ts",
     edits: [{ find: "this.#ports.ack(chunk.stream, Math.max(this.#written[chunk.stream], ackOffset));", put: "" }],
     seedsMax: 100,
-    finding: /does not end/,
+    finding: /is taken while its stdout is acknowledged to/,
   },
   {
     name: "output is acknowledged to the warden before it is written down",

@@ -64,6 +64,7 @@ export class Computer {
       this.trace.add(`death ${death}`);
       this.onDeath(death);
     };
+    // oxlint-disable-next-line typescript/no-this-alias -- the replaced modules have no other way to the computer that they run on.
     present = this;
   }
 
@@ -104,7 +105,7 @@ export class Computer {
         try {
           resolve(act());
         } catch (error) {
-          if (!(error instanceof SimulatedDeath)) reject(error);
+          if (!(error instanceof SimulatedDeath)) reject(error instanceof Error ? error : new Error(String(error)));
         }
       });
     });

@@ -49,7 +49,9 @@ export function fsyncSync(descriptor: number): void {
   if (found !== undefined) computer().files.sync(found.node, found.path);
 }
 
-export const fdatasyncSync = fsyncSync;
+export function fdatasyncSync(descriptor: number): void {
+  fsyncSync(descriptor);
+}
 
 export function mkdirSync(path: string, options: { readonly recursive?: boolean } = {}): void {
   computer().files.makeDirectory(path, options.recursive === true);

@@ -10,7 +10,11 @@ interface PingContext {
   readonly rounds: number;
 }
 const ping = setup({
-  types: {} as { context: PingContext; input: PingContext & { readonly begins: boolean }; events: { type: "ball"; count: number } },
+  types: {
+    context: {} as PingContext,
+    input: {} as PingContext & { readonly begins: boolean },
+    events: {} as { type: "ball"; count: number },
+  },
   actions: runtimeActions,
   guards: {
     isLast: ({ context, event }) => event.count >= context.rounds,
@@ -50,10 +54,10 @@ interface TreeContext {
 }
 type TreeInput = Pick<TreeContext, "path" | "depth" | "width">;
 const trees = setup({
-  types: {} as {
-    context: TreeContext;
-    input: TreeInput;
-    events: { type: "grown"; count: number } | { type: "sprout"; child: number } | { type: "cancel" };
+  types: {
+    context: {} as TreeContext,
+    input: {} as TreeInput,
+    events: {} as { type: "grown"; count: number } | { type: "sprout"; child: number } | { type: "cancel" },
   },
   actions: runtimeActions,
   guards: {
@@ -123,10 +127,10 @@ const tree = trees.createMachine({
 
 /** Logs whatever it hears: amounts of senders, timers, outcomes. */
 const sink = setup({
-  types: {} as {
-    context: { readonly me: string };
-    input: { readonly me: string };
-    events:
+  types: {
+    context: {} as { readonly me: string },
+    input: {} as { readonly me: string },
+    events: {} as
       | { type: "add"; amount: number; from: string }
       | { type: "alarm"; name: string; delayMs: number; at: number }
       | { type: "hush"; name: string }
@@ -135,7 +139,7 @@ const sink = setup({
       | { type: "worked"; key: string; times: number }
       | { type: "effectUnknown"; key: string }
       | { type: "effectFailed"; key: string }
-      | { type: "grown"; count: number };
+      | { type: "grown"; count: number },
   },
   actions: runtimeActions,
 }).createMachine({

@@ -214,7 +214,7 @@ export class SimulatedWarden {
     const { COHORT_RUN: run = "", COHORT_TASK: task = "" } = plan.env;
     const isTask = plan.kind === "command" && plan.execId === 1;
     const execution = isTask ? this.ledger.of(run, Number(task)).length + 1 : 1;
-    const salt = [...name].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) % 9973, 7);
+    const salt = Buffer.from(name).reduce((sum, letter) => (sum * 31 + letter) % 9973, 7);
     const steps = plan.kind === "command" ? stepsOf(plan.argv) : [];
     const exec: SimulatedExec = new SimulatedExec({ plan, steps, execution, salt }, this.computer.environment, this.random.fork(name), {
       wrote: (stream) => this.#flush(sandbox, exec, stream),
@@ -308,7 +308,8 @@ export class SimulatedWarden {
   #checkAcknowledged(name: string, exec: SimulatedExec): void {
     for (const stream of ["stdout", "stderr"] as const) {
       const { acked, all } = exec.out[stream];
-      if (acked < all.length) this.computer.trace.add("exit acked early", `${name} ${stream} ${acked}/${all.length}`);
+      if (acked < all.length)
+        this.computer.violate(`the exit of ${name} is taken while its ${stream} is acknowledged to ${acked} of ${all.length}`);
     }
   }
 
