@@ -6,7 +6,7 @@ import { unreached } from "../simulation/coverage.ts";
 const ROOT = join(import.meta.dirname, "..", "..");
 const JOBS = 2;
 const SEEDS = 3000;
-const EXHAUSTED = 3;
+const EXHAUSTED = 4;
 /** Takes minutes of silence, or a day without an answer: a few of ten thousand seeds get there. */
 const RARE = ["event child.stuck", "event child.unstuck", "state approval.expired", "event approval.timer"];
 /** Only bugs of a machine, and disks that stay full for minutes, lead there. */
@@ -36,7 +36,9 @@ describe("many simulations", () => {
     expect(unreached(counts).filter((name) => ![...NEVER, ...RARE].includes(name))).toEqual([]);
   });
 
-  it("survive each death of some short scenarios", { timeout: 1_200_000 }, async () => {
-    expect(await failing({ from: 1, count: EXHAUSTED, exhaustive: true })).toEqual([]);
+  it("survive a death before, within and after each operation of the disk, in some short scenarios", { timeout: 1_200_000 }, async () => {
+    const counts: Record<string, number> = {};
+    expect(await failing({ from: 1, count: EXHAUSTED, exhaustive: true }, counts)).toEqual([]);
+    expect(counts["deaths one by one"]).toBeGreaterThan(300);
   });
 });

@@ -10,10 +10,8 @@ const ROOT = join(import.meta.dirname, "..", "..");
 const JOBS = 2;
 const SEEDS = 200;
 const SEEDS_TWICE = 24;
-/** Short: one task, some forty operations of its disk. */
-const SHORT_SEED = 4;
 
-async function verdicts(options: Pick<BatchOptions, "from" | "count" | "twice" | "exhaustive">): Promise<readonly Verdict[]> {
+async function verdicts(options: Pick<BatchOptions, "from" | "count" | "twice">): Promise<readonly Verdict[]> {
   const found: Verdict[] = [];
   await runBatch({ root: ROOT, jobs: JOBS, ...options, verdict: (one) => found.push(one) > 0 });
   return found;
@@ -46,13 +44,6 @@ describe("simulations of the system and of its runtime", { timeout: 240_000 }, (
     const found = await verdicts({ from: 1, count: SEEDS_TWICE, twice: true });
     expect(failures(found)).toEqual([]);
     expect(new Set(found.map(({ hash }) => hash)).size).toBe(SEEDS_TWICE);
-  });
-
-  it("survive a death before, within and after each operation of the disk", async () => {
-    const [verdict, ...others] = await verdicts({ from: SHORT_SEED, count: 1, exhaustive: true });
-    expect(others).toEqual([]);
-    expect(failures(verdict === undefined ? [] : [verdict])).toEqual([]);
-    expect(verdict?.counts["deaths one by one"]).toBeGreaterThan(100);
   });
 
   it("that fail say their seed, what was violated, the last steps, and how to replay them", () => {
