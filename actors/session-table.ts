@@ -7,7 +7,6 @@
  * 3. A child whose process ran in a warden that is gone hears `lost`, once per connection; one whose start was never done is started.
  * 4. The id of a warden is on the disk before anything is started in it.
  */
-import { readFile } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { isCohortError } from "../runtime/kernel/error.ts";
 import type { ActorEvent, ActorRef } from "../runtime/kernel/actions.ts";
@@ -15,13 +14,14 @@ import type { Origin, Runtime } from "../runtime/contract.ts";
 import type { RuntimeLog } from "../runtime/log/runtime-log.ts";
 import type { ExecExit, GrantEnd, ListedSandbox, OutputChunk, Vm, VmEvents } from "../vm/backend.ts";
 import type { ChildRow } from "../machines/messages/facts.ts";
-import { hasCode, replaceDurably, type Content } from "./content.ts";
+import type { Content } from "./content.ts";
 import { exitFacts } from "./exit-facts.ts";
 import { FairTurns } from "./fair-turns.ts";
 import { Session, type SessionId, type SessionPorts } from "./session.ts";
 import { AuxiliaryExecs } from "./auxiliary-execs.ts";
 import type { Denials } from "./denials.ts";
 import type { LiveOutput } from "./live-output.ts";
+import { WardenMemory } from "./warden-memory.ts";
 
 /** The task's own process. */
 export const TASK_EXEC_ID = 1;
@@ -57,11 +57,11 @@ export class SessionTable {
   readonly #turns = new FairTurns();
   readonly auxiliary = new AuxiliaryExecs();
   #wire: Vm | null = null;
-  /** Where what an earlier supervisor started ran. */
-  earlierWardenId: string | null = null;
+  readonly #memory: WardenMemory;
 
   constructor(parts: SessionTableParts) {
     this.#parts = parts;
+    this.#memory = new WardenMemory(parts.wardenIdPath);
   }
 
   /** The connection over which events come, also while it is being reconciled. */
@@ -69,12 +69,9 @@ export class SessionTable {
     return this.#wire;
   }
 
+  /** Before `restore`. */
   async loadWardenId(): Promise<void> {
-    try {
-      this.earlierWardenId = await readFile(this.#parts.wardenIdPath, "utf8");
-    } catch (error) {
-      if (!hasCode(error, "ENOENT")) throw error;
-    }
+    await this.#memory.load();
   }
 
   /** Resolves once restore is done. Effects recover before that, and would take a session of an earlier supervisor for a new one. */
@@ -88,7 +85,7 @@ export class SessionTable {
       const session = this.open({ run: row.run, index: row.index, attempt: row.attempt, name });
       session.resumed();
       session.signs.resume(row.lastSignAtMs, row.stuck);
-      session.sentTo ??= this.earlierWardenId;
+      session.sentTo ??= this.#memory.warden(name);
       const ended = row.state === "collecting" || row.state === "destroying";
       if (row.begun && !ended) this.#begun.add(name);
       if (row.begun || ended) session.start.resolve();
@@ -209,9 +206,11 @@ export class SessionTable {
     const listed = await vm.list();
     const elsewhere = [...this.#begun].filter((name) => this.#sessions.get(name)?.sentTo !== wardenId);
     for (const name of elsewhere) this.#lose(name, "unknown");
-    if (this.earlierWardenId !== wardenId) await replaceDurably(this.#parts.wardenIdPath, wardenId);
-    // A later connection to the same one writes nothing: it must come about on a full disk, too.
-    this.earlierWardenId = wardenId;
+    const unfinished = [...this.#sessions.values()].filter(({ sentTo }) => sentTo !== null && sentTo !== wardenId);
+    await this.#memory.keep(
+      wardenId,
+      unfinished.map(({ id }) => id.name),
+    );
     await this.#destroyUnknown(vm, listed);
     for (const { name, state } of listed) this.#sessions.get(name)?.found(state === "frozen");
     const names = new Set(listed.map(({ name }) => name));
